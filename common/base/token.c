@@ -1,0 +1,47 @@
+#include "common/base/token.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/base64.h"
+#include "common/base/crypto.h"
+
+enum { NONCE_BYTES = 9, SIGNED_MAX = 320 };
+
+static bool sign(char mac[BASE64_TEXT_SIZE(SHA256_BYTES)], const char *secret, const char *call_sid, int n,
+                 int64_t expires_ms, const char *nonce)
+{
+    char text[SIGNED_MAX];
+    uint8_t digest[SHA256_BYTES];
+    int len = snprintf(text, sizeof text, "%s|%d|%lld|%s", call_sid, n, (long long)expires_ms, nonce);
+    if (len < 0 || (size_t)len >= sizeof text)
+        return false;
+    hmac_sha256(digest, secret, text, (size_t)len);
+    base64url_encode(mac, digest, sizeof digest);
+    return true;
+}
+
+void token_mint(char out[TOKEN_SIZE], const char *secret, const char *call_sid, int n, int64_t expires_ms)
+{
+    char nonce[2 * NONCE_BYTES + 1], mac[BASE64_TEXT_SIZE(SHA256_BYTES)];
+    random_hex(nonce, NONCE_BYTES);
+    out[0] = '\0';
+    if (sign(mac, secret, call_sid, n, expires_ms, nonce))
+        snprintf(out, TOKEN_SIZE, "%d.%lld.%s.%s", n, (long long)expires_ms, nonce, mac);
+}
+
+enum token_verdict token_check(const char *token, const char *secret, const char *call_sid, int64_t now_ms, int *n)
+{
+    int number, end = 0;
+    long long expires_ms;
+    char nonce[2 * NONCE_BYTES + 1], given[BASE64_TEXT_SIZE(SHA256_BYTES)], mac[BASE64_TEXT_SIZE(SHA256_BYTES)];
+    if (sscanf(token, "%9d.%15lld.%18[0-9a-f].%44[A-Za-z0-9_-]%n", &number, &expires_ms, nonce, given, &end) != 4 ||
+        token[end] != '\0' || number < 0)
+        return TOKEN_MALFORMED;
+    if (!sign(mac, secret, call_sid, number, expires_ms, nonce) || !secret_equal(mac, given))
+        return TOKEN_FORGED;
+    if (now_ms > expires_ms)
+        return TOKEN_EXPIRED;
+    *n = number;
+    return TOKEN_GOOD;
+}

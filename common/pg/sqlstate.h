@@ -1,0 +1,13 @@
+/* What a Postgres error means for us: whose fault it is decides between retry and dead letter. */
+#pragma once
+#include "common/base/base.h"
+
+enum pg_fault {
+    PG_FAULT_SERVER, /* connection, shutdown, resources, deadlock, serialization, read-only: retry later */
+    PG_FAULT_DATA,   /* the entry's own: bad value, violated constraint; it will fail again */
+    PG_FAULT_SCHEMA, /* statement and schema do not fit (missing table, column, right): an operator's */
+};
+
+/* sqlstate may be NULL (no result at all: the connection is gone). Classes per the appendix
+ * "PostgreSQL Error Codes" of the PostgreSQL manual. */
+enum pg_fault pg_fault_of(const char *sqlstate);

@@ -1,0 +1,70 @@
+#include "common/pg/statements.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SQL_MAX_BYTES = 1 << 20 };
+
+/* The file's text; NULL with errno (ENOENT: there is none). */
+static char *read_file(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char *text = NULL;
+    size_t len;
+    if (!file)
+        return NULL;
+    text = malloc(SQL_MAX_BYTES + 1);
+    if (text) {
+        len = fread(text, 1, SQL_MAX_BYTES, file);
+        text[len] = '\0';
+        if (ferror(file) || !feof(file)) {
+            errno = ferror(file) ? EIO : EFBIG;
+            free(text);
+            text = NULL;
+        }
+    }
+    fclose(file);
+    return text;
+}
+
+static char *bare_name(const char *file_name)
+{
+    const char *dot = strrchr(file_name, '.');
+    return strndup(file_name, dot ? (size_t)(dot - file_name) : strlen(file_name));
+}
+
+int statements_load(struct statement *out, size_t count, const struct embedded_file *defaults, const char *sql_dir,
+                    char *error, size_t error_size)
+{
+    memset(out, 0, count * sizeof *out);
+    for (size_t i = 0; i < count && defaults[i].name; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", sql_dir, defaults[i].name);
+        errno = ENOENT;
+        out[i].text = *sql_dir ? read_file(path) : NULL;
+        out[i].overridden = out[i].text != NULL;
+        if (!out[i].text && errno != ENOENT) {
+            snprintf(error, error_size, "cannot read %s: %s", path, strerror(errno));
+            return -1;
+        }
+        if (!out[i].text)
+            out[i].text = strdup(defaults[i].text);
+        out[i].name = bare_name(defaults[i].name);
+        if (!out[i].text || !out[i].name) {
+            snprintf(error, error_size, "out of memory");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void statements_release(struct statement *statements, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(statements[i].name);
+        free(statements[i].text);
+    }
+    memset(statements, 0, count * sizeof *statements);
+}

@@ -1,0 +1,54 @@
+#include "common/redis/keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const call_suffix[] = {
+    [KEY_CONTEXT] = "",
+    [KEY_SESSION] = ":session",
+    [KEY_WRITES] = ":writes",
+    [KEY_EVENTS] = ":events",
+};
+
+static const char *const partition_name[] = {
+    [KEY_LIVE] = "live",
+    [KEY_ENDED] = "ended",
+    [KEY_FLUSHED] = "flushed",
+    [KEY_DEAD] = "dead",
+};
+
+bool call_sid_valid(const char *sid)
+{
+    size_t len = strspn(sid, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:+-");
+    return len > 0 && len < CALL_SID_SIZE && sid[len] == '\0';
+}
+
+int key_partition(const struct key_space *space, const char *call_sid)
+{
+    uint32_t hash = 2166136261u;
+    for (; *call_sid; call_sid++)
+        hash = (hash ^ (uint8_t)*call_sid) * 16777619u;
+    return (int)(hash % (uint32_t)space->partitions);
+}
+
+const char *key_of_partition(char out[KEY_SIZE], const struct key_space *space, enum key_kind kind, int partition)
+{
+    snprintf(out, KEY_SIZE, "%.64s:{p%d}:%s", space->prefix, partition, partition_name[kind]);
+    return out;
+}
+
+const char *key_of_call(char out[KEY_SIZE], const struct key_space *space, enum key_kind kind, const char *call_sid)
+{
+    int partition = key_partition(space, call_sid);
+    if (kind >= KEY_LIVE)
+        return key_of_partition(out, space, kind, partition);
+    snprintf(out, KEY_SIZE, "%.64s:{p%d}:call:%.128s%s", space->prefix, partition, call_sid, call_suffix[kind]);
+    return out;
+}
+
+const char *key_global(char out[KEY_SIZE], const struct key_space *space, const char *kind, const char *id,
+                       const char *more)
+{
+    int len = snprintf(out, KEY_SIZE, "%.64s:%s:%s%s%s", space->prefix, kind, id, more ? ":" : "", more ? more : "");
+    return len < KEY_SIZE ? out : NULL;
+}

@@ -1,0 +1,259 @@
+#!lua name=ringfleet
+-- The steps of a call's life that must be atomic. Loaded by every program at start (FUNCTION LOAD
+-- REPLACE); plain turns do not come here, they are plain XADDs.
+--
+-- Every function answers an array whose first element is a word in capitals. Times are epoch ms of
+-- the Redis server, so that no two machines' clocks are compared. KEYS of one call share a slot.
+--
+-- Session hash: v, phase (ringing, live, ended), epoch, worker, stream_sid, started_ms, seen_ms,
+-- ended_ms, reason, verdict, status, status_seq, final, claimed_n, token:<n>,
+-- flushed_writes, flushed_events.
+
+local FORMAT_VERSION = '1'
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Last id of a stream as epoch, seq (0, 0 when there is none), also after its entries are gone.
+local function last_id(stream)
+  if redis.call('EXISTS', stream) == 0 then return 0, 0, '0-0' end
+  local info = redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      local hi, lo = string.match(info[i + 1], '^(%d+)-(%d+)$')
+      return tonumber(hi), tonumber(lo), info[i + 1]
+    end
+  end
+  return 0, 0, '0-0'
+end
+
+local function field(session, name)
+  return redis.call('HGET', session, name) or ''
+end
+
+local function number_field(session, name, default)
+  return tonumber(redis.call('HGET', session, name) or default)
+end
+
+local function int(n) return string.format('%.0f', n) end
+
+local function index_ended(ended, live, sid, why)
+  redis.call('ZREM', live, sid)
+  redis.call('XADD', ended, '*', 'call_sid', sid, 'why', why)
+end
+
+-- rf_open: the call's first webhook. Writes context and session once; a webhook that comes again
+-- finds them and gets the first token back.
+-- KEYS context, session, live
+-- ARGV sid, token, context_ttl_s, lease_ms, then context fields and values
+-- -> OPENED token | EXISTS token
+local function rf_open(keys, args)
+  local context, session, live = keys[1], keys[2], keys[3]
+  if redis.call('EXISTS', session) == 1 then
+    return { 'EXISTS', field(session, 'token:0') }
+  end
+  local now = now_ms()
+  for i = 5, #args, 2 do redis.call('HSET', context, args[i], args[i + 1]) end
+  redis.call('EXPIRE', context, args[3])
+  redis.call('HSET', session, 'v', FORMAT_VERSION, 'phase', 'ringing', 'epoch', 0, 'opened_ms', int(now),
+    'token:0', args[2])
+  redis.call('ZADD', live, int(now + args[4]), args[1])
+  return { 'OPENED', args[2] }
+end
+
+-- rf_fill: context that arrived after the deadline. Fields that are already there stay as they are
+-- unless they were marked provisional by the caller's first write; the context must still exist.
+-- KEYS context
+-- ARGV fields and values
+-- -> FILLED count | GONE
+local function rf_fill(keys, args)
+  if redis.call('EXISTS', keys[1]) == 0 then return { 'GONE' } end
+  for i = 1, #args, 2 do redis.call('HSET', keys[1], args[i], args[i + 1]) end
+  return { 'FILLED', #args / 2 }
+end
+
+-- rf_after: the carrier asks what comes after stream n-1.
+-- KEYS session, live
+-- ARGV sid, n, token, lease_ms
+-- -> UNKNOWN | FINAL status | VERDICT verdict | RESUME token
+local function rf_after(keys, args)
+  local session, live = keys[1], keys[2]
+  if redis.call('EXISTS', session) == 0 then return { 'UNKNOWN' } end
+  if field(session, 'final') == '1' then return { 'FINAL', field(session, 'status') } end
+  local verdict = field(session, 'verdict')
+  if verdict ~= '' then return { 'VERDICT', verdict } end
+  local name = 'token:' .. args[2]
+  if redis.call('HSETNX', session, name, args[3]) == 1 then
+    redis.call('ZADD', live, 'GT', int(now_ms() + args[4]), args[1])
+  end
+  return { 'RESUME', field(session, name) }
+end
+
+-- rf_claim: a worker takes the call for one stream. The owner entry it appends is the fence: an
+-- older epoch's ids are below it from here on.
+-- KEYS context, session, writes, live
+-- ARGV sid, n, token, worker, stream_sid, lease_ms, data (JSON for the owner entry)
+-- -> UNKNOWN | BADTOKEN | REPLAYED | OVER
+--  | CLAIMED epoch seq now_ms {context fields and values} {journal entries, if there was an epoch before}
+local function rf_claim(keys, args)
+  local context, session, writes, live = keys[1], keys[2], keys[3], keys[4]
+  if redis.call('EXISTS', session) == 0 then return { 'UNKNOWN' } end
+  if field(session, 'token:' .. args[2]) ~= args[3] then return { 'BADTOKEN' } end
+  if number_field(session, 'claimed_n', -1) >= tonumber(args[2]) then return { 'REPLAYED' } end
+  if field(session, 'final') == '1' or field(session, 'verdict') ~= '' then return { 'OVER' } end
+  local now = now_ms()
+  local epoch = number_field(session, 'epoch', 0) + 1
+  local _, seq = last_id(writes)
+  local before = {}
+  if seq > 0 then before = redis.call('XRANGE', writes, '-', '+') end
+  seq = seq + 1
+  redis.call('XADD', writes, int(epoch) .. '-' .. int(seq), 'type', 'callsession_update', 'by', 'worker',
+    'at', int(now), 'data', args[7])
+  redis.call('HSET', session, 'epoch', int(epoch), 'phase', 'live', 'worker', args[4], 'stream_sid', args[5],
+    'claimed_n', args[2], 'seen_ms', int(now))
+  redis.call('HSETNX', session, 'started_ms', int(now))
+  redis.call('ZADD', live, int(now + args[6]), args[1])
+  return { 'CLAIMED', int(epoch), int(seq), int(now), redis.call('HGETALL', context), before }
+end
+
+-- rf_end: the worker's end of the media. Appends call_end and hands the call to the flusher.
+-- KEYS session, writes, live, ended
+-- ARGV sid, epoch, seq (of the call_end entry), reason, verdict, metrics (JSON)
+-- -> ENDED | AGAIN (it was ended before) | FENCED epoch | HOLE last_seq
+local function rf_end(keys, args)
+  local session, writes, live, ended = keys[1], keys[2], keys[3], keys[4]
+  local epoch, seq = tonumber(args[2]), tonumber(args[3])
+  local now = now_ms()
+  local last_epoch, last_seq = last_id(writes)
+  if number_field(session, 'epoch', 0) ~= epoch or last_epoch > epoch then
+    return { 'FENCED', field(session, 'epoch') }
+  end
+  if field(session, 'phase') == 'ended' and last_seq >= seq then return { 'AGAIN' } end
+  if last_seq ~= seq - 1 then return { 'HOLE', int(last_seq) } end
+  redis.call('XADD', writes, args[2] .. '-' .. args[3], 'type', 'call_end', 'by', 'worker', 'at', int(now),
+    'reason', args[4], 'metrics', args[6])
+  redis.call('HSET', session, 'phase', 'ended', 'reason', args[4], 'verdict', args[5], 'ended_ms', int(now))
+  index_ended(ended, live, args[1], 'end')
+  return { 'ENDED' }
+end
+
+-- rf_event: what a webhook said. Deduplicated by the carrier's own id. A status moves only forward
+-- by its sequence, and a terminal one is final.
+-- KEYS session, events, live, ended
+-- ARGV sid, id, final (0|1), status ('' if the event is none), status_seq, then the entry's fields
+-- -> ADDED | DUPLICATE
+local function rf_event(keys, args)
+  local session, events, live, ended = keys[1], keys[2], keys[3], keys[4]
+  for _, entry in ipairs(redis.call('XRANGE', events, '-', '+')) do
+    for i = 1, #entry[2], 2 do
+      if entry[2][i] == 'id' and entry[2][i + 1] == args[2] then return { 'DUPLICATE' } end
+    end
+  end
+  local entry = { 'id', args[2], 'at', int(now_ms()) }
+  for i = 6, #args do entry[#entry + 1] = args[i] end
+  redis.call('XADD', events, '*', unpack(entry))
+  if args[4] ~= '' and field(session, 'final') ~= '1'
+      and (args[3] == '1' or tonumber(args[5]) > number_field(session, 'status_seq', -1)) then
+    redis.call('HSET', session, 'v', FORMAT_VERSION, 'status', args[4], 'status_seq', args[5], 'final', args[3])
+  end
+  -- While a worker carries the call its own end, or the reaper, hands the call over.
+  local phase = field(session, 'phase')
+  if phase ~= 'live' and (phase == 'ended' or phase == '' or field(session, 'final') == '1') then
+    redis.call('HSET', session, 'phase', 'ended')
+    index_ended(ended, live, args[1], 'event')
+  end
+  return { 'ADDED' }
+end
+
+-- rf_reap: a call whose lease has lapsed is ended for the worker that died (epoch + 1, so that it
+-- cannot append if it was only asleep), or for the carrier that never streamed.
+-- KEYS session, writes, live, ended
+-- ARGV sid, lease (the deadline the reaper saw)
+-- -> REAPED reason | ALIVE
+local function rf_reap(keys, args)
+  local session, writes, live, ended = keys[1], keys[2], keys[3], keys[4]
+  local now = now_ms()
+  local lease = redis.call('ZSCORE', live, args[1])
+  if not lease or lease ~= args[2] or tonumber(lease) > now then return { 'ALIVE' } end
+  local reason = 'never_connected'
+  if field(session, 'phase') == 'live' then
+    reason = 'worker_lost'
+    local last_epoch, last_seq = last_id(writes)
+    local epoch = math.max(number_field(session, 'epoch', 0), last_epoch) + 1
+    redis.call('XADD', writes, int(epoch) .. '-' .. int(last_seq + 1), 'type', 'call_end', 'by', 'flusher',
+      'at', int(now), 'reason', reason, 'metrics', '{}')
+    redis.call('HSET', session, 'epoch', int(epoch))
+  end
+  if field(session, 'phase') ~= 'ended' then
+    redis.call('HSET', session, 'phase', 'ended', 'reason', reason, 'ended_ms', int(now))
+  end
+  index_ended(ended, live, args[1], 'reap')
+  return { 'REAPED', reason }
+end
+
+-- rf_done: what the flusher says after its commit. Refused entries go to the dead stream in the
+-- same step. Entries that came meanwhile put the call back on the index.
+-- KEYS session, writes, events, ended, flushed, live, dead
+-- ARGV sid, entry_id, writes_id, events_id (what is in Postgres now), retention_ms, final_wait_ms,
+--      then for each dead entry: stream, id, type, sqlstate, message, entry (JSON)
+-- -> DONE | MORE
+local function rf_done(keys, args)
+  local session, writes, events, ended = keys[1], keys[2], keys[3], keys[4]
+  local flushed, live, dead = keys[5], keys[6], keys[7]
+  for i = 7, #args, 6 do
+    redis.call('XADD', dead, '*', 'call_sid', args[1], 'stream', args[i], 'entry_id', args[i + 1],
+      'type', args[i + 2], 'sqlstate', args[i + 3], 'message', args[i + 4], 'entry', args[i + 5])
+  end
+  redis.call('XACK', ended, 'flusher', args[2])
+  redis.call('XDEL', ended, args[2])
+  if redis.call('EXISTS', session) == 1 then
+    redis.call('HSET', session, 'flushed_writes', args[3], 'flushed_events', args[4])
+  end
+  local _, _, last_write = last_id(writes)
+  local _, _, last_event = last_id(events)
+  if (last_write ~= '0-0' and last_write ~= args[3]) or (last_event ~= '0-0' and last_event ~= args[4]) then
+    if not redis.call('ZSCORE', live, args[1]) then
+      redis.call('XADD', ended, '*', 'call_sid', args[1], 'why', 'more')
+    end
+    return { 'MORE' }
+  end
+  local wait = args[5]
+  if field(session, 'final') ~= '1' then wait = args[6] end
+  redis.call('ZADD', flushed, int(now_ms() + wait), args[1])
+  return { 'DONE' }
+end
+
+-- rf_purge: a flushed call whose retention has passed leaves Redis, if nothing came meanwhile.
+-- KEYS context, session, writes, events, live, ended, flushed
+-- ARGV sid
+-- -> PURGED | KEPT
+local function rf_purge(keys, args)
+  local context, session, writes, events = keys[1], keys[2], keys[3], keys[4]
+  local live, ended, flushed = keys[5], keys[6], keys[7]
+  local due = redis.call('ZSCORE', flushed, args[1])
+  if not due or tonumber(due) > now_ms() then return { 'KEPT' } end
+  redis.call('ZREM', flushed, args[1])
+  if redis.call('ZSCORE', live, args[1]) then return { 'KEPT' } end
+  local _, _, last_write = last_id(writes)
+  local _, _, last_event = last_id(events)
+  if (last_write ~= '0-0' and last_write ~= field(session, 'flushed_writes'))
+      or (last_event ~= '0-0' and last_event ~= field(session, 'flushed_events')) then
+    redis.call('XADD', ended, '*', 'call_sid', args[1], 'why', 'more')
+    return { 'KEPT' }
+  end
+  redis.call('UNLINK', context, session, writes, events)
+  return { 'PURGED' }
+end
+
+-- allow-oom: ending and draining must work when memory is full; they free more than they add.
+redis.register_function('rf_open', rf_open)
+redis.register_function('rf_fill', rf_fill)
+redis.register_function('rf_after', rf_after)
+redis.register_function('rf_claim', rf_claim)
+redis.register_function { function_name = 'rf_end', callback = rf_end, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_event', callback = rf_event, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_reap', callback = rf_reap, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_done', callback = rf_done, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_purge', callback = rf_purge, flags = { 'allow-oom' } }

@@ -1,0 +1,41 @@
+#include "common/redis/sync.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool say_hello(redisContext *ctx, const struct redis_url *url, const char *name, char *error, size_t size)
+{
+    const char *argv[REDIS_HELLO_ARGS];
+    char db_text[12];
+    int argc;
+    for (int step = 0; (argc = redis_hello(url, name, step, argv, db_text)) > 0; step++) {
+        redisReply *reply = redisCommandArgv(ctx, argc, argv, NULL);
+        bool ok = reply && reply->type != REDIS_REPLY_ERROR;
+        if (!ok)
+            snprintf(error, size, "Redis refused %s: %s", argv[0], reply ? reply->str : ctx->errstr);
+        freeReplyObject(reply);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+redisContext *redis_sync_connect(const struct redis_url *url, const char *name, int timeout_ms, char *error,
+                                 size_t error_size)
+{
+    struct timeval tv = {timeout_ms / 1000, (timeout_ms % 1000) * 1000};
+    redisContext *ctx = url->unix_path ? redisConnectUnixWithTimeout(url->unix_path, tv)
+                                       : redisConnectWithTimeout(url->host, url->port, tv);
+    if (!ctx || ctx->err) {
+        snprintf(error, error_size, "cannot connect to Redis: %s", ctx ? ctx->errstr : "out of memory");
+        if (ctx)
+            redisFree(ctx);
+        return NULL;
+    }
+    redisSetTimeout(ctx, tv);
+    if (!say_hello(ctx, url, name, error, error_size)) {
+        redisFree(ctx);
+        return NULL;
+    }
+    return ctx;
+}
