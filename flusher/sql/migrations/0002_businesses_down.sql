@@ -1,0 +1,3 @@
+drop table lead;
+drop table business_settings;
+drop table business;
