@@ -1,0 +1,188 @@
+"""One response of the AI provider: speech and function calls, in the order the service sends them."""
+
+import asyncio
+import base64
+import uuid
+from typing import TYPE_CHECKING
+
+from . import speech
+from .scenario import Reply, Tool
+
+if TYPE_CHECKING:
+    from .realtime_session import Session
+
+CHUNK_BYTES = 800  # 100 ms of mu-law
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}_{uuid.uuid4().hex[:24]}"
+
+
+class Response:
+    def __init__(self, session: "Session", options: dict) -> None:
+        self.id = _new_id("resp")
+        self.over = asyncio.Event()
+        self._session = session
+        self._options = options
+        self._output: list[dict] = []
+        self._cancelled = asyncio.Event()
+        self._reason = ""
+
+    async def cancel(self, reason: str) -> None:
+        """Returns when `response.done` was sent."""
+        self._reason = reason
+        self._cancelled.set()
+        await self.over.wait()
+
+    async def run(self) -> None:
+        await self._session.send("response.created", response=self._body("in_progress", None))
+        faults = self._session.provider.faults
+        if faults.fail_responses > 0:
+            faults.fail_responses -= 1
+            await self._finish("failed")
+            return
+        reply = self._session.conversation.next_reply()
+        await self._wait(self._session.provider.first_audio_s)
+        if reply.say and not self._cancelled.is_set():
+            await self._speak(reply)
+        for call in reply.calls:
+            if not self._cancelled.is_set():
+                await self._call(call)
+        await self._finish("cancelled" if self._cancelled.is_set() else "completed")
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._cancelled.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
+
+    async def _speak(self, reply: Reply) -> None:
+        session = self._session
+        item = {"id": _new_id("item"), "object": "realtime.item", "type": "message"}
+        item |= {"role": "assistant", "status": "in_progress", "content": []}
+        await self._item_added(item)
+        place = self._place(item) | {"content_index": 0}
+        part = {"type": "audio", "transcript": ""}
+        await session.send("response.content_part.added", **place, part=part)
+        transcript = await self._stream(item, place, reply.say)
+        await session.send("response.output_audio.done", **place)
+        await session.send(
+            "response.output_audio_transcript.done", **place, transcript=transcript
+        )
+        part = {"type": "audio", "transcript": transcript}
+        await session.send("response.content_part.done", **place, part=part)
+        item["content"] = [{"type": "output_audio", "transcript": transcript}]
+        await self._item_done(item)
+
+    async def _stream(self, item: dict, place: dict, text: str) -> str:
+        """Audio and transcript deltas until the end or the cancellation; the transcript sent."""
+        session = self._session
+        loop = asyncio.get_running_loop()
+        audio = await asyncio.to_thread(speech.speak, text, speech.ASSISTANT)
+        words = text.split(" ")
+        shown = 0
+        due = loop.time()
+        session.audio_ms[item["id"]] = 0
+        for start in range(0, len(audio), CHUNK_BYTES):
+            chunk = audio[start : start + CHUNK_BYTES]
+            until = min(len(words), len(words) * (start + 2 * CHUNK_BYTES) // len(audio))
+            if start + CHUNK_BYTES >= len(audio):
+                until = len(words)
+            for index in range(shown, until):
+                delta = words[index] + (" " if index + 1 < len(words) else "")
+                await session.send(
+                    "response.output_audio_transcript.delta",
+                    **place,
+                    delta=delta,
+                    obfuscation="Ys1V",
+                )
+            shown = max(shown, until)
+            session.audio_ms[item["id"]] += len(chunk) // 8
+            payload = base64.b64encode(chunk).decode()
+            await session.send("response.output_audio.delta", **place, delta=payload)
+            due += len(chunk) / 8000 / session.provider.audio_speed
+            await self._wait(max(0.0, due - loop.time()))
+            if self._cancelled.is_set():
+                break
+        return " ".join(words[:shown])
+
+    async def _call(self, call: Tool) -> None:
+        session = self._session
+        call_id = "call_" + uuid.uuid4().hex[:16]
+        arguments = call.arguments_json()
+        item = {"id": _new_id("item"), "object": "realtime.item", "type": "function_call"}
+        item |= {"status": "in_progress", "name": call.name, "call_id": call_id, "arguments": ""}
+        await self._item_added(item)
+        place = self._place(item) | {"call_id": call_id}
+        half = len(arguments) // 2
+        for delta in (arguments[:half], arguments[half:]):
+            await session.send(
+                "response.function_call_arguments.delta", **place, delta=delta, obfuscation="kM"
+            )
+        await session.send(
+            "response.function_call_arguments.done", **place, name=call.name, arguments=arguments
+        )
+        item["arguments"] = arguments
+        session.open_call(call_id)
+        await self._item_done(item)
+
+    def _place(self, item: dict) -> dict:
+        index = len(self._output) - 1
+        return {"response_id": self.id, "item_id": item["id"], "output_index": index}
+
+    async def _item_added(self, item: dict) -> None:
+        self._output.append(item)
+        await self._session.send(
+            "response.output_item.added",
+            response_id=self.id,
+            output_index=len(self._output) - 1,
+            item=item,
+        )
+        await self._session.add_item(item)
+
+    async def _item_done(self, item: dict) -> None:
+        item["status"] = "incomplete" if self._cancelled.is_set() else "completed"
+        await self._session.item_done(item["id"])
+        await self._session.send(
+            "response.output_item.done",
+            response_id=self.id,
+            output_index=len(self._output) - 1,
+            item=item,
+        )
+
+    async def _finish(self, status: str) -> None:
+        details: dict | None = None
+        if status == "cancelled":
+            details = {"type": "cancelled", "reason": self._reason}
+        elif status == "failed":
+            error = {"type": "requests", "code": "rate_limit_exceeded", "message": "slow down"}
+            details = {"type": "failed", "error": error}
+        self._session.response_over(self)
+        await self._session.send("response.done", response=self._body(status, details))
+        limits = [{"name": "tokens", "limit": 40000, "remaining": 39000, "reset_seconds": 1.5}]
+        await self._session.send("rate_limits.updated", rate_limits=limits)
+
+    def _body(self, status: str, details: dict | None) -> dict:
+        config = self._session.config
+        done = status != "in_progress"
+        usage = {
+            "total_tokens": 120,
+            "input_tokens": 100,
+            "output_tokens": 20,
+            "input_token_details": {"text_tokens": 80, "audio_tokens": 20, "cached_tokens": 64},
+            "output_token_details": {"text_tokens": 5, "audio_tokens": 15},
+        }
+        output = config["audio"]["output"]
+        return {
+            "object": "realtime.response",
+            "id": self.id,
+            "status": status,
+            "status_details": details,
+            "output": [dict(item) for item in self._output],
+            "conversation_id": "conv_" + self._session.id[5:],
+            "output_modalities": config["output_modalities"],
+            "max_output_tokens": self._options.get("max_output_tokens", "inf"),
+            "audio": {"output": {"format": output["format"], "voice": output["voice"]}},
+            "usage": usage if done else None,
+            "metadata": self._options.get("metadata"),
+        }

@@ -1,0 +1,168 @@
+"""One media stream of a call: the carrier's end of the WebSocket."""
+
+import asyncio
+import base64
+import json
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from . import g711, media_rules
+from .playout import Playout
+
+if TYPE_CHECKING:
+    from .call import Call
+
+MAX_QUEUE_BYTES = 10 * 60 * 8000  # the carrier refuses about ten minutes of queued audio (31931)
+CLOSE_SECONDS = 5
+_SILENT_FRAME = g711.SILENCE * g711.FRAME_BYTES
+
+
+class MediaStream:
+    def __init__(self, call: "Call", socket: aiohttp.ClientWebSocketResponse, sid: str) -> None:
+        self.sid = sid
+        self.playout = Playout()
+        self.close_code: int | None = None  # from the server's close frame; None: it sent none
+        self.stalled = False  # fault hook: the socket stays open, no media flows
+        self._call = call
+        self._socket = socket
+        self._sequence = 0
+        self._chunk = 0
+        self._hang_up = asyncio.Event()
+
+    async def run(self, parameters: dict[str, str]) -> str:
+        """Talks until the stream ends; returns who ended it: `caller` or `server`."""
+        reader = asyncio.create_task(self._read())
+        ender = asyncio.create_task(self._hang_up.wait())
+        await self._send_raw({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        # Whatever comes before `start` names no stream: give the server a chance to do it wrong.
+        await asyncio.sleep(g711.FRAME_MS / 1000)
+        await self._send("start", self._start(parameters))
+        self._call.stream_started(self)
+        ticker = asyncio.create_task(self._tick())
+        await asyncio.wait({reader, ender, ticker}, return_when=asyncio.FIRST_COMPLETED)
+        by = "caller" if self._hang_up.is_set() else "server"
+        ticker.cancel()
+        ender.cancel()
+        if by == "caller" and not self._socket.closed:
+            await self._stop()
+        for result in await asyncio.gather(reader, ticker, ender, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+        self._call.note("socket-closed", {"by": by, "code": self.close_code})
+        return by
+
+    def hang_up(self) -> None:
+        self._hang_up.set()
+
+    def abort(self) -> None:
+        """The connection is gone without a word: no `stop`, no close frame."""
+        self._call.note("abort", None)
+        connection = self._socket._response.connection
+        if connection and connection.transport:
+            connection.transport.abort()
+
+    async def press(self, digit: str) -> None:
+        await self._send("dtmf", {"dtmf": {"track": "inbound_track", "digit": digit}})
+
+    def _start(self, parameters: dict[str, str]) -> dict:
+        details = {
+            "accountSid": self._call.account_sid,
+            "streamSid": self.sid,
+            "callSid": self._call.sid,
+            "tracks": ["inbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+            "customParameters": parameters,
+        }
+        return {"start": details}
+
+    async def _stop(self) -> None:
+        details = {"accountSid": self._call.account_sid, "callSid": self._call.sid}
+        await self._send("stop", {"stop": details})
+        self._call.note("stop", None)
+        try:
+            await asyncio.wait_for(self._socket.close(), CLOSE_SECONDS)
+        except asyncio.TimeoutError:
+            self._call.violate(f"the close was not answered within {CLOSE_SECONDS} s")
+
+    async def _tick(self) -> None:
+        """Every 20 ms by an absolute schedule: one frame from the caller, one frame played."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while not self._socket.closed:
+            due += g711.FRAME_MS / 1000
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            if self.stalled:
+                continue
+            said = self._call.next_frame() or _SILENT_FRAME
+            self._chunk += 1
+            media = {
+                "track": "inbound",
+                "chunk": str(self._chunk),
+                "timestamp": str(self._chunk * g711.FRAME_MS),
+                "payload": base64.b64encode(said).decode(),
+            }
+            await self._send("media", {"media": media})
+            heard, marks = self.playout.play()
+            await self._echo(marks)
+            self._call.frame_passed(said, heard)
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message.type == aiohttp.WSMsgType.TEXT:
+                await self._on_text(message.data)
+            elif message.type == aiohttp.WSMsgType.BINARY:
+                self._call.violate("31950 binary message")
+            elif message.type == aiohttp.WSMsgType.CLOSE:
+                self.close_code = message.data
+                return
+            elif message.type == aiohttp.WSMsgType.ERROR:
+                if isinstance(message.data, aiohttp.WebSocketError):
+                    self._call.violate(f"31924 protocol error: {message.data}")
+                return
+            else:
+                return
+
+    async def _on_text(self, text: str) -> None:
+        try:
+            if self._sequence == 0:
+                raise media_rules.Refused(f"31951 sent before start: {text[:60]}")
+            event, value = media_rules.read(text, self.sid)
+        except media_rules.Refused as refusal:
+            self._call.violate(str(refusal))
+            return
+        if event == "media":
+            self._on_media(value)
+        elif event == "mark":
+            self._call.note("mark", value)
+            await self._echo(self.playout.mark(value))
+        else:
+            dropped, marks = self.playout.clear()
+            self._call.note("clear", {"dropped_ms": dropped // 8})
+            await self._echo(marks)
+
+    def _on_media(self, audio: bytes) -> None:
+        self._call.note("media", len(audio))
+        if len(self.playout.queue) + len(audio) > MAX_QUEUE_BYTES:
+            self._call.violate("31931 more than ten minutes of audio queued")
+            return
+        self.playout.add(audio)
+
+    async def _echo(self, names: list[str]) -> None:
+        for name in names:
+            self._call.note("mark-echo", name)
+            await self._send("mark", {"mark": {"name": name}})
+
+    async def _send(self, event: str, fields: dict) -> None:
+        self._sequence += 1
+        message = {"event": event, "sequenceNumber": str(self._sequence), **fields}
+        await self._send_raw({**message, "streamSid": self.sid})
+
+    async def _send_raw(self, message: dict) -> None:
+        if self._socket.closed:
+            return
+        try:
+            await self._socket.send_str(json.dumps(message, separators=(",", ":")))
+        except ConnectionError:
+            pass  # the reader sees the same end and decides what it means
