@@ -7,7 +7,7 @@
 --
 -- Session hash: v, phase (ringing, live, ended), epoch, worker, stream_sid, started_ms, seen_ms,
 -- ended_ms, reason, verdict, status, status_seq, final, claimed_n, token:<n>,
--- flushed_writes, flushed_events.
+-- flushed_writes, flushed_events, dead:<stream>:<entry id>.
 
 local FORMAT_VERSION = '1'
 
@@ -193,19 +193,33 @@ local function rf_reap(keys, args)
   return { 'REAPED', reason }
 end
 
--- rf_done: what the flusher says after its commit. Refused entries go to the dead stream in the
--- same step. Entries that came meanwhile put the call back on the index.
--- KEYS session, writes, events, ended, flushed, live, dead
--- ARGV sid, entry_id, writes_id, events_id (what is in Postgres now), retention_ms, final_wait_ms,
---      then for each dead entry: stream, id, type, sqlstate, message, entry (JSON)
+-- rf_dead: entries Postgres refuses for good, each kept once. Called before the commit that moves
+-- past them: after a crash in between they come again, and are known by the marks in the session.
+-- KEYS session, dead
+-- ARGV sid, then for each entry: stream, id, type, sqlstate, message, entry (JSON)
+-- -> DEAD count (of the ones that were new)
+local function rf_dead(keys, args)
+  local session, dead = keys[1], keys[2]
+  local new = 0
+  for i = 2, #args, 6 do
+    if redis.call('HSETNX', session, 'dead:' .. args[i] .. ':' .. args[i + 1], '1') == 1 then
+      redis.call('XADD', dead, '*', 'call_sid', args[1], 'stream', args[i], 'entry_id', args[i + 1],
+        'type', args[i + 2], 'sqlstate', args[i + 3], 'message', args[i + 4], 'entry', args[i + 5])
+      new = new + 1
+    end
+  end
+  return { 'DEAD', new }
+end
+
+-- rf_done: what the flusher says after its commit. Entries that came meanwhile put the call back on
+-- the index.
+-- KEYS session, writes, events, ended, flushed, live
+-- ARGV sid, entry_id, writes_id, events_id (the last ids read, which are in Postgres now),
+--      retention_ms, final_wait_ms (the retention of a call without a final status)
 -- -> DONE | MORE
 local function rf_done(keys, args)
   local session, writes, events, ended = keys[1], keys[2], keys[3], keys[4]
-  local flushed, live, dead = keys[5], keys[6], keys[7]
-  for i = 7, #args, 6 do
-    redis.call('XADD', dead, '*', 'call_sid', args[1], 'stream', args[i], 'entry_id', args[i + 1],
-      'type', args[i + 2], 'sqlstate', args[i + 3], 'message', args[i + 4], 'entry', args[i + 5])
-  end
+  local flushed, live = keys[5], keys[6]
   redis.call('XACK', ended, 'flusher', args[2])
   redis.call('XDEL', ended, args[2])
   if redis.call('EXISTS', session) == 1 then
@@ -255,5 +269,6 @@ redis.register_function('rf_claim', rf_claim)
 redis.register_function { function_name = 'rf_end', callback = rf_end, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_event', callback = rf_event, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_reap', callback = rf_reap, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_dead', callback = rf_dead, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_done', callback = rf_done, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_purge', callback = rf_purge, flags = { 'allow-oom' } }
