@@ -4,7 +4,7 @@
 
 enum pg_fault pg_fault_of(const char *sqlstate)
 {
-    static const char *const data[] = {"21", "22", "23", "44", "P0"};
+    static const char *const data[] = {"21", "22", "23", "44", "54", "P0"};
     static const char *const schema[] = {"42", "3F", "3D", "26", "0A"};
     if (!sqlstate || strlen(sqlstate) != 5)
         return PG_FAULT_SERVER;

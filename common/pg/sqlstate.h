@@ -4,7 +4,7 @@
 
 enum pg_fault {
     PG_FAULT_SERVER, /* connection, shutdown, resources, deadlock, serialization, read-only: retry later */
-    PG_FAULT_DATA,   /* the entry's own: bad value, violated constraint; it will fail again */
+    PG_FAULT_DATA,   /* the entry's own: bad value, too long for an index, violated constraint; it will fail again */
     PG_FAULT_SCHEMA, /* statement and schema do not fit (missing table, column, right): an operator's */
 };
 
