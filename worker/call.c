@@ -1,0 +1,523 @@
+/* The state machine of a call. Read call_enter (what a state does first), call_on (what can happen
+ * in it) and call_end (how it stops): that is every call. */
+#include "worker/call.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "worker/call_tools.h"
+#include "worker/conversation.h"
+#include "worker/media.h"
+#include "worker/openai.h"
+#include "worker/twilio.h"
+
+enum { AI_MESSAGE_MAX = 4 << 20, AI_HEADERS_SIZE = 512, RESUMED_TURN_ID_SIZE = 32 };
+
+/* A call that was taken over: the caller must not be greeted twice. */
+#define RESUME_HINT                                                                                     \
+    "The phone line was interrupted for a few seconds and is back. Do not greet again. Go on exactly " \
+    "where the conversation stopped."
+
+static const char *const state_names[] = {
+#define X(id, name, seconds) name,
+    CALL_STATES(X)
+#undef X
+};
+static const int state_seconds[] = {
+#define X(id, name, seconds) seconds,
+    CALL_STATES(X)
+#undef X
+};
+static const struct {
+    const char *name;
+    uint16_t close_code;
+} reasons[] = {
+#define X(id, name, code) {name, code},
+    CALL_REASONS(X)
+#undef X
+};
+
+static void call_enter(struct call *c, enum call_state next);
+static void call_end(struct call *c, enum call_reason why, const char *detail);
+
+/* ---- the AI leg ---- */
+
+static void on_ai_open(struct ws_conn *ws, void *arg)
+{
+    (void)ws;
+    call_on(arg, &(struct call_event){.kind = CALL_EV_AI_OPEN});
+}
+
+static void on_ai_text(struct ws_conn *ws, char *text, size_t len, void *arg)
+{
+    struct ai_event ev;
+    (void)ws;
+    openai_parse(text, len, &ev);
+    if (ev.kind != AI_NOTHING)
+        call_on(arg, &(struct call_event){.kind = CALL_EV_AI, .ai = &ev});
+    ai_event_release(&ev);
+}
+
+static void on_ai_closed(struct ws_conn *ws, uint16_t code, const char *why, void *arg)
+{
+    struct call *c = arg;
+    char detail[192];
+    (void)ws;
+    c->ai = NULL;
+    snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
+    call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = detail});
+}
+
+static const struct ws_handler ai_events = {NULL, on_ai_open, on_ai_text, on_ai_closed};
+
+static void dial_ai(struct call *c)
+{
+    char headers[AI_HEADERS_SIZE];
+    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", c->w->config->openai_api_key);
+    c->ai = ws_dial(c->w, &c->w->ai, headers, AI_MESSAGE_MAX, &ai_events, c);
+    if (!c->ai)
+        call_end(c, REASON_NO_MEMORY, "no memory to dial the AI");
+}
+
+static bool resumed(const struct call *c)
+{
+    return c->claim.history_count > 0;
+}
+
+/* What is in a session from its first moment: settings, and the turns of the past. */
+static void configure_ai(struct call *c)
+{
+    const struct context *ctx = &c->claim.context;
+    struct ai_settings settings = {
+        .instructions = resumed(c) ? ctx->prompt_full : ctx->prompt_compact,
+        .voice = *ctx->voice ? ctx->voice : c->w->config->ai_voice,
+        .language = ctx->language,
+        .transcription_model = c->w->config->ai_transcription_model,
+    };
+    conversation_send(c, openai_session(&settings));
+    for (int i = 0; i < c->claim.history_count; i++) {
+        char id[RESUMED_TURN_ID_SIZE];
+        snprintf(id, sizeof id, "past_%d", i);
+        conversation_send(c, openai_past_turn(id, c->claim.history[i].speaker, c->claim.history[i].text));
+    }
+}
+
+static void greet(struct call *c)
+{
+    const char *greeting = c->claim.context.greeting;
+    size_t size = strlen(greeting) + 128;
+    char *instructions = malloc(size);
+    if (!instructions || !*greeting) {
+        conversation_answer(c, NULL);
+    } else {
+        snprintf(instructions, size, "Greet the caller. Say exactly this, and nothing else: %s", greeting);
+        conversation_answer(c, instructions);
+    }
+    free(instructions);
+}
+
+/* Rule 4 of the design: the FULL prompt is in the context already; only one message goes out. */
+static void upgrade_prompt(struct call *c)
+{
+    int64_t decided = clock_mono_us(), took;
+    conversation_send(c, openai_instructions(c->claim.context.prompt_full));
+    took = clock_mono_us() - decided;
+    metric_observe_us(&c->w->metrics.prompt_upgrade, took);
+    log_info(c->sid, "prompt upgraded", log_real("seconds", (double)took / 1e6));
+}
+
+/* ---- the claim ---- */
+
+static void on_claim_reply(void *owner, const redisReply *reply)
+{
+    struct call *c = owner;
+    c->claiming = NULL;
+    call_on(c, &(struct call_event){.kind = CALL_EV_CLAIM, .reply = reply});
+}
+
+static void on_journal(void *arg, enum journal_outcome outcome)
+{
+    call_on(arg, &(struct call_event){.kind = CALL_EV_JOURNAL, .outcome = outcome});
+}
+
+static void on_start(struct call *c, const struct carrier_event *ev)
+{
+    int n = 0;
+    enum token_verdict verdict;
+    c->started_ms = clock_mono_ms();
+    snprintf(c->sid, sizeof c->sid, "%s", ev->call_sid);
+    snprintf(c->stream_sid, sizeof c->stream_sid, "%s", ev->stream_sid);
+    if (!call_sid_valid(c->sid) || strpbrk(c->stream_sid, "\"\\")) {
+        call_end(c, REASON_CARRIER_PROTOCOL, "callSid or streamSid is not a name");
+        return;
+    }
+    verdict = token_check(ev->token, c->w->config->stream_secret, c->sid, clock_wall_ms(), &n);
+    if (verdict != TOKEN_GOOD) {
+        call_end(c, REASON_TOKEN_REFUSED, verdict == TOKEN_EXPIRED ? "token expired" : "token not ours or of another call");
+        return;
+    }
+    c->claiming = claim_send(c->w, c->sid, n, ev->token, c->stream_sid, on_claim_reply, c);
+    if (c->claiming)
+        call_enter(c, CALL_CLAIMING);
+    else
+        call_end(c, REASON_STORE_AWAY, "Redis is not reachable");
+}
+
+static void on_claim(struct call *c, const redisReply *reply)
+{
+    const char *wrong = claim_take(c->w, reply, &c->claim);
+    metric_observe_us(&c->w->metrics.claim_seconds, (clock_mono_ms() - c->started_ms) * 1000);
+    if (wrong) {
+        call_end(c, reply && reply->type != REDIS_REPLY_ERROR ? REASON_CLAIM_REFUSED : REASON_STORE_AWAY, wrong);
+        return;
+    }
+    journal_init(&c->journal, c->w, c->sid, c->claim.epoch, c->claim.seq, on_journal, c);
+    metric_add(&c->w->metrics.calls_claimed, 1);
+    if (c->claim.epoch > 1)
+        metric_add(&c->w->metrics.calls_resumed, 1);
+}
+
+/* ---- the machine ---- */
+
+static void arm_deadline(struct call *c, int seconds)
+{
+    struct timeval tv = {seconds, 0};
+    event_del(&c->deadline);
+    if (seconds > 0)
+        event_add(&c->deadline, &tv);
+}
+
+static void release(void *arg)
+{
+    free(arg);
+}
+
+static void forget(struct call *c)
+{
+    struct worker *w = c->w;
+    *(c->prev ? &c->prev->next : &w->calls) = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    w->call_count--;
+    metric_set(&w->metrics.calls_active, (uint64_t)w->call_count);
+    ticket_drop(c->claiming);
+    journal_release(&c->journal);
+    call_tools_release(c);
+    turns_release(&c->turns);
+    claim_release(&c->claim);
+    if (c->early)
+        evbuffer_free(c->early);
+    worker_defer(w, &c->deferred, release, c);
+}
+
+/* The end is known to Redis (or cannot be): only now may the carrier ask what comes after. */
+static void hang_up(struct call *c)
+{
+    struct ws_conn *carrier = c->carrier;
+    c->carrier = NULL;
+    ws_close(carrier, reasons[c->reason].close_code, reasons[c->reason].name);
+    log_info(c->sid, "call ended", log_str("reason", reasons[c->reason].name), log_int("turns", c->turn_count),
+             log_real("seconds", c->started_ms ? (double)(clock_mono_ms() - c->started_ms) / 1e3 : 0));
+    metric_add(&c->w->metrics.ended[c->reason], 1);
+    forget(c);
+}
+
+static void finish_journal(struct call *c)
+{
+    char metrics[384];
+    snprintf(metrics, sizeof metrics,
+             "{\"seconds\":%.1f,\"turns\":%" PRId64 ",\"barge_ins\":%" PRId64 ",\"first_audio_ms\":%" PRId64
+             ",\"worker\":\"%.128s\"}",
+             (double)(clock_mono_ms() - c->started_ms) / 1e3, c->turn_count, c->barge_in_count, c->first_audio_ms,
+             c->w->id);
+    journal_end(&c->journal, reasons[c->reason].name, c->reason == REASON_AGENT_HANGUP ? "hangup" : "", metrics);
+}
+
+static void call_enter(struct call *c, enum call_state next)
+{
+    log_debug(c->sid, "state", log_str("from", state_names[c->state]), log_str("to", state_names[next]));
+    c->state = next;
+    arm_deadline(c, state_seconds[next]);
+    switch (next) {
+    case CALL_ACCEPTED:
+    case CALL_CLAIMING:
+    case CALL_PARTING:
+        break;
+    case CALL_DIALLING:
+        dial_ai(c);
+        break;
+    case CALL_GREETING:
+        media_send_early(c);
+        greet(c);
+        break;
+    case CALL_TALKING:
+        if (resumed(c)) {
+            media_send_early(c);
+            conversation_answer(c, RESUME_HINT);
+        } else {
+            upgrade_prompt(c);
+        }
+        break;
+    case CALL_ENDING:
+        ws_close(c->ai, WS_CLOSE_NORMAL, "");
+        c->ai = NULL;
+        conversation_journal_turns(c, true);
+        finish_journal(c);
+        break;
+    case CALL_GONE:
+        hang_up(c);
+        break;
+    }
+}
+
+/* Every end comes through here once, with one reason. */
+static void call_end(struct call *c, enum call_reason why, const char *detail)
+{
+    bool claimed = c->journal.w != NULL;
+    if (c->state >= CALL_ENDING)
+        return;
+    c->reason = why;
+    if (*detail)
+        log_warn(c->sid, "call is ending", log_str("reason", reasons[why].name), log_str("detail", detail),
+                 log_str("state", state_names[c->state]));
+    if (!claimed) {
+        ws_close(c->ai, WS_CLOSE_NORMAL, "");
+        c->ai = NULL;
+    }
+    call_enter(c, claimed && why != REASON_FENCED ? CALL_ENDING : CALL_GONE);
+}
+
+static void on_timeout(struct call *c)
+{
+    switch (c->state) {
+    case CALL_ACCEPTED:
+        call_end(c, REASON_START_TIMEOUT, "the carrier did not send start");
+        break;
+    case CALL_CLAIMING:
+        call_end(c, REASON_STORE_AWAY, "Redis did not answer the claim");
+        break;
+    case CALL_DIALLING:
+        call_end(c, REASON_AI_UNREACHABLE, "the AI session was not ready in time");
+        break;
+    case CALL_PARTING:
+        call_end(c, REASON_AGENT_HANGUP, "the goodbye did not play out in time");
+        break;
+    case CALL_ENDING:
+        log_error(c->sid, "the end is not in Redis; the reaper will end the call");
+        call_enter(c, CALL_GONE);
+        break;
+    case CALL_GREETING:
+    case CALL_TALKING:
+    case CALL_GONE:
+        break; /* no deadline */
+    }
+}
+
+/* What can happen in any state. true: it was that. */
+static bool call_on_anywhere(struct call *c, const struct call_event *ev)
+{
+    switch (ev->kind) {
+    case CALL_EV_CARRIER_LOST:
+        call_end(c, REASON_CARRIER_LOST, ev->why);
+        return true;
+    case CALL_EV_AI_LOST:
+        call_end(c, c->state == CALL_DIALLING ? REASON_AI_UNREACHABLE : REASON_AI_LOST, ev->why);
+        return true;
+    case CALL_EV_TIMEOUT:
+        on_timeout(c);
+        return true;
+    case CALL_EV_HAND_OVER:
+        call_end(c, REASON_DRAINED, "");
+        return true;
+    case CALL_EV_JOURNAL:
+        if (ev->outcome == JOURNAL_FENCED && c->state != CALL_ENDING)
+            call_end(c, REASON_FENCED, "another worker has the call");
+        else
+            call_enter(c, CALL_GONE);
+        return true;
+    case CALL_EV_CARRIER:
+        if (ev->carrier->kind == CARRIER_BAD)
+            call_end(c, REASON_CARRIER_PROTOCOL, ev->carrier->error);
+        else if (ev->carrier->kind == CARRIER_STOP)
+            call_end(c, REASON_CARRIER_STOP, "");
+        else
+            return false;
+        return true;
+    case CALL_EV_AI:
+        if (ev->ai->kind != AI_BAD)
+            return false;
+        call_end(c, c->state == CALL_DIALLING ? REASON_AI_UNREACHABLE : REASON_AI_LOST, ev->ai->error);
+        return true;
+    case CALL_EV_CLAIM:
+    case CALL_EV_AI_OPEN:
+        return false;
+    }
+    return false;
+}
+
+/* While the conversation runs: audio in, what was played, and what the AI says. */
+static void call_converse(struct call *c, const struct call_event *ev)
+{
+    if (ev->kind == CALL_EV_AI)
+        conversation_on_ai(c, ev->ai);
+    else if (ev->kind == CALL_EV_CARRIER && ev->carrier->kind == CARRIER_AUDIO)
+        media_from_caller(c, ev->carrier);
+    else if (ev->kind == CALL_EV_CARRIER && ev->carrier->kind == CARRIER_PLAYED)
+        conversation_on_played(c, ev->carrier->mark);
+}
+
+static bool is_carrier(const struct call_event *ev, enum carrier_kind kind)
+{
+    return ev->kind == CALL_EV_CARRIER && ev->carrier->kind == kind;
+}
+
+static bool is_ai(const struct call_event *ev, enum ai_kind kind)
+{
+    return ev->kind == CALL_EV_AI && ev->ai->kind == kind;
+}
+
+void call_on(struct call *c, const struct call_event *ev)
+{
+    if (c->state == CALL_GONE || call_on_anywhere(c, ev))
+        return;
+    switch (c->state) {
+    case CALL_ACCEPTED:
+        if (is_carrier(ev, CARRIER_START))
+            on_start(c, ev->carrier);
+        else if (!is_carrier(ev, CARRIER_NOTHING))
+            call_end(c, REASON_CARRIER_PROTOCOL, "the first thing must be start");
+        break;
+    case CALL_CLAIMING:
+        if (is_carrier(ev, CARRIER_AUDIO))
+            media_from_caller(c, ev->carrier);
+        else if (ev->kind == CALL_EV_CLAIM) {
+            on_claim(c, ev->reply);
+            if (c->state == CALL_CLAIMING)
+                call_enter(c, CALL_DIALLING);
+        }
+        break;
+    case CALL_DIALLING:
+        if (is_carrier(ev, CARRIER_AUDIO))
+            media_from_caller(c, ev->carrier);
+        else if (ev->kind == CALL_EV_AI_OPEN)
+            configure_ai(c);
+        else if (is_ai(ev, AI_REFUSED)) /* the session would speak 24 kHz PCM: noise on a phone */
+            call_end(c, REASON_AI_UNREACHABLE, ev->ai->error);
+        else if (is_ai(ev, AI_CONFIGURED)) {
+            int64_t ready_ms = clock_mono_ms() - c->started_ms;
+            metric_observe_us(&c->w->metrics.ai_ready_seconds, ready_ms * 1000);
+            log_info(c->sid, "call started", log_int("epoch", (int64_t)c->claim.epoch), log_int("ai_ms", ready_ms));
+            call_enter(c, resumed(c) ? CALL_TALKING : CALL_GREETING);
+        }
+        break;
+    case CALL_GREETING:
+        call_converse(c, ev);
+        if (is_ai(ev, AI_RESPONSE_DONE) && c->state == CALL_GREETING)
+            call_enter(c, CALL_TALKING);
+        break;
+    case CALL_TALKING:
+        call_converse(c, ev);
+        break;
+    case CALL_PARTING:
+        call_converse(c, ev);
+        if (call_silent(c))
+            call_end(c, REASON_AGENT_HANGUP, "");
+        break;
+    case CALL_ENDING: /* only the journal's outcome counts, and it is handled above */
+    case CALL_GONE:
+        break;
+    }
+}
+
+void call_part(struct call *c)
+{
+    if (c->state == CALL_GREETING || c->state == CALL_TALKING)
+        call_enter(c, CALL_PARTING);
+}
+
+bool call_silent(const struct call *c)
+{
+    return !c->answering && playout_idle(&c->playout);
+}
+
+/* ---- the carrier leg, and life ---- */
+
+static void on_carrier_text(struct ws_conn *ws, char *text, size_t len, void *arg)
+{
+    struct carrier_event ev;
+    (void)ws;
+    twilio_parse(text, len, &ev);
+    call_on(arg, &(struct call_event){.kind = CALL_EV_CARRIER, .carrier = &ev});
+}
+
+static void on_carrier_open(struct ws_conn *ws, void *arg)
+{
+    (void)ws;
+    (void)arg; /* the state ACCEPTED began with the request */
+}
+
+static void on_carrier_closed(struct ws_conn *ws, uint16_t code, const char *why, void *arg)
+{
+    struct call *c = arg;
+    char detail[192];
+    (void)ws;
+    c->carrier = NULL;
+    snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
+    call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER_LOST, .why = detail});
+}
+
+static const struct ws_handler carrier_events = {NULL, on_carrier_open, on_carrier_text, on_carrier_closed};
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    call_on(arg, &(struct call_event){.kind = CALL_EV_TIMEOUT});
+}
+
+struct call *call_new(struct worker *w, struct ws_conn *ws)
+{
+    struct call *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->w = w;
+    c->carrier = ws;
+    c->next = w->calls;
+    if (c->next)
+        c->next->prev = c;
+    w->calls = c;
+    w->call_count++;
+    metric_set(&w->metrics.calls_active, (uint64_t)w->call_count);
+    evtimer_assign(&c->deadline, w->base, on_deadline, c);
+    ws_set_handler(ws, &carrier_events, c);
+    arm_deadline(c, state_seconds[CALL_ACCEPTED]);
+    return c;
+}
+
+void call_redis_up(struct call *c)
+{
+    if (c->journal.w)
+        journal_kick(&c->journal);
+}
+
+void call_tick(struct call *c)
+{
+    if (c->journal.w && turns_waiting(&c->turns))
+        conversation_journal_turns(c, false);
+}
+
+void call_drop(struct call *c)
+{
+    ws_close(c->ai, WS_CLOSE_GOING_AWAY, "");
+    c->ai = NULL;
+    c->reason = REASON_DRAINED;
+    if (c->state != CALL_GONE)
+        call_enter(c, CALL_GONE);
+}

@@ -1,0 +1,30 @@
+/* What a carrier's media stream means to a call, whichever carrier it is. */
+#pragma once
+#include "common/base/base.h"
+#include "common/base/token.h"
+
+enum { CARRIER_SID_SIZE = 64, CARRIER_MARK_SIZE = 32 };
+
+enum carrier_kind {
+    CARRIER_NOTHING, /* legal and without meaning for us (greeting of the protocol, unknown events) */
+    CARRIER_START,
+    CARRIER_AUDIO,
+    CARRIER_DTMF,
+    CARRIER_PLAYED, /* everything sent before this mark was played, or cleared */
+    CARRIER_STOP,   /* the stream ended; not necessarily the call */
+    CARRIER_BAD,    /* the peer broke the protocol; error says how */
+};
+
+/* Texts are views or copies valid until the next parse. */
+struct carrier_event {
+    enum carrier_kind kind;
+    const char *error;
+    char call_sid[CARRIER_SID_SIZE];   /* START */
+    char stream_sid[CARRIER_SID_SIZE]; /* START */
+    char token[TOKEN_SIZE];            /* START; "" if there was none */
+    const char *audio;                 /* AUDIO: base64 of mu-law, 8000 Hz, mono */
+    size_t audio_len;
+    uint64_t timestamp_ms;             /* AUDIO: since the stream's start */
+    char mark[CARRIER_MARK_SIZE];      /* PLAYED */
+    char digit;                        /* DTMF: 0-9, *, # */
+};

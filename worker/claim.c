@@ -1,0 +1,98 @@
+#include "worker/claim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "common/base/clock.h"
+
+struct ticket *claim_send(struct worker *w, const char *call_sid, int n, const char *token, const char *stream_sid,
+                          ticket_fn *fn, void *owner)
+{
+    static const enum key_kind kinds[] = {KEY_CONTEXT, KEY_SESSION, KEY_WRITES, KEY_LIVE};
+    char keys[4][KEY_SIZE], number[16], lease[24];
+    json_t *data = json_pack("{s:s, s:s, s:i}", "worker", w->id, "stream_sid", stream_sid, "stream", n);
+    char *text = json_dumps(data, JSON_COMPACT);
+    const char *argv[] = {"FCALL", "rf_claim", "4", keys[0], keys[1], keys[2], keys[3], call_sid, number, token, w->id,
+                          stream_sid, lease, text};
+    struct ticket *ticket = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        key_of_call(keys[i], &w->keys, kinds[i], call_sid);
+    snprintf(number, sizeof number, "%d", n);
+    snprintf(lease, sizeof lease, "%" PRId64, w->config->lease_seconds * 1000);
+    if (text)
+        ticket = ticket_send(w, fn, owner, (int)ARRAY_LEN(argv), argv);
+    free(text);
+    json_decref(data);
+    return ticket;
+}
+
+static const char *field_of(const redisReply *fields, const char *name)
+{
+    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
+        if (strcmp(redis_text(fields, i), name) == 0)
+            return redis_text(fields, i + 1);
+    }
+    return "";
+}
+
+/* One journal entry: [id, [field, value, ...]]. */
+static bool take_turn(const redisReply *entry, struct claim *out)
+{
+    const redisReply *fields = entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 ? entry->element[1] : NULL;
+    struct past_turn *turn = &out->history[out->history_count];
+    if (!fields || fields->type != REDIS_REPLY_ARRAY || strcmp(field_of(fields, "type"), "turn") != 0)
+        return true;
+    snprintf(turn->speaker, sizeof turn->speaker, "%s", field_of(fields, "speaker"));
+    turn->text = strdup(field_of(fields, "message"));
+    out->history_count++;
+    return turn->text != NULL;
+}
+
+static bool take_history(const redisReply *entries, struct claim *out)
+{
+    size_t skip = entries->elements > HISTORY_MAX ? entries->elements - HISTORY_MAX : 0;
+    if (entries->elements == 0)
+        return true;
+    out->history = calloc(entries->elements - skip, sizeof *out->history);
+    if (!out->history)
+        return false;
+    for (size_t i = skip; i < entries->elements; i++) {
+        if (!take_turn(entries->element[i], out))
+            return false;
+    }
+    return true;
+}
+
+const char *claim_take(struct worker *w, const redisReply *reply, struct claim *out)
+{
+    const char *word = redis_word(reply);
+    memset(out, 0, sizeof *out);
+    if (!reply)
+        return "redis connection lost";
+    if (reply->type == REDIS_REPLY_ERROR)
+        return reply->str;
+    if (strcmp(word, "CLAIMED") != 0)
+        return *word ? word : "unexpected reply";
+    if (reply->elements != 6 || reply->element[4]->type != REDIS_REPLY_ARRAY ||
+        reply->element[5]->type != REDIS_REPLY_ARRAY)
+        return "unexpected reply";
+    out->epoch = strtoull(redis_text(reply, 1), NULL, 10);
+    out->seq = strtoull(redis_text(reply, 2), NULL, 10);
+    w->redis_clock_skew_ms = strtoll(redis_text(reply, 3), NULL, 10) - clock_mono_ms();
+    if (context_take(&out->context, reply->element[4]) != 0 || !take_history(reply->element[5], out))
+        return "out of memory";
+    return NULL;
+}
+
+void claim_release(struct claim *claim)
+{
+    context_release(&claim->context);
+    for (int i = 0; i < claim->history_count; i++)
+        free(claim->history[i].text);
+    free(claim->history);
+    memset(claim, 0, sizeof *claim);
+}

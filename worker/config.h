@@ -1,0 +1,25 @@
+/* The worker's settings. */
+#pragma once
+#include "common/base/config.h"
+
+#define WORKER_CONFIG(X)                                                                                           \
+    CONFIG_SHARED(X, "0.0.0.0:9101")                                                                               \
+    X(ADDR, listen, "LISTEN", "0.0.0.0:8081", "host:port", "the carrier's media streams, GET /media")             \
+    X(STR, worker_id, "WORKER_ID", "", "text", "name of this worker in Redis and logs; host name and pid if empty") \
+    X(SECRET, stream_secret, "STREAM_SECRET", NULL, "text", "signs the stream tokens; the same as the warmer's")   \
+    X(INT, max_calls, "MAX_CALLS", "500", "1..20000", "calls carried at once; further streams get 503")            \
+    X(INT, drain_seconds, "DRAIN_SECONDS", "600", "0..86400",                                                      \
+      "after SIGTERM, how long calls may finish here before they are handed to another worker")                    \
+    X(INT, lease_seconds, "LEASE_SECONDS", "15", "3..300", "a call not renewed for so long counts as abandoned")    \
+    X(CHOICE, ai_provider, "AI_PROVIDER", "openai", "openai", "who speaks")                                         \
+    X(URL, ai_url, "AI_URL", "wss://api.openai.com/v1/realtime", "wss|ws", "the provider's address, without query") \
+    X(STR, ai_model, "AI_MODEL", "gpt-realtime-2.1", "text", "model of the conversation")                          \
+    X(STR, ai_voice, "AI_VOICE", "marin", "text", "voice where the business has set none")                         \
+    X(STR, ai_transcription_model, "AI_TRANSCRIPTION_MODEL", "gpt-4o-mini-transcribe", "text",                     \
+      "writes down what the caller says; empty for none")                                                          \
+    X(STR, ai_ca_file, "AI_CA_FILE", "", "path", "certificates that vouch for the provider; the system's if empty") \
+    X(SECRET, openai_api_key, "OPENAI_API_KEY", NULL, "text", "key of the provider account")
+
+struct worker_config {
+    WORKER_CONFIG(CONFIG_MEMBER)
+};

@@ -1,0 +1,217 @@
+#include "worker/conversation.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "worker/call_tools.h"
+#include "worker/media.h"
+#include "worker/openai.h"
+
+void conversation_send(struct call *c, char *text)
+{
+    if (!text)
+        log_error(c->sid, "out of memory for a message to the AI");
+    else if (c->ai)
+        ws_send_text(c->ai, text, strlen(text));
+    free(text);
+}
+
+void conversation_answer(struct call *c, const char *instructions)
+{
+    if (c->answering) {
+        c->answer_wanted = true;
+        return;
+    }
+    c->answering = true;
+    c->answer_wanted = false;
+    conversation_send(c, openai_response(instructions));
+}
+
+static void journal_turn(struct call *c, const struct turn *turn)
+{
+    char started[24], ended[24];
+    const char *const values[] = {turn->caller ? "caller" : "assistant", turn->text, "", started, ended,
+                                  turn->interrupted ? "1" : "0"};
+    snprintf(started, sizeof started, "%" PRId64, turn->started_ms);
+    snprintf(ended, sizeof ended, "%" PRId64, turn->ended_ms);
+    journal_append(&c->journal, JOURNAL_TURN, values);
+    metric_add(turn->caller ? &c->w->metrics.turns_caller : &c->w->metrics.turns_assistant, 1);
+    c->turn_count++;
+}
+
+/* What still plays is over: of each turn stays what was heard. */
+static void cut_to_heard(struct call *c, bool tell_ai)
+{
+    int64_t now = clock_mono_ms();
+    for (int i = 0; i < c->playout.item_count; i++) {
+        const struct playout_item *item = &c->playout.items[i];
+        int64_t heard = playout_item_heard_ms(&c->playout, i, now), sent = playout_item_sent_ms(&c->playout, i);
+        struct turn *turn = turns_find(&c->turns, item->id);
+        bool whole = item->complete && heard >= sent;
+        if (turn) {
+            if (!whole)
+                turn_cut(turn, heard, sent);
+            turn->interrupted = !whole;
+            turn->complete = true;
+            turn->ended_ms = clock_wall_ms();
+        }
+        if (tell_ai && !whole)
+            conversation_send(c, openai_truncate(item->id, item->content_index, heard));
+    }
+}
+
+void conversation_journal_turns(struct call *c, bool all)
+{
+    struct turn turn;
+    if (all)
+        cut_to_heard(c, false);
+    while (turns_take(&c->turns, all, clock_wall_ms(), &turn)) {
+        journal_turn(c, &turn);
+        free(turn.text);
+    }
+}
+
+/* The caller speaks over us: silence at once, and the AI remembers only what was heard. */
+static void barge_in(struct call *c)
+{
+    int last = c->playout.item_count - 1;
+    int64_t heard = playout_item_heard_ms(&c->playout, last, clock_mono_ms());
+    log_info(c->sid, "barge-in", log_int("heard_ms", heard),
+             log_int("sent_ms", playout_item_sent_ms(&c->playout, last)));
+    metric_add(&c->w->metrics.barge_ins, 1);
+    c->barge_in_count++;
+    snprintf(c->dropped_response, sizeof c->dropped_response, "%s", c->playout.items[last].response);
+    cut_to_heard(c, true);
+    media_clear(c);
+    conversation_journal_turns(c, false);
+}
+
+static void on_speech_started(struct call *c, const struct ai_event *ev)
+{
+    if (c->playout.item_count > 0)
+        barge_in(c);
+    turns_open(&c->turns, true, ev->item, clock_wall_ms());
+}
+
+static void on_speech_stopped(struct call *c, const struct ai_event *ev)
+{
+    struct turn *turn = turns_find(&c->turns, ev->item);
+    if (turn)
+        turn->ended_ms = clock_wall_ms();
+}
+
+static void on_caller_transcript(struct call *c, const struct ai_event *ev)
+{
+    struct turn *turn = turns_open(&c->turns, true, ev->item, clock_wall_ms());
+    turn_replace(turn, ev->text ? ev->text : "");
+    turn->complete = true;
+    conversation_journal_turns(c, false);
+}
+
+static void on_audio(struct call *c, const struct ai_event *ev)
+{
+    if (strcmp(ev->response, c->dropped_response) == 0) {
+        metric_add(&c->w->metrics.late_audio_dropped, 1);
+        return;
+    }
+    turns_open(&c->turns, false, ev->item, clock_wall_ms());
+    media_to_caller(c, ev);
+}
+
+static void on_text(struct call *c, const struct ai_event *ev)
+{
+    struct turn *turn;
+    if (strcmp(ev->response, c->dropped_response) == 0)
+        return;
+    turn = turns_open(&c->turns, false, ev->item, clock_wall_ms());
+    if (ev->kind == AI_TEXT)
+        turn_append(turn, ev->text ? ev->text : "");
+    else
+        turn_replace(turn, ev->text ? ev->text : "");
+}
+
+/* Turns heard to their end may be journalled. */
+static void finish_heard(struct call *c)
+{
+    struct playout_item item;
+    while (playout_finished(&c->playout, &item)) {
+        struct turn *turn = turns_find(&c->turns, item.id);
+        if (turn) {
+            turn->complete = true;
+            turn->ended_ms = clock_wall_ms();
+        }
+    }
+    conversation_journal_turns(c, false);
+}
+
+static void on_answer_done(struct call *c, const struct ai_event *ev)
+{
+    if (ev->status == AI_FAILED) {
+        metric_add(&c->w->metrics.ai_failed, 1);
+        log_warn(c->sid, "the AI could not answer", log_str("error", ev->error));
+    }
+    c->answering = false;
+    media_answer_done(c);
+    finish_heard(c);
+    if (c->answer_wanted && c->state != CALL_PARTING)
+        conversation_answer(c, NULL);
+}
+
+static void on_refused(struct call *c, const struct ai_event *ev)
+{
+    static const char busy[] = "conversation_already_has_active_response";
+    metric_add(&c->w->metrics.ai_refused, 1);
+    if (strncmp(ev->error, busy, sizeof busy - 1) == 0) {
+        c->answer_wanted = true; /* turn detection was faster; ask again when that answer is done */
+        return;
+    }
+    log_warn(c->sid, "the AI refused an event", log_str("error", ev->error));
+}
+
+void conversation_on_ai(struct call *c, const struct ai_event *ev)
+{
+    switch (ev->kind) {
+    case AI_AUDIO:
+        on_audio(c, ev);
+        break;
+    case AI_TEXT:
+    case AI_TEXT_DONE:
+        on_text(c, ev);
+        break;
+    case AI_SPEECH_STARTED:
+        on_speech_started(c, ev);
+        break;
+    case AI_SPEECH_STOPPED:
+        on_speech_stopped(c, ev);
+        break;
+    case AI_CALLER_TRANSCRIPT:
+        on_caller_transcript(c, ev);
+        break;
+    case AI_RESPONSE_STARTED:
+        c->answering = true;
+        break;
+    case AI_RESPONSE_DONE:
+        on_answer_done(c, ev);
+        break;
+    case AI_TOOL_CALL:
+        call_tools_run(c, ev);
+        break;
+    case AI_REFUSED:
+        on_refused(c, ev);
+        break;
+    case AI_CONFIGURED:
+    case AI_NOTHING:
+    case AI_BAD: /* ended the call before it came here */
+        break;
+    }
+}
+
+void conversation_on_played(struct call *c, const char *mark)
+{
+    if (playout_marked(&c->playout, mark, clock_mono_ms()))
+        finish_heard(c);
+}

@@ -1,0 +1,90 @@
+#include "worker/heartbeat.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "common/base/clock.h"
+#include "worker/call.h"
+
+/* A lease survives two missed renewals; so does the worker's entry. */
+enum { RENEWALS_PER_LEASE = 3, WORKER_ENTRY_SECONDS = 15 };
+
+struct heartbeat {
+    struct worker *w;
+    struct event *timer;
+    int64_t renewed_ms;
+};
+
+/* XX: a call that has ended is not revived. GT: a claim that came later keeps its lease. */
+static void renew_lease(const struct call *c)
+{
+    char key[KEY_SIZE], deadline[24];
+    struct worker *w = c->w;
+    const char *argv[] = {"ZADD", key_of_call(key, &w->keys, KEY_LIVE, c->sid), "XX", "GT", deadline, c->sid};
+    snprintf(deadline, sizeof deadline, "%" PRId64,
+             clock_mono_ms() + w->redis_clock_skew_ms + w->config->lease_seconds * 1000);
+    /* Redis away: nothing to renew, the next beat tries again. */
+    (void)!redis_async_send(w->redis, NULL, NULL, (int)ARRAY_LEN(argv), argv, NULL);
+}
+
+static void tell_fleet(struct worker *w)
+{
+    char key[KEY_SIZE], active[16], capacity[24], seen[24], ttl[16];
+    const char *set[] = {"HSET", key, "active", active, "capacity", capacity, "draining", w->draining ? "1" : "0",
+                         "seen_ms", seen};
+    const char *expire[] = {"EXPIRE", key, ttl};
+    if (!key_global(key, &w->keys, "worker", w->id, NULL))
+        return;
+    snprintf(active, sizeof active, "%d", w->call_count);
+    snprintf(capacity, sizeof capacity, "%" PRId64, w->config->max_calls);
+    snprintf(seen, sizeof seen, "%" PRId64, clock_wall_ms());
+    snprintf(ttl, sizeof ttl, "%d", WORKER_ENTRY_SECONDS);
+    if (redis_async_send(w->redis, NULL, NULL, (int)ARRAY_LEN(set), set, NULL) == 0)
+        (void)!redis_async_send(w->redis, NULL, NULL, (int)ARRAY_LEN(expire), expire, NULL);
+}
+
+static void on_beat(evutil_socket_t fd, short what, void *arg)
+{
+    struct heartbeat *hb = arg;
+    int64_t now = clock_mono_ms();
+    bool renew = now - hb->renewed_ms >= hb->w->config->lease_seconds * 1000 / RENEWALS_PER_LEASE;
+    struct call *next;
+    (void)fd;
+    (void)what;
+    for (struct call *c = hb->w->calls; c; c = next) {
+        next = c->next;
+        if (renew && c->journal.w && !c->journal.fenced)
+            renew_lease(c);
+        call_tick(c);
+    }
+    if (renew)
+        hb->renewed_ms = now;
+    tell_fleet(hb->w);
+}
+
+struct heartbeat *heartbeat_new(struct worker *w)
+{
+    struct timeval second = {1, 0};
+    struct heartbeat *hb = calloc(1, sizeof *hb);
+    if (!hb)
+        return NULL;
+    hb->w = w;
+    hb->timer = event_new(w->base, -1, EV_PERSIST, on_beat, hb);
+    if (!hb->timer || event_add(hb->timer, &second) != 0) {
+        heartbeat_free(hb);
+        return NULL;
+    }
+    return hb;
+}
+
+void heartbeat_free(struct heartbeat *hb)
+{
+    if (!hb)
+        return;
+    if (hb->timer)
+        event_free(hb->timer);
+    free(hb);
+}

@@ -1,0 +1,258 @@
+#include "worker/journal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+/* XADD key NOMKSTREAM id, then type, by, at and the fields */
+enum { ARGS_MAX = 4 + 2 * (3 + JOURNAL_FIELDS_MAX) };
+
+struct journal_entry {
+    struct journal_entry *next;
+    uint64_t seq;
+    int64_t at_ms;
+    enum journal_type type;
+    char *values[JOURNAL_FIELDS_MAX]; /* in the same allocation */
+};
+
+static void go_on(struct journal *j);
+
+static void fence(struct journal *j, const char *why)
+{
+    if (j->fenced)
+        return;
+    j->fenced = true;
+    metric_add(&j->w->metrics.journal_fenced, 1);
+    log_warn(j->call_sid, "journal fenced", log_int("epoch", (int64_t)j->epoch), log_str("why", why),
+             log_int("unwritten", j->waiting));
+    j->on_outcome(j->arg, JOURNAL_FENCED);
+}
+
+static void pop(struct journal *j)
+{
+    struct journal_entry *e = j->head;
+    j->head = e->next;
+    if (!j->head)
+        j->tail = NULL;
+    j->waiting--;
+    metric_add(&j->w->metrics.journal_appended, 1);
+    free(e);
+}
+
+static void retry_later(struct journal *j, const char *error)
+{
+    static struct log_limit limit;
+    struct timeval tv = {0, JOURNAL_RETRY_MS * 1000};
+    if (log_allow(&limit))
+        log_error(j->call_sid, "redis refused a journal write", log_str("error", error),
+                  log_int("waiting", j->waiting), log_int("suppressed", limit.suppressed));
+    evtimer_add(&j->retry, &tv);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    journal_kick(arg);
+}
+
+static void on_appended(void *owner, const redisReply *reply)
+{
+    struct journal *j = owner;
+    j->ticket = NULL;
+    if (!reply) {
+        j->unsure = true;
+        return; /* journal_kick comes when Redis does */
+    }
+    if (reply->type == REDIS_REPLY_STRING) {
+        pop(j);
+        go_on(j);
+    } else if (reply->type == REDIS_REPLY_NIL) {
+        fence(j, "the journal is gone: the call was flushed and purged");
+    } else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "equal or smaller")) {
+        fence(j, "another worker has the call");
+    } else {
+        retry_later(j, reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply");
+    }
+}
+
+static void on_last_id(void *owner, const redisReply *reply)
+{
+    struct journal *j = owner;
+    struct stream_id last = {0, 0};
+    j->ticket = NULL;
+    if (!reply)
+        return;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        retry_later(j, reply->str);
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+        !stream_id_parse(redis_text(reply->element[0], 0), &last))
+        last = (struct stream_id){0, 0};
+    j->unsure = false;
+    if (last.hi > j->epoch) {
+        fence(j, "another worker has the call");
+        return;
+    }
+    while (j->head && j->head->seq <= last.lo)
+        pop(j);
+    go_on(j);
+}
+
+static void on_ended(void *owner, const redisReply *reply)
+{
+    struct journal *j = owner;
+    const char *word = redis_word(reply);
+    j->ticket = NULL;
+    if (!reply)
+        return; /* rf_end may be asked twice; journal_kick asks again */
+    if (strcmp(word, "ENDED") == 0 || strcmp(word, "AGAIN") == 0) {
+        j->ended = true;
+        j->on_outcome(j->arg, JOURNAL_ENDED);
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        retry_later(j, reply->str);
+    } else {
+        fence(j, word);
+    }
+}
+
+static void send_head(struct journal *j)
+{
+    const struct journal_entry *e = j->head;
+    const struct journal_type_row *row = &journal_types[e->type];
+    char key[KEY_SIZE], id[STREAM_ID_SIZE], at[24];
+    const char *argv[ARGS_MAX] = {"XADD", key_of_call(key, &j->w->keys, KEY_WRITES, j->call_sid), "NOMKSTREAM",
+                                  stream_id_format(id, (struct stream_id){j->epoch, e->seq}),
+                                  "type", row->name, "by", "worker", "at", at};
+    int argc = 10;
+    snprintf(at, sizeof at, "%" PRId64, e->at_ms);
+    for (int i = 0; i < row->field_count; i++) {
+        argv[argc++] = row->fields[i];
+        argv[argc++] = e->values[i];
+    }
+    j->ticket = ticket_send(j->w, on_appended, j, argc, argv);
+}
+
+static void send_end(struct journal *j)
+{
+    char keys[4][KEY_SIZE], epoch[24], seq[24];
+    static const enum key_kind kinds[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE, KEY_ENDED};
+    const char *argv[] = {"FCALL", "rf_end", "4", keys[0], keys[1], keys[2], keys[3], j->call_sid, epoch, seq,
+                          j->end.reason, j->end.verdict, j->end.metrics};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        key_of_call(keys[i], &j->w->keys, kinds[i], j->call_sid);
+    snprintf(epoch, sizeof epoch, "%" PRIu64, j->epoch);
+    snprintf(seq, sizeof seq, "%" PRIu64, j->seq + 1);
+    j->ticket = ticket_send(j->w, on_ended, j, (int)ARRAY_LEN(argv), argv);
+}
+
+static void send_look(struct journal *j)
+{
+    char key[KEY_SIZE];
+    const char *argv[] = {"XREVRANGE", key_of_call(key, &j->w->keys, KEY_WRITES, j->call_sid), "+", "-", "COUNT", "1"};
+    j->ticket = ticket_send(j->w, on_last_id, j, (int)ARRAY_LEN(argv), argv);
+}
+
+/* The next thing to do, one at a time. If Redis is away the ticket stays NULL and a kick follows. */
+static void go_on(struct journal *j)
+{
+    if (j->ticket || j->fenced || j->ended || evtimer_pending(&j->retry, NULL))
+        return;
+    if (j->unsure)
+        send_look(j);
+    else if (j->head)
+        send_head(j);
+    else if (j->end.wanted)
+        send_end(j);
+}
+
+void journal_kick(struct journal *j)
+{
+    go_on(j);
+}
+
+void journal_init(struct journal *j, struct worker *w, const char *call_sid, uint64_t epoch, uint64_t seq,
+                  void (*on_outcome)(void *arg, enum journal_outcome outcome), void *arg)
+{
+    memset(j, 0, sizeof *j);
+    j->w = w;
+    j->call_sid = call_sid;
+    j->epoch = epoch;
+    j->seq = seq;
+    j->on_outcome = on_outcome;
+    j->arg = arg;
+    evtimer_assign(&j->retry, w->base, on_retry, j);
+}
+
+/* Text for C and UTF-8 by then: a NUL cannot be in it. */
+static struct journal_entry *entry_new(enum journal_type type, const char *const values[])
+{
+    size_t size = sizeof(struct journal_entry);
+    int count = journal_types[type].field_count;
+    struct journal_entry *e;
+    char *at;
+    for (int i = 0; i < count; i++)
+        size += strlen(values[i]) + 1;
+    e = calloc(1, size);
+    if (!e)
+        return NULL;
+    at = (char *)(e + 1);
+    for (int i = 0; i < count; i++) {
+        size_t len = strlen(values[i]) + 1;
+        e->values[i] = memcpy(at, values[i], len);
+        at += len;
+    }
+    e->type = type;
+    e->at_ms = clock_wall_ms();
+    return e;
+}
+
+void journal_append(struct journal *j, enum journal_type type, const char *const values[])
+{
+    struct journal_entry *e = NULL;
+    if (!j->fenced && !j->end.wanted && j->waiting < JOURNAL_WAITING_MAX)
+        e = entry_new(type, values);
+    if (!e) {
+        metric_add(&j->w->metrics.journal_refused, 1);
+        log_error(j->call_sid, "journal entry refused", log_str("type", journal_types[type].name),
+                  log_int("waiting", j->waiting));
+        return;
+    }
+    e->seq = ++j->seq;
+    if (j->tail)
+        j->tail->next = e;
+    else
+        j->head = e;
+    j->tail = e;
+    j->waiting++;
+    go_on(j);
+}
+
+void journal_end(struct journal *j, const char *reason, const char *verdict, const char *metrics)
+{
+    snprintf(j->end.reason, sizeof j->end.reason, "%s", reason);
+    snprintf(j->end.verdict, sizeof j->end.verdict, "%s", verdict);
+    snprintf(j->end.metrics, sizeof j->end.metrics, "%s", metrics);
+    j->end.wanted = true;
+    go_on(j);
+}
+
+void journal_release(struct journal *j)
+{
+    if (!j->w)
+        return; /* never begun */
+    ticket_drop(j->ticket);
+    event_del(&j->retry);
+    while (j->head) {
+        struct journal_entry *e = j->head;
+        j->head = e->next;
+        free(e);
+    }
+}

@@ -1,0 +1,58 @@
+/* The worker's metrics, and the reasons a call can end for: one table each. */
+#pragma once
+#include "common/base/metrics.h"
+
+/* X(ID, "name in logs, Redis and metrics", close code the carrier's socket gets) */
+#define CALL_REASONS(X)                        \
+    X(CARRIER_STOP, "carrier_stop", 1000)      \
+    X(AGENT_HANGUP, "agent_hangup", 1000)      \
+    X(CARRIER_LOST, "carrier_lost", 1000)      \
+    X(CARRIER_PROTOCOL, "carrier_protocol", 1002)\
+    X(TOKEN_REFUSED, "token_refused", 1008)    \
+    X(CLAIM_REFUSED, "claim_refused", 1008)    \
+    X(STORE_AWAY, "store_away", 1013)          \
+    X(FENCED, "fenced", 1001)                  \
+    X(AI_UNREACHABLE, "ai_unreachable", 1011)  \
+    X(AI_LOST, "ai_lost", 1011)                \
+    X(START_TIMEOUT, "start_timeout", 1008)    \
+    X(DRAINED, "drained", 1001)                \
+    X(NO_MEMORY, "no_memory", 1011)
+
+enum call_reason {
+#define X(id, name, code) REASON_##id,
+    CALL_REASONS(X)
+#undef X
+    CALL_REASON_COUNT
+};
+
+#define WORKER_METRICS(X)                                                                                          \
+    X(GAUGE, calls_active, "calls_active", "", "calls carried now")                                                \
+    X(GAUGE, calls_capacity, "calls_capacity", "", "calls this worker takes at most")                              \
+    X(GAUGE, draining, "draining", "", "1 while the worker takes no new calls")                                    \
+    X(COUNTER, streams_total, "streams_total", "", "media streams accepted")                                       \
+    X(COUNTER, streams_refused, "streams_refused_total", "", "upgrades refused: full, draining or not understood")  \
+    X(COUNTER, calls_claimed, "calls_claimed_total", "", "calls claimed in Redis")                                 \
+    X(COUNTER, calls_resumed, "calls_resumed_total", "", "of these, calls taken over from another worker")         \
+    X(COUNTER, frames_in, "carrier_frames_total", "direction=\"in\"", "audio messages of the carrier leg")         \
+    X(COUNTER, frames_out, "carrier_frames_total", "direction=\"out\"", "audio messages of the carrier leg")       \
+    X(COUNTER, early_audio_dropped, "early_audio_dropped_bytes_total", "",                                         \
+      "caller audio past what is kept while the AI connects")                                                      \
+    X(COUNTER, late_audio_dropped, "late_audio_dropped_total", "", "AI audio of answers that were interrupted")    \
+    X(COUNTER, barge_ins, "barge_ins_total", "", "answers interrupted by the caller")                              \
+    X(COUNTER, turns_caller, "turns_total", "speaker=\"caller\"", "turns journalled")                              \
+    X(COUNTER, turns_assistant, "turns_total", "speaker=\"assistant\"", "turns journalled")                        \
+    X(COUNTER, ai_refused, "ai_refused_total", "", "events of ours that the AI provider refused")                  \
+    X(COUNTER, ai_failed, "ai_responses_failed_total", "", "answers the AI provider could not give")               \
+    X(COUNTER, journal_appended, "journal_appended_total", "", "journal entries confirmed by Redis")               \
+    X(COUNTER, journal_refused, "journal_refused_total", "", "journal entries past the bound of what may wait")    \
+    X(COUNTER, journal_fenced, "journal_fenced_total", "", "journals stopped because another worker has the call") \
+    X(GAUGE, redis_up, "redis_up", "", "1 while connected to Redis")                                               \
+    X(HISTOGRAM, claim_seconds, "claim_seconds", "", "claim sent to context read")                                 \
+    X(HISTOGRAM, ai_ready_seconds, "ai_ready_seconds", "", "stream start to AI session configured")                \
+    X(HISTOGRAM, first_audio_seconds, "first_audio_seconds", "", "stream start to first audio sent to the caller") \
+    X(HISTOGRAM, prompt_upgrade, "prompt_upgrade_seconds", "", "decision to bytes handed to the socket")
+
+struct worker_metrics {
+    metric_value ended[CALL_REASON_COUNT];
+    WORKER_METRICS(METRIC_MEMBER)
+};

@@ -1,0 +1,101 @@
+#include "worker/playout.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct playout_item *item_for(struct playout *p, const char *id, const char *response, int content_index)
+{
+    struct playout_item *last = p->item_count ? &p->items[p->item_count - 1] : NULL;
+    if (last && (strcmp(last->id, id) == 0 || p->item_count == PLAYOUT_ITEMS))
+        return last;
+    last = &p->items[p->item_count++];
+    snprintf(last->id, sizeof last->id, "%s", id);
+    snprintf(last->response, sizeof last->response, "%s", response);
+    last->content_index = content_index;
+    last->start = last->end = p->sent;
+    last->complete = false;
+    return last;
+}
+
+void playout_sent(struct playout *p, const char *item, const char *response, int content_index, size_t bytes,
+                  int64_t now_ms)
+{
+    struct playout_item *it = item_for(p, item, response, content_index);
+    if (p->heard == p->sent)
+        p->heard_at_ms = now_ms; /* the queue was empty: it plays from now on */
+    p->sent += bytes;
+    it->end = p->sent;
+}
+
+void playout_complete(struct playout *p)
+{
+    for (int i = 0; i < p->item_count; i++)
+        p->items[i].complete = true;
+}
+
+bool playout_wants_mark(struct playout *p, bool at_end, char name[PLAYOUT_MARK_SIZE])
+{
+    uint64_t unmarked = p->sent - p->marked;
+    if (unmarked == 0 || (!at_end && unmarked < PLAYOUT_MARK_EVERY_MS * PLAYOUT_BYTES_PER_MS))
+        return false;
+    p->marked = p->sent;
+    snprintf(name, PLAYOUT_MARK_SIZE, "%" PRIu32 ".%" PRIu64, p->generation, p->sent);
+    return true;
+}
+
+bool playout_marked(struct playout *p, const char *name, int64_t now_ms)
+{
+    uint32_t generation;
+    uint64_t position;
+    if (sscanf(name, "%" SCNu32 ".%" SCNu64, &generation, &position) != 2 || generation != p->generation ||
+        position > p->marked || position <= p->heard)
+        return false;
+    p->heard = position;
+    p->heard_at_ms = now_ms;
+    return true;
+}
+
+bool playout_idle(const struct playout *p)
+{
+    return p->heard == p->sent;
+}
+
+/* Bytes heard by the clock, never past what was sent. */
+static uint64_t position(const struct playout *p, int64_t now_ms)
+{
+    int64_t elapsed = now_ms - p->heard_at_ms;
+    uint64_t at = p->heard + (elapsed > 0 ? (uint64_t)elapsed * PLAYOUT_BYTES_PER_MS : 0);
+    return at < p->sent ? at : p->sent;
+}
+
+int64_t playout_item_heard_ms(const struct playout *p, int i, int64_t now_ms)
+{
+    uint64_t at = position(p, now_ms);
+    const struct playout_item *it = &p->items[i];
+    if (at <= it->start)
+        return 0;
+    return (int64_t)(((at < it->end ? at : it->end) - it->start) / PLAYOUT_BYTES_PER_MS);
+}
+
+int64_t playout_item_sent_ms(const struct playout *p, int i)
+{
+    return (int64_t)((p->items[i].end - p->items[i].start) / PLAYOUT_BYTES_PER_MS);
+}
+
+bool playout_finished(struct playout *p, struct playout_item *out)
+{
+    if (p->item_count == 0 || !p->items[0].complete || p->items[0].end > p->heard)
+        return false;
+    *out = p->items[0];
+    p->item_count--;
+    memmove(p->items, p->items + 1, (size_t)p->item_count * sizeof *p->items);
+    return true;
+}
+
+void playout_clear(struct playout *p)
+{
+    uint32_t next = p->generation + 1;
+    memset(p, 0, sizeof *p);
+    p->generation = next;
+}

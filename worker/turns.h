@@ -1,0 +1,50 @@
+/* The turns of a conversation on their way to the journal.
+ *
+ * Transcripts float: the caller's words often arrive after the assistant has begun to answer them.
+ * Turns are opened in the order they were spoken and leave in that order, each once its words are
+ * known. Pure: time is told. */
+#pragma once
+#include "worker/ai.h"
+
+enum {
+    TURNS_MAX = 16,       /* open turns; past that the oldest leaves as it is */
+    TURN_WAIT_MS = 3000,  /* how long a caller's missing words may hold up what was said after them */
+    TURN_TEXT_MAX = 16384,
+};
+
+struct turn {
+    bool caller; /* else the assistant */
+    bool complete;
+    bool interrupted;
+    char item[AI_ID_SIZE];
+    char *text; /* NULL: none yet */
+    int64_t started_ms, ended_ms; /* wall clock */
+};
+
+/* Zero it. */
+struct turns {
+    struct turn open[TURNS_MAX];
+    int count;
+};
+
+/* Opens a turn unless the item has one; returns it. Never NULL. */
+struct turn *turns_open(struct turns *t, bool caller, const char *item, int64_t now_ms);
+
+/* NULL if the item has no open turn. */
+struct turn *turns_find(struct turns *t, const char *item);
+
+/* Adds to, or replaces, a turn's words; past TURN_TEXT_MAX the rest is dropped. */
+void turn_append(struct turn *turn, const char *text);
+void turn_replace(struct turn *turn, const char *text);
+
+/* Of an interrupted turn only the words that fit in heard_ms of sent_ms stay, to a whole word. */
+void turn_cut(struct turn *turn, int64_t heard_ms, int64_t sent_ms);
+
+/* Takes the next turn that may leave; the caller owns out->text. With all, every turn leaves (the
+ * call is over). false: none may. Turns without words are dropped here. */
+bool turns_take(struct turns *t, bool all, int64_t now_ms, struct turn *out);
+
+/* Whether something waits only for time to pass. */
+bool turns_waiting(const struct turns *t);
+
+void turns_release(struct turns *t);

@@ -1,0 +1,67 @@
+/* One event loop's world. Loops share nothing; everything below belongs to one thread. */
+#pragma once
+#include <openssl/ssl.h>
+
+#include "common/base/base.h"
+#include "common/base/resolve.h"
+#include "common/redis/async.h"
+#include "common/redis/keys.h"
+#include "worker/config.h"
+#include "worker/metrics.h"
+
+struct call;
+struct event;
+struct event_base;
+
+enum {
+    WORKER_READ_BYTES = 65536,  /* shared by all sockets: idle ones hold no buffer */
+    WORKER_WRITE_BYTES = 65536,
+    WORKER_SPARE_BYTES = 16384, /* buffers for frames that arrived in part */
+    WORKER_SPARES = 16,
+};
+
+/* Where the AI provider is, taken apart once. */
+struct ai_target {
+    char host[256];
+    uint16_t port;
+    bool tls;
+    char path[512]; /* with the model in its query */
+};
+
+/* Something to free when the current callbacks have returned. */
+struct deferred {
+    void (*fn)(void *arg);
+    void *arg;
+    struct deferred *next;
+};
+
+struct worker {
+    struct event_base *base;
+    const struct worker_config *config;
+    struct worker_metrics metrics;
+    const char *id;
+    struct key_space keys;
+    struct resolver *resolver;
+    struct redis_async *redis;
+    struct ai_target ai;
+    SSL_CTX *tls; /* NULL when the AI leg is plain */
+    struct call *calls; /* a list, newest first */
+    int call_count;
+    bool draining;
+    int64_t redis_clock_skew_ms; /* Redis' wall clock minus our monotonic one */
+    struct event *deferred_event;
+    struct deferred *deferred;
+    uint8_t *spares[WORKER_SPARES];
+    int spare_count;
+    uint8_t read_buf[WORKER_READ_BYTES];
+    uint8_t write_buf[WORKER_WRITE_BYTES];
+};
+
+/* Runs d->fn(d->arg) in this loop turn, after the callbacks that are running. d lives in the object
+ * that is freed: deferring cannot fail. */
+void worker_defer(struct worker *w, struct deferred *d, void (*fn)(void *arg), void *arg);
+
+/* A buffer of at least size bytes; the real size comes back in *size. NULL when out of memory.
+ * Small ones are recycled, so that partial frames cost no allocation. */
+uint8_t *worker_take_buffer(struct worker *w, size_t *size);
+void worker_give_buffer(struct worker *w, uint8_t *buffer, size_t size);

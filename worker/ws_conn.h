@@ -1,0 +1,47 @@
+/* A WebSocket on the loop: joins a socket to the pure codecs (ws_codec, ws_handshake). Text
+ * messages only, both legs of a call speak JSON. Pings are answered, closes are shaken. */
+#pragma once
+#include "worker/worker.h"
+#include "worker/ws_codec.h"
+#include "worker/ws_handshake.h"
+
+struct ws_conn;
+
+struct ws_handler {
+    /* Server: a request came in. 0 accepts it; otherwise an HTTP status to refuse it with. The
+     * handler may be exchanged with ws_set_handler before returning 0. */
+    int (*on_request)(struct ws_conn *ws, const struct ws_request *request, void *arg);
+    void (*on_open)(struct ws_conn *ws, void *arg);
+    /* One text message, UTF-8, in the loop's buffer: may be scribbled on, gone afterwards. */
+    void (*on_text)(struct ws_conn *ws, char *text, size_t len, void *arg);
+    /* Once: the peer closed (code of its close frame), or the connection failed
+     * (WS_CLOSE_ABNORMAL). The conn is gone after it. Never after ws_close. */
+    void (*on_closed)(struct ws_conn *ws, uint16_t code, const char *why, void *arg);
+};
+
+enum {
+    WS_HANDSHAKE_SECONDS = 10, /* from the first byte, or the dial, to the open connection */
+    WS_LINGER_SECONDS = 2,     /* for the peer's answer to our close */
+};
+
+/* Takes over an accepted descriptor. -1 (and fd closed) when out of memory. */
+RF_NODISCARD int ws_accept(struct worker *w, int fd, size_t max_message, const struct ws_handler *handler, void *arg);
+
+/* Dials the AI provider. headers: extra request lines, each with CRLF (copied). NULL when out of
+ * memory; other failures come as on_closed. */
+RF_NODISCARD struct ws_conn *ws_dial(struct worker *w, const struct ai_target *target, const char *headers,
+                                     size_t max_message, const struct ws_handler *handler, void *arg);
+
+void ws_set_handler(struct ws_conn *ws, const struct ws_handler *handler, void *arg);
+
+/* Where to write a message without copying it: *size bytes, until the next call of this loop.
+ * Then ws_send_room sends the first len of them. */
+char *ws_room(struct ws_conn *ws, size_t *size);
+void ws_send_room(struct ws_conn *ws, size_t len);
+
+/* Any length; copies. */
+void ws_send_text(struct ws_conn *ws, const char *text, size_t len);
+
+/* Says goodbye with the code and reason and lets go of the handler at once: no callback comes any
+ * more, the rest of the closing happens on its own. Accepts NULL. */
+void ws_close(struct ws_conn *ws, uint16_t code, const char *reason);
