@@ -47,6 +47,8 @@ class Call:
         self.task: asyncio.Task | None = None
         self.script_error: BaseException | None = None
         self.stream: MediaStream | None = None
+        self.unplayed_ms = 0  # audio that was still queued when the last stream ended
+        self.received = bytearray()  # audio in the order it arrived, played or not
         self.status = "ringing"
         self.began_ms = now_ms()
         self.began_wall = time.time()
@@ -202,8 +204,7 @@ class Call:
         try:
             answer = await self._document(self._carrier.incoming_url, "ringing", [])
             if self._carrier.faults.duplicate_incoming:
-                again = await self._document(self._carrier.incoming_url, "ringing", [])
-                self.note("duplicate-answer", again)
+                await self._document(self._carrier.incoming_url, "ringing", [])
             await self._obey(answer)
             await self._finish()
         finally:
@@ -261,18 +262,21 @@ class Call:
         parameters = {
             child.attributes["name"]: child.attributes["value"] for child in noun.children
         }
-        if self._carrier.faults.forge_token:
-            parameters = {name: "0" * len(value) for name, value in parameters.items()}
+        forged = self._carrier.faults.replace_token
+        if forged is not None:
+            parameters = {name: forged for name in parameters}
         sid = "MZ" + uuid.uuid4().hex
         socket = await self._carrier.open_media(self, noun.attributes["url"])
         if socket is None:
             await self._stream_event(noun, sid, "stream-error", "31920 upgrade failed")
             return []
         await self._stream_event(noun, sid, "stream-started")
+        stream = MediaStream(self, socket, sid)
         try:
-            await MediaStream(self, socket, sid).run(parameters)
+            await stream.run(parameters)
         finally:
             self.stream = None
+            self.unplayed_ms = len(stream.playout.queue) // 8
             self._speech.clear()
             await socket.close()
         await self._stream_event(noun, sid, "stream-stopped")

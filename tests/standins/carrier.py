@@ -34,7 +34,7 @@ class Faults:
     duplicate_incoming: bool = False
     forge_signature: bool = False  # on webhooks
     forge_media_signature: bool = False
-    forge_token: bool = False  # the media stream carries a wrong <Parameter> value
+    replace_token: str | None = None  # what every <Parameter> of the media stream says instead
     status_delay_s: float = 0
     status_copies: int = 1  # 0: the callback is lost
     action_after_hangup: bool = False  # not documented either way

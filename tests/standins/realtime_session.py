@@ -89,6 +89,7 @@ class Session:
         self.instructions: list[Instructions] = []
         self.truncations: list[Truncation] = []
         self.tool_outputs: list[dict] = []
+        self.heard = bytearray()  # caller audio as it was appended
         self.opened_ms = now_ms()
         self.closed_ms: float | None = None
         self._socket = socket
@@ -270,6 +271,7 @@ class Session:
             text = "caller audio arrived before the session was set to audio/pcmu"
             self.provider.violate("audio_before_format", text)
             return
+        self.heard += data
         self._uncommitted_ms += len(data) // 8
         detection = source["turn_detection"]
         if detection is None:

@@ -139,11 +139,13 @@ class MediaStream:
             await self._echo(self.playout.mark(value))
         else:
             dropped, marks = self.playout.clear()
-            self._call.note("clear", {"dropped_ms": dropped // 8})
+            heard_ms = self._call.heard_ms()
+            self._call.note("clear", {"dropped_ms": dropped // 8, "heard_ms": heard_ms})
             await self._echo(marks)
 
     def _on_media(self, audio: bytes) -> None:
         self._call.note("media", len(audio))
+        self._call.received += audio
         if len(self.playout.queue) + len(audio) > MAX_QUEUE_BYTES:
             self._call.violate("31931 more than ten minutes of audio queued")
             return

@@ -1,0 +1,185 @@
+"""Private servers for a test: Redis and Postgres on free ports of 127.0.0.1, in a directory of their
+own, ended by their process ids."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable
+
+import psycopg
+import redis
+from psycopg.rows import dict_row
+
+HARNESS = "ringfleet-harness"  # application_name of our own connections
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def eventually(what: str, condition: Callable[[], object], timeout: float = 20) -> object:
+    """The first true value of `condition`; for things that announce themselves to nobody."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout} s for {what}")
+        time.sleep(0.02)
+
+
+def end_process(process: subprocess.Popen, how: int = signal.SIGTERM, seconds: float = 20) -> bool:
+    """Asks a process to end; kills it if it does not. False if it had to be killed."""
+    if process.poll() is not None:
+        return True
+    process.send_signal(how)
+    try:
+        process.wait(seconds)
+        return True
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+
+
+class RedisServer:
+    """Set up as the design asks: noeviction, append-only file, an fsync with every write."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._directory = directory
+        self._process: subprocess.Popen | None = None
+        directory.mkdir(parents=True)
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--dir", str(self._directory), "--appendonly", "yes"]
+        command += ["--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"]
+        with open(self._directory / "redis.log", "ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        eventually("redis to answer", self._answers)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        if self._process is not None:
+            end_process(self._process, how)
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, decode_responses=True)
+
+    def _answers(self) -> bool:
+        if self._process.poll() is not None:
+            raise RuntimeError(f"redis-server ended; see {self._directory}/redis.log")
+        try:
+            return bool(self.client().ping())
+        except redis.RedisError:
+            return False
+
+
+class PostgresServer:
+    """Logs every statement with the time and the program that sent it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.log = directory / "postgres.log"
+        self._data = directory / "data"
+        self._process: subprocess.Popen | None = None
+        self._connection: psycopg.Connection | None = None
+        # initdb and postgres refuse to work for root.
+        self._user = "postgres" if os.getuid() == 0 else None
+        directory.mkdir(parents=True)
+        if self._user:
+            shutil.chown(directory, self._user)
+        self._run("initdb", "-D", str(self._data), "-U", "ringfleet", "-A", "trust", "-E", "UTF8", "--no-sync")
+
+    def url(self, application: str) -> str:
+        return f"postgresql://ringfleet@127.0.0.1:{self.port}/postgres?application_name={application}"
+
+    def start(self) -> None:
+        settings = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self._data.parent,
+            "log_statement": "all",
+            "log_line_prefix": "%n|%a|",
+            "log_checkpoints": "off",
+            "fsync": "off",  # a killed process loses nothing by it; only a dead machine would
+        }
+        command = [binary("postgres"), "-D", str(self._data)]
+        command += [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd="/", **self._as_user()
+            )
+        eventually("postgres to answer", self._answers)
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """SIGINT is the fast shutdown: connections are ended."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._process is not None:
+            end_process(self._process, how)
+
+    def sql(self, query: str, *parameters: object) -> list[dict]:
+        if self._connection is None:
+            self._connection = psycopg.connect(
+                self.url(HARNESS), autocommit=True, row_factory=dict_row
+            )
+        cursor = self._connection.execute(query, parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def statements_between(self, begin: float, end: float) -> list[str]:
+        """Statements of others that began in this interval (seconds since 1970), with their sender."""
+        found = []
+        for line in self.log.read_text(errors="replace").splitlines():
+            parts = line.split("|", 2)
+            if len(parts) < 3 or not _is_statement(parts[2]) or parts[1] == HARNESS:
+                continue
+            if begin <= float(parts[0]) <= end:
+                found.append(f"{parts[1]}: {parts[2]}")
+        return found
+
+    def _answers(self) -> bool:
+        if self._process.poll() is not None:
+            raise RuntimeError(f"postgres ended:\n{self.log.read_text()[-2000:]}")
+        try:
+            psycopg.connect(self.url(HARNESS), connect_timeout=2).close()
+            return True
+        except psycopg.OperationalError:
+            return False
+
+    def _run(self, name: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [binary(name), *arguments], cwd="/", capture_output=True, text=True, **self._as_user()
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{name} failed:\n{done.stderr}")
+
+    def _as_user(self) -> dict:
+        if self._user is None:
+            return {}
+        return {"user": self._user, "group": self._user, "extra_groups": []}
+
+
+def _is_statement(text: str) -> bool:
+    return text.startswith(("LOG:  statement:", "LOG:  execute "))
+
+
+def binary(name: str) -> str:
+    """Debian keeps the server's programs out of PATH; the newest version is taken."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
+    for directory in reversed(versions):
+        if (directory / name).exists():
+            return str(directory / name)
+    found = shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"{name} is not installed; run tests/setup")
+    return found
