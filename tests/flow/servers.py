@@ -137,13 +137,15 @@ class PostgresServer:
         return cursor.fetchall() if cursor.description else []
 
     def statements_between(self, begin: float, end: float) -> list[str]:
-        """Statements of others that began in this interval (seconds since 1970), with their sender."""
+        """Statements of others with their sender, from the millisecond of `begin` to the one before
+        `end` (both seconds since 1970): the log knows no finer time."""
         found = []
+        first, last = int(begin * 1000), int(end * 1000) - 1
         for line in self.log.read_text(errors="replace").splitlines():
             parts = line.split("|", 2)
             if len(parts) < 3 or not _is_statement(parts[2]) or parts[1] == HARNESS:
                 continue
-            if begin <= float(parts[0]) <= end:
+            if first <= round(float(parts[0]) * 1000) <= last:
                 found.append(f"{parts[1]}: {parts[2]}")
         return found
 
