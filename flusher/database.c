@@ -5,6 +5,8 @@
 
 #include "common/base/log.h"
 
+enum { PARAMS_MAX = 16 };
+
 /* What the server remarks (not errors) belongs in our log, not bare on stderr. */
 static void on_notice(void *arg, const char *message)
 {
@@ -14,9 +16,12 @@ static void on_notice(void *arg, const char *message)
 
 PGconn *db_connect(const char *url, const char *options, struct db_error *error)
 {
-    /* Later keywords win: what stands in the URI overrides what stands before it. */
-    const char *const keys[] = {"application_name", "connect_timeout", "tcp_user_timeout", "options", "dbname", NULL};
-    const char *const values[] = {"flusher", "5", "15000", options, url, NULL};
+    /* Later keywords win: what stands in the URI overrides what stands before it. The timeouts bound
+     * how long a server that vanished without a word can hold us. */
+    static const char *const keys[] = {"application_name", "connect_timeout",     "tcp_user_timeout", "keepalives_idle",
+                                       "keepalives_count", "keepalives_interval", "options",          "dbname",
+                                       NULL};
+    const char *const values[] = {"flusher", "5", "15000", "10", "3", "5", options, url, NULL};
     PGconn *conn = PQconnectdbParams(keys, values, 1);
     if (conn && PQstatus(conn) == CONNECTION_OK) {
         PQsetNoticeProcessor(conn, on_notice, NULL);
@@ -25,6 +30,15 @@ PGconn *db_connect(const char *url, const char *options, struct db_error *error)
     db_error_set(conn, NULL, error);
     PQfinish(conn);
     return NULL;
+}
+
+bool db_prepare(PGconn *conn, const struct statement *statements, size_t count, struct db_error *error)
+{
+    bool sent = true;
+    db_pipeline_begin(conn);
+    for (size_t i = 0; i < count && sent; i++)
+        sent = PQsendPrepare(conn, statements[i].name, statements[i].text, 0, NULL) == 1;
+    return db_pipeline_end(conn, NULL, NULL, error) && sent;
 }
 
 void db_error_set(PGconn *conn, const PGresult *result, struct db_error *error)
@@ -37,10 +51,15 @@ void db_error_set(PGconn *conn, const PGresult *result, struct db_error *error)
     snprintf(error->message, sizeof error->message, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
-bool db_check(PGconn *conn, PGresult *result, struct db_error *error)
+static bool succeeded(const PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
-    bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
+}
+
+bool db_check(PGconn *conn, PGresult *result, struct db_error *error)
+{
+    bool ok = succeeded(result);
     if (!ok)
         db_error_set(conn, result, error);
     PQclear(result);
@@ -52,7 +71,81 @@ bool db_run(PGconn *conn, const char *text, struct db_error *error)
     return db_check(conn, PQexec(conn, text), error);
 }
 
-enum pg_fault db_fault(const struct db_error *error)
+static void give_rows(const PGresult *result, db_rows_fn *on_rows, void *arg)
 {
-    return pg_fault_of(error->sqlstate);
+    if (on_rows && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0)
+        on_rows(result, arg);
+}
+
+/* Where libpq wants its parameters: all arrays are binary. */
+struct params {
+    const char *values[PARAMS_MAX];
+    int lengths[PARAMS_MAX];
+    int formats[PARAMS_MAX];
+};
+
+static void params_fill(struct params *p, const struct pgarray *arrays, int count)
+{
+    for (int i = 0; i < count; i++) {
+        p->values[i] = arrays[i].bytes;
+        p->lengths[i] = (int)arrays[i].len;
+        p->formats[i] = 1;
+    }
+}
+
+bool db_execute(PGconn *conn, const char *name, const struct pgarray *params, int count, db_rows_fn *on_rows,
+                void *arg, struct db_error *error)
+{
+    struct params p;
+    PGresult *result;
+    params_fill(&p, params, count);
+    result = PQexecPrepared(conn, name, count, p.values, p.lengths, p.formats, 0);
+    give_rows(result, on_rows, arg);
+    return db_check(conn, result, error);
+}
+
+void db_pipeline_begin(PGconn *conn)
+{
+    PQenterPipelineMode(conn);
+}
+
+bool db_send(PGconn *conn, const char *name, const struct pgarray *params, int count)
+{
+    struct params p;
+    params_fill(&p, params, count);
+    return PQsendQueryPrepared(conn, name, count, p.values, p.lengths, p.formats, 0) == 1;
+}
+
+bool db_send_text(PGconn *conn, const char *text)
+{
+    return PQsendQueryParams(conn, text, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+/* After each statement's results comes one NULL, after the last one the sync. Two NULLs in a row
+ * mean that the connection is lost and nothing more will come. */
+bool db_pipeline_end(PGconn *conn, db_rows_fn *on_rows, void *arg, struct db_error *error)
+{
+    bool ok = PQpipelineSync(conn) == 1, synced = false;
+    int nulls = 0;
+    if (!ok)
+        db_error_set(conn, NULL, error);
+    while (!synced && nulls < 2) {
+        PGresult *result = PQgetResult(conn);
+        nulls = result ? 0 : nulls + 1;
+        synced = result && PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+        if (result && !synced && ok) {
+            ok = succeeded(result);
+            if (!ok)
+                db_error_set(conn, result, error);
+            give_rows(result, on_rows, arg);
+        }
+        PQclear(result);
+    }
+    if (ok && (!synced || !PQexitPipelineMode(conn))) {
+        db_error_set(conn, NULL, error);
+        ok = false;
+    } else if (!ok && synced) {
+        PQexitPipelineMode(conn);
+    }
+    return ok;
 }

@@ -4,6 +4,8 @@
 
 #include "common/base/base.h"
 #include "common/pg/sqlstate.h"
+#include "common/pg/statements.h"
+#include "flusher/pgarray.h"
 
 /* What Postgres, or the connection, said against a statement. */
 struct db_error {
@@ -15,6 +17,9 @@ struct db_error {
  * NULL, with one sentence in error. Free with PQfinish. */
 RF_NODISCARD PGconn *db_connect(const char *url, const char *options, struct db_error *error);
 
+/* Prepares each statement under its name, in one round trip. */
+RF_NODISCARD bool db_prepare(PGconn *conn, const struct statement *statements, size_t count, struct db_error *error);
+
 /* Runs text as it stands (several statements are allowed). */
 RF_NODISCARD bool db_run(PGconn *conn, const char *text, struct db_error *error);
 
@@ -24,5 +29,17 @@ RF_NODISCARD bool db_check(PGconn *conn, PGresult *result, struct db_error *erro
 /* Fills error from a result that failed (NULL: the connection's own message). */
 void db_error_set(PGconn *conn, const PGresult *result, struct db_error *error);
 
-/* Whose fault it was. */
-enum pg_fault db_fault(const struct db_error *error);
+/* Called with the result of each statement that returned rows. */
+typedef void db_rows_fn(const PGresult *rows, void *arg);
+
+/* Runs a prepared statement whose parameters are these arrays. */
+RF_NODISCARD bool db_execute(PGconn *conn, const char *name, const struct pgarray *params, int count,
+                             db_rows_fn *on_rows, void *arg, struct db_error *error);
+
+/* Several statements in one round trip. Between begin and end only db_send and db_send_text are
+ * allowed, and the server does not run the statements after one that failed. A send that is false (out
+ * of memory, connection lost) must not be followed by one that commits; the end is called in any case. */
+void db_pipeline_begin(PGconn *conn);
+RF_NODISCARD bool db_send(PGconn *conn, const char *name, const struct pgarray *params, int count);
+RF_NODISCARD bool db_send_text(PGconn *conn, const char *text);
+RF_NODISCARD bool db_pipeline_end(PGconn *conn, db_rows_fn *on_rows, void *arg, struct db_error *error);

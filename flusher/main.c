@@ -1,10 +1,16 @@
 /* flusher: takes ended calls from Redis and writes their journals to Postgres, exactly once. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <event2/event.h>
+
+#include "common/base/admin.h"
 #include "common/base/log.h"
 #include "flusher/config.h"
+#include "flusher/flush.h"
 #include "flusher/migrate.h"
 
 #define CONFIG_STRUCT struct flusher_config
@@ -43,16 +49,96 @@ static int migrate_command(const struct flusher_config *config, char **words, in
     return migrate(config->database_url, (int)target);
 }
 
+/* A stop that takes longer is cut short: being killed at any moment is safe. */
+static const struct timeval stop_limit = {25, 0};
+
+struct running {
+    struct event_base *base;
+    struct flusher *flusher;
+    struct event *late;
+};
+
+static void on_signal(evutil_socket_t signal, short what, void *arg)
+{
+    struct running *r = arg;
+    (void)what;
+    log_info(NULL, "stopping", log_int("signal", signal));
+    flusher_stop(r->flusher);
+    event_add(r->late, &stop_limit);
+}
+
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+    log_error(NULL, "did not stop in time; what was under way will be repeated");
+    _exit(1);
+}
+
+static void on_ended(evutil_socket_t fd, short what, void *arg)
+{
+    struct running *r = arg;
+    (void)fd;
+    (void)what;
+    event_base_loopbreak(r->base);
+}
+
+static int run_loop(struct running *r, const struct flusher_config *config)
+{
+    struct event *term = evsignal_new(r->base, SIGTERM, on_signal, r);
+    struct event *intr = evsignal_new(r->base, SIGINT, on_signal, r);
+    struct event *ended = event_new(r->base, flusher_ended_fd(r->flusher), EV_READ, on_ended, r);
+    struct admin_spec spec = {config->admin_listen, flusher_not_ready, flusher_print_metrics, r->flusher};
+    struct admin *admin = admin_new(r->base, &spec);
+    int code = 1;
+    r->late = evtimer_new(r->base, on_late, NULL);
+    if (admin && term && intr && ended && r->late && event_add(term, NULL) == 0 && event_add(intr, NULL) == 0 &&
+        event_add(ended, NULL) == 0 && flusher_start(r->flusher)) {
+        log_info(NULL, "started", log_int("partitions", config->partitions), log_str("admin", config->admin_listen));
+        event_base_dispatch(r->base);
+        log_info(NULL, "stopped");
+        code = 0;
+    }
+    admin_free(admin);
+    if (r->late)
+        event_free(r->late);
+    if (ended)
+        event_free(ended);
+    if (intr)
+        event_free(intr);
+    if (term)
+        event_free(term);
+    return code;
+}
+
+static int run_command(const struct flusher_config *config)
+{
+    char error[512];
+    struct running r = {.base = event_base_new(), .flusher = flusher_new(config, error, sizeof error)};
+    int code = 1;
+    if (!r.flusher)
+        log_error(NULL, "cannot start", log_str("error", error));
+    else if (r.base)
+        code = run_loop(&r, config);
+    flusher_free(r.flusher);
+    if (r.base)
+        event_base_free(r.base);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct flusher_config config;
     int words = 0, code;
     enum config_result loaded = config_load(&config_spec, &config, argc, argv, &words);
     log_init("flusher");
+    if (loaded == CONFIG_OK)
+        log_set_level(config.log_level);
     if (loaded != CONFIG_OK)
         code = loaded == CONFIG_HELP ? 0 : 2;
     else if (words == 0)
-        code = usage("run");
+        code = run_command(&config);
     else if (strcmp(argv[1], "migrate") == 0)
         code = migrate_command(&config, argv + 2, words - 1);
     else

@@ -1,0 +1,40 @@
+/* The index of ended calls (rf:{pN}:ended, one consumer group for all flushers): which calls may have
+ * something for Postgres. It only hands out work; what is true stands in the ledger. */
+#pragma once
+#include <hiredis/hiredis.h>
+
+#include "common/redis/journal.h"
+#include "common/redis/keys.h"
+
+struct ended;
+
+struct ended_entry {
+    char sid[CALL_SID_SIZE];
+    struct stream_id id;
+};
+
+struct ended_list {
+    struct ended_entry *entries; /* owned */
+    size_t count;
+};
+
+/* keys and consumer are borrowed. count: most entries per partition and read. */
+RF_NODISCARD struct ended *ended_new(const struct key_space *keys, const char *consumer, int64_t count,
+                                     int64_t claim_idle_ms);
+void ended_free(struct ended *ended);
+
+/* The next calls: first the ones this consumer already holds (since ended_rewind), then new ones,
+ * for which it waits up to block_ms. Entries that are no call are removed with a log line. false:
+ * Redis failed. Release the list in both cases. */
+RF_NODISCARD bool ended_read(struct ended *ended, redisContext *redis, int64_t block_ms, struct ended_list *list);
+void ended_list_release(struct ended_list *list);
+
+/* The next read begins with what this consumer holds: after a start, a lost connection, a failure. */
+void ended_rewind(struct ended *ended);
+
+/* Takes over entries that another consumer has held for too long, and rewinds if there were any.
+ * Returns how many; -1: Redis failed. */
+RF_NODISCARD int64_t ended_claim(struct ended *ended, redisContext *redis);
+
+/* Acknowledges and removes an entry: its call is looked after otherwise. false: Redis failed. */
+RF_NODISCARD bool ended_drop(const struct ended *ended, redisContext *redis, const struct ended_entry *entry);

@@ -1,0 +1,23 @@
+/* Metrics of the flusher. All are written by the flush thread. */
+#pragma once
+#include "common/base/metrics.h"
+
+#define FLUSHER_METRICS(X)                                                                                       \
+    X(COUNTER, calls_flushed, "calls_flushed_total", "", "calls written to Postgres; a late event counts again") \
+    X(COUNTER, entries_applied, "journal_entries_applied_total", "", "journal entries written to Postgres")      \
+    X(COUNTER, entries_dead, "journal_entries_dead_total", "", "journal entries kept in the dead stream instead") \
+    X(COUNTER, journal_gaps, "journal_gaps_total", "", "calls whose journal lacked an entry")                    \
+    X(COUNTER, refused_live, "db_write_refused_live_call_total", "", "calls not flushed because they were live") \
+    X(COUNTER, claimed, "redeliveries_total", "", "ended calls taken over from a flusher that went silent")      \
+    X(COUNTER, failures, "flush_failures_total", "", "transactions that failed and will be repeated")            \
+    X(COUNTER, reaped, "calls_reaped_total", "", "calls ended because their lease had lapsed")                   \
+    X(COUNTER, purged, "calls_purged_total", "", "flushed calls that left Redis after their retention")          \
+    X(HISTOGRAM, flush, "flush_seconds", "", "one transaction, from reading the journals to the acknowledgement") \
+    X(HISTOGRAM, hangup_to_commit, "hangup_to_commit_seconds", "", "from the end of a call to its rows")         \
+    X(GAUGE, backlog, "ended_backlog", "", "ended calls not yet flushed")                                        \
+    X(GAUGE, postgres_up, "postgres_up", "", "1 while Postgres is connected and its schema fits")                \
+    X(GAUGE, redis_up, "redis_up", "", "1 while Redis is connected")
+
+struct flusher_metrics {
+    FLUSHER_METRICS(METRIC_MEMBER)
+};

@@ -1,0 +1,122 @@
+#include "flusher/sweep.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "flusher/handover.h"
+
+/* At most so many calls of a partition in a round, so that flushing is not kept waiting. */
+enum { SWEEP_LIMIT = 500, SWEEP_INTERVAL_MS = 1000 };
+
+static const enum key_kind reap_keys[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE, KEY_ENDED};
+static const enum key_kind purge_keys[] = {KEY_CONTEXT, KEY_SESSION, KEY_WRITES, KEY_EVENTS,
+                                           KEY_LIVE,    KEY_ENDED,   KEY_FLUSHED};
+
+static int64_t redis_now_ms(redisContext *redis)
+{
+    redisReply *reply = redis_ask(redis, "TIME");
+    int64_t now = -1;
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+        now = strtoll(reply->element[0]->str, NULL, 10) * 1000 + strtoll(reply->element[1]->str, NULL, 10) / 1000;
+    freeReplyObject(reply);
+    return now;
+}
+
+/* Members of a sorted set with a score up to until: [member, score, member, score, ...]. */
+static redisReply *due_calls(redisContext *redis, const struct key_space *keys, enum key_kind kind, int partition,
+                             int64_t until)
+{
+    char key[KEY_SIZE];
+    return redis_ask(redis, "ZRANGEBYSCORE %s -inf %lld WITHSCORES LIMIT 0 %d",
+                     key_of_partition(key, keys, kind, partition), (long long)until, (int)SWEEP_LIMIT);
+}
+
+/* rf_reap is told the lease that was seen, so that one that was renewed since stays. */
+static bool append_reap(redisContext *redis, const struct key_space *keys, const char *sid, const char *lease)
+{
+    const char *const args[] = {lease};
+    return handover_append(redis, keys, "rf_reap", reap_keys, ARRAY_LEN(reap_keys), sid, args, ARRAY_LEN(args));
+}
+
+static bool append_purge(redisContext *redis, const struct key_space *keys, const char *sid, const char *due)
+{
+    (void)due;
+    return handover_append(redis, keys, "rf_purge", purge_keys, ARRAY_LEN(purge_keys), sid, NULL, 0);
+}
+
+typedef bool append_fn(redisContext *redis, const struct key_space *keys, const char *sid, const char *score);
+
+/* Calls the function for each due call of a partition, in one round trip, and counts how often it
+ * answered word. Returns how many calls were due; -1: Redis failed. */
+static int64_t run_due(struct sweep *sweep, redisContext *redis, const redisReply *due, append_fn *append,
+                       const char *word, metric_value *counter)
+{
+    bool ok = due && due->type == REDIS_REPLY_ARRAY;
+    size_t calls = ok ? due->elements / 2 : 0;
+    for (size_t i = 0; i < calls && ok; i++)
+        ok = append(redis, sweep->keys, due->element[2 * i]->str, due->element[2 * i + 1]->str);
+    for (size_t i = 0; i < calls && ok; i++) {
+        redisReply *reply = redis_next(redis);
+        ok = reply != NULL;
+        if (!handover_said(reply, word))
+            continue;
+        metric_add(counter, 1);
+        log_info(due->element[2 * i]->str, "call swept", log_str("as", word));
+    }
+    return ok ? (int64_t)calls : -1;
+}
+
+static bool sweep_partition(struct sweep *sweep, redisContext *redis, int partition, int64_t now, bool *full)
+{
+    redisReply *lapsed = due_calls(redis, sweep->keys, KEY_LIVE, partition, now - sweep->reap_grace_ms);
+    int64_t reaped = run_due(sweep, redis, lapsed, append_reap, "REAPED", &sweep->metrics->reaped);
+    redisReply *kept = NULL;
+    int64_t purged = -1;
+    if (reaped >= 0) {
+        kept = due_calls(redis, sweep->keys, KEY_FLUSHED, partition, now);
+        purged = run_due(sweep, redis, kept, append_purge, "PURGED", &sweep->metrics->purged);
+    }
+    freeReplyObject(lapsed);
+    freeReplyObject(kept);
+    *full = *full || reaped == SWEEP_LIMIT || purged == SWEEP_LIMIT;
+    return purged >= 0;
+}
+
+/* Index entries are removed when their call is done, so what is there is what is left to do. */
+static bool measure_backlog(struct sweep *sweep, redisContext *redis)
+{
+    uint64_t backlog = 0;
+    for (int p = 0; p < sweep->keys->partitions; p++) {
+        char key[KEY_SIZE];
+        redisReply *reply = redis_ask(redis, "XLEN %s", key_of_partition(key, sweep->keys, KEY_ENDED, p));
+        if (!reply)
+            return false;
+        backlog += (uint64_t)reply->integer;
+        freeReplyObject(reply);
+    }
+    metric_set(&sweep->metrics->backlog, backlog);
+    return true;
+}
+
+bool sweep_run(struct sweep *sweep, redisContext *redis)
+{
+    int64_t now, claimed;
+    bool full = false;
+    if (clock_mono_ms() < sweep->_next_ms)
+        return true;
+    now = redis_now_ms(redis);
+    if (now < 0)
+        return false;
+    for (int p = 0; p < sweep->keys->partitions; p++) {
+        if (!sweep_partition(sweep, redis, p, now, &full))
+            return false;
+    }
+    claimed = ended_claim(sweep->ended, redis);
+    if (claimed < 0 || !measure_backlog(sweep, redis))
+        return false;
+    metric_add(&sweep->metrics->claimed, (uint64_t)claimed);
+    sweep->_next_ms = full ? 0 : clock_mono_ms() + SWEEP_INTERVAL_MS;
+    return true;
+}

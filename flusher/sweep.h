@@ -1,0 +1,20 @@
+/* What nobody calls for: calls whose worker died are ended, flushed calls whose retention has passed
+ * leave Redis, calls of a flusher that died are taken over. Any number of flushers may sweep. */
+#pragma once
+#include <hiredis/hiredis.h>
+
+#include "common/redis/keys.h"
+#include "flusher/ended.h"
+#include "flusher/metrics.h"
+
+struct sweep {
+    const struct key_space *keys;
+    struct ended *ended;
+    struct flusher_metrics *metrics;
+    int64_t reap_grace_ms;
+    int64_t _next_ms;
+};
+
+/* Does its round if one is due (each second; at once when the last one left work). false: Redis
+ * failed. */
+RF_NODISCARD bool sweep_run(struct sweep *sweep, redisContext *redis);
