@@ -1,0 +1,135 @@
+/* POST /voice/after/{n}: stream n of a call has ended. The worker's verdict says what comes next;
+ * without one the worker was lost, and the call gets another stream. */
+#include "warmer/after.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/token.h"
+#include "warmer/ask.h"
+#include "warmer/status.h"
+#include "warmer/server.h"
+
+/* Connection overrides of Twilio: read timeout 3 s, two retries, on anything but a 4xx. They are
+ * not sent and not signed. */
+#define ACTION_OVERRIDES "#rt=3000&rc=2&rp=ct,rt,5xx"
+
+enum { URL_MAX = 2048, NUMBER_DIGITS_MAX = 15 /* E.164 */ };
+
+void after_action(char *out, size_t size, const struct warmer_config *config, int n)
+{
+    size_t len = strlen(config->public_url);
+    while (len > 0 && config->public_url[len - 1] == '/')
+        len--;
+    snprintf(out, size, "%.*s/voice/after/%d" ACTION_OVERRIDES, (int)len, config->public_url, n);
+}
+
+static void hang_up(struct request *r, const char *why)
+{
+    struct twiml document;
+    metric_add(&r->w->metrics.hung_up, 1);
+    log_info(r->call_sid, "call hung up", log_int("n", r->n), log_str("why", why));
+    twiml_hang_up(&document);
+    request_answer(r, &document);
+}
+
+static void apologize(struct request *r, metric_value *counter, const char *why)
+{
+    struct twiml document;
+    metric_add(counter, 1);
+    log_error(r->call_sid, "call not resumed", log_int("n", r->n), log_str("why", why));
+    twiml_say_and_hang_up(&document, r->w->config.apology_text);
+    request_answer(r, &document);
+}
+
+static void nothing_more(struct request *r, const char *status)
+{
+    struct twiml document;
+    metric_add(&r->w->metrics.over, 1);
+    log_info(r->call_sid, "call is over", log_int("n", r->n), log_str("status", status));
+    twiml_empty(&document);
+    request_answer(r, &document);
+}
+
+static bool number_good(const char *number)
+{
+    size_t digits;
+    number += *number == '+';
+    digits = strspn(number, "0123456789");
+    return digits > 0 && digits <= NUMBER_DIGITS_MAX && number[digits] == '\0';
+}
+
+static void obey(struct request *r, const char *verdict)
+{
+    static const char transfer[] = "transfer:";
+    const char *number = verdict + sizeof transfer - 1;
+    struct twiml document;
+    if (strcmp(verdict, "hangup") == 0) {
+        hang_up(r, "verdict");
+    } else if (strncmp(verdict, transfer, sizeof transfer - 1) == 0 && number_good(number)) {
+        metric_add(&r->w->metrics.transferred, 1);
+        log_info(r->call_sid, "call transferred", log_int("n", r->n), log_phone("number", number));
+        twiml_dial(&document, number);
+        request_answer(r, &document);
+    } else {
+        log_error(r->call_sid, "verdict not understood", log_str("verdict", verdict));
+        hang_up(r, "verdict not understood");
+    }
+}
+
+static void resume(struct request *r, const char *token)
+{
+    struct twiml document;
+    char action[URL_MAX];
+    if (r->n + 1 > r->w->config.max_resumes) {
+        apologize(r, &r->w->metrics.sorry_resumes, "too many resumes");
+        return;
+    }
+    metric_add(&r->w->metrics.resumed, 1);
+    log_info(r->call_sid, "call resumed", log_int("n", r->n + 1));
+    after_action(action, sizeof action, &r->w->config, r->n + 1);
+    twiml_stream(&document, action, r->w->config.media_url, token);
+    request_answer(r, &document);
+}
+
+/* UNKNOWN | FINAL status | VERDICT verdict | RESUME token */
+static void on_reply(const redisReply *reply, void *arg)
+{
+    struct request *r = arg;
+    const char *word = redis_word(reply);
+    if (strcmp(word, "RESUME") == 0)
+        resume(r, redis_text(reply, 1));
+    else if (strcmp(word, "VERDICT") == 0)
+        obey(r, redis_text(reply, 1));
+    else if (strcmp(word, "FINAL") == 0)
+        nothing_more(r, redis_text(reply, 1));
+    else if (strcmp(word, "UNKNOWN") == 0)
+        apologize(r, &r->w->metrics.sorry_unknown, "unknown call");
+    else
+        apologize(r, &r->w->metrics.sorry_redis, "redis did not answer");
+}
+
+void after_handle(struct request *r)
+{
+    const char *status = form_get(&r->form, "CallStatus");
+    char token[TOKEN_SIZE];
+    struct question q;
+    if (status_terminal(status)) { /* the caller has hung up; the carrier asks all the same */
+        nothing_more(r, status);
+        return;
+    }
+    token_mint(token, r->w->config.stream_secret, r->call_sid, r->n + 1,
+               clock_wall_ms() + r->w->config.token_ttl_seconds * 1000);
+    question_init(&q, "rf_after");
+    question_key(&q, r->w, KEY_SESSION, r->call_sid);
+    question_key(&q, r->w, KEY_LIVE, r->call_sid);
+    question_arg(&q, r->call_sid);
+    question_number(&q, r->n + 1);
+    question_arg(&q, token);
+    question_number(&q, warmer_lease_ms(r->w));
+    if (ask(r->w, &q, on_reply, r) != 0)
+        on_reply(NULL, r);
+}

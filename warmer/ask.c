@@ -1,0 +1,121 @@
+#include "warmer/ask.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "common/base/log.h"
+
+struct asked {
+    struct warmer *w;
+    struct event *deadline;
+    ask_fn *fn; /* NULL once told */
+    void *arg;
+    bool in_redis; /* the callback of redis_async is still to come */
+};
+
+void question_init(struct question *q, const char *function)
+{
+    q->_argc = q->_keys = q->_numbers = 0;
+    q->_too_long = false;
+    question_arg(q, "FCALL");
+    question_arg(q, function);
+    question_arg(q, "0");
+}
+
+void question_arg(struct question *q, const char *text)
+{
+    if (q->_argc == QUESTION_ARGS_MAX)
+        q->_too_long = true;
+    else
+        q->_argv[q->_argc++] = text;
+}
+
+void question_number(struct question *q, int64_t number)
+{
+    char *text = q->_number_text[q->_numbers++];
+    snprintf(text, sizeof q->_number_text[0], "%lld", (long long)number);
+    question_arg(q, text);
+}
+
+void question_key(struct question *q, const struct warmer *w, enum key_kind kind, const char *call_sid)
+{
+    static const char *const counts[QUESTION_KEYS_MAX + 1] = {"0", "1", "2", "3", "4"};
+    question_arg(q, key_of_call(q->_key_text[q->_keys++], &w->keys, kind, call_sid));
+    q->_argv[2] = counts[q->_keys];
+}
+
+static void release_when_over(struct asked *a)
+{
+    if (a->fn || a->in_redis)
+        return;
+    event_free(a->deadline);
+    free(a);
+}
+
+static void tell(struct asked *a, const redisReply *reply)
+{
+    ask_fn *fn = a->fn;
+    a->fn = NULL;
+    if (fn)
+        fn(reply, a->arg);
+}
+
+static void on_reply(redisAsyncContext *ctx, void *r, void *arg)
+{
+    static struct log_limit limit;
+    struct asked *a = arg;
+    const redisReply *reply = r;
+    (void)ctx;
+    a->in_redis = false;
+    if (reply && reply->type == REDIS_REPLY_ERROR) {
+        metric_add(&a->w->metrics.ask_errors, 1);
+        if (log_allow(&limit))
+            log_error(NULL, "redis refused", log_str("error", reply->str), log_int("suppressed", limit.suppressed));
+        reply = NULL;
+    } else if (!reply && a->fn) {
+        metric_add(&a->w->metrics.ask_away, 1);
+    }
+    tell(a, reply);
+    release_when_over(a);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct asked *a = arg;
+    (void)fd;
+    (void)what;
+    metric_add(&a->w->metrics.ask_late, 1);
+    tell(a, NULL);
+    release_when_over(a);
+}
+
+static void forget(struct asked *a)
+{
+    if (a && a->deadline)
+        event_free(a->deadline);
+    free(a);
+}
+
+int ask(struct warmer *w, const struct question *q, ask_fn *fn, void *arg)
+{
+    struct timeval tv = {w->config.warm_deadline_ms / 1000, (w->config.warm_deadline_ms % 1000) * 1000};
+    struct asked *a = calloc(1, sizeof *a);
+    const char **argv = (const char **)(uintptr_t)q->_argv;
+    if (a)
+        a->deadline = evtimer_new(w->base, on_deadline, a);
+    if (!a || !a->deadline || q->_too_long ||
+        redis_async_send(w->redis, on_reply, a, q->_argc, argv, NULL) != 0) {
+        metric_add(&w->metrics.ask_away, 1);
+        forget(a);
+        return -1;
+    }
+    a->w = w;
+    a->fn = fn;
+    a->arg = arg;
+    a->in_redis = true;
+    evtimer_add(a->deadline, &tv);
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* One question to Redis with a deadline: a function of ringfleet.lua, its keys, its arguments. */
+#pragma once
+#include "warmer/warmer.h"
+
+enum { QUESTION_ARGS_MAX = 256, QUESTION_KEYS_MAX = 4 };
+
+struct question {
+    const char *_argv[QUESTION_ARGS_MAX];
+    int _argc, _keys, _numbers;
+    bool _too_long;
+    char _key_text[QUESTION_KEYS_MAX][KEY_SIZE];
+    char _number_text[QUESTION_KEYS_MAX + 1][24];
+};
+
+/* Builds: the function's name, then its keys, then its arguments. Texts are borrowed until ask(). */
+void question_init(struct question *q, const char *function);
+void question_key(struct question *q, const struct warmer *w, enum key_kind kind, const char *call_sid);
+void question_arg(struct question *q, const char *text);
+void question_number(struct question *q, int64_t number);
+
+/* The reply, which is an array with a word first; or NULL: Redis answered with an error, was lost, or
+ * took longer than RINGFLEET_WARM_DEADLINE_MS. It may have happened then. */
+typedef void ask_fn(const redisReply *reply, void *arg);
+
+/* Calls fn exactly once, never from inside. -1, without calling fn: Redis is away. */
+RF_NODISCARD int ask(struct warmer *w, const struct question *q, ask_fn *fn, void *arg);

@@ -1,0 +1,27 @@
+/* The warmer's settings: one table (see common/base/config.h). */
+#pragma once
+#include "common/base/config.h"
+
+#define WARMER_CONFIG(X)                                                                                          \
+    CONFIG_SHARED(X, "0.0.0.0:9100")                                                                              \
+    X(ADDR, listen, "LISTEN", "0.0.0.0:8080", "host:port", "the webhooks; TLS ends in front of it")               \
+    X(URL, public_url, "PUBLIC_URL", NULL, "https", "base of the webhooks as the carrier sees it")                \
+    X(URL, media_url, "MEDIA_URL", NULL, "wss", "where callers' media streams are sent: wss://host/media")        \
+    X(SECRET, twilio_auth_token, "TWILIO_AUTH_TOKEN", NULL, "token,token", "what webhooks are signed with")       \
+    X(SECRET, stream_secret, "STREAM_SECRET", NULL, "text", "signs stream tokens; the same in the workers")       \
+    X(SECRET, database_url, "DATABASE_URL", NULL, "libpq URI", "the Postgres with the businesses")                \
+    X(INT, db_connections, "DB_CONNECTIONS", "2", "1..32", "connections to it; each pipelines")                   \
+    X(STR, sql_dir, "SQL_DIR", "", "directory", "files that replace built-in SQL of the same name")               \
+    X(INT, warm_deadline_ms, "WARM_DEADLINE_MS", "400", "20..10000",                                              \
+      "how long the database, and then Redis, may keep a caller waiting")                                         \
+    X(INT, context_ttl_seconds, "CONTEXT_TTL_SECONDS", "86400", "600..604800", "life of a call's context")        \
+    X(INT, token_ttl_seconds, "TOKEN_TTL_SECONDS", "60", "5..600", "how soon a stream must come")                 \
+    X(INT, max_resumes, "MAX_RESUMES", "5", "0..100", "streams offered to a call after its first one broke")      \
+    X(STR, refusal_text, "REFUSAL_TEXT", "This number is not in service. Goodbye.", "text",                       \
+      "spoken to callers of a number that no business has")                                                       \
+    X(STR, apology_text, "APOLOGY_TEXT", "We are sorry, we cannot take your call right now. Please call again later.", \
+      "text", "spoken when a call cannot be served")
+
+struct warmer_config {
+    WARMER_CONFIG(CONFIG_MEMBER)
+};

@@ -1,0 +1,97 @@
+#include "warmer/form.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* Decodes len bytes in place, adds a NUL, and tells whether they were good. The result is never
+ * longer than its source, so text[len] is the furthest byte written: the separator's own place. */
+static const char *decode(char *text, size_t len)
+{
+    size_t to = 0;
+    for (size_t from = 0; from < len; from++) {
+        char c = text[from] == '+' ? ' ' : text[from];
+        if (c == '%') {
+            int high = from + 2 < len ? hex_digit(text[from + 1]) : -1;
+            int low = high >= 0 ? hex_digit(text[from + 2]) : -1;
+            if (low < 0)
+                return "the form has a broken %XX";
+            c = (char)(high * 16 + low);
+            from += 2;
+        }
+        if (c == '\0')
+            return "the form has a NUL byte";
+        text[to++] = c;
+    }
+    text[to] = '\0';
+    return NULL;
+}
+
+static const char *add_field(struct form *form, char *text, size_t len)
+{
+    char *equals = memchr(text, '=', len);
+    size_t name_len = equals ? (size_t)(equals - text) : len;
+    char *value = equals ? equals + 1 : text + len;
+    const char *wrong;
+    if (len == 0)
+        return NULL;
+    if (form->count == FORM_FIELDS_MAX)
+        return "the form has too many fields";
+    wrong = equals ? decode(value, len - name_len - 1) : NULL;
+    if (!wrong)
+        wrong = decode(text, name_len);
+    if (wrong)
+        return wrong;
+    /* Without '=' the value is the empty text at the name's end. */
+    form->fields[form->count++] = (struct form_field){text, equals ? value : text + strlen(text)};
+    return NULL;
+}
+
+const char *form_parse(struct form *form, const char *body, size_t len)
+{
+    const char *wrong = NULL;
+    char *at, *end;
+    form->count = 0;
+    form->_text = NULL;
+    if (len > FORM_BYTES_MAX)
+        return "the form is too large";
+    form->_text = malloc(len + 1);
+    if (!form->_text)
+        return "out of memory";
+    memcpy(form->_text, body, len);
+    end = form->_text + len;
+    for (at = form->_text; at < end && !wrong;) {
+        char *stop = memchr(at, '&', (size_t)(end - at));
+        if (!stop)
+            stop = end;
+        wrong = add_field(form, at, (size_t)(stop - at));
+        at = stop + 1;
+    }
+    return wrong;
+}
+
+void form_release(struct form *form)
+{
+    free(form->_text);
+    form->_text = NULL;
+    form->count = 0;
+}
+
+const char *form_get(const struct form *form, const char *name)
+{
+    for (size_t i = 0; i < form->count; i++) {
+        if (strcmp(form->fields[i].name, name) == 0)
+            return form->fields[i].value;
+    }
+    return "";
+}

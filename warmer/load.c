@@ -1,0 +1,181 @@
+#include "warmer/load.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/pg/pipeline.h"
+#include "warmer_sql.h"
+
+enum { OPEN_CALL, LOAD_CALL_CONTEXT, STATEMENT_COUNT };
+_Static_assert(ARRAY_LEN(warmer_sql) == STATEMENT_COUNT + 1, "one number for each file in warmer/sql");
+
+/* Both take call_sid, from, to, direction. */
+enum { PARAMETER_COUNT = 4 };
+static const char *const nothing_required[] = {NULL};
+static const char *const required_columns[] = {"business_id", NULL};
+
+struct load_pool {
+    struct warmer *w;
+    struct statement statements[STATEMENT_COUNT];
+    struct pg_prepared prepared[STATEMENT_COUNT];
+    struct pg_pipeline **connections;
+    size_t count;
+};
+
+/* One load under way. */
+struct load {
+    struct warmer *w;
+    struct context *into;
+    load_fn *fn;
+    void *arg;
+    int64_t began_us;
+    char call_sid[CALL_SID_SIZE];
+};
+
+static void log_failure(const struct load *load, const char *statement, const PGresult *result)
+{
+    static struct log_limit limit;
+    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    if (log_allow(&limit))
+        log_error(load->call_sid, "statement failed", log_str("statement", statement), log_str("sqlstate", sqlstate),
+                  log_str("error", message ? message : "no usable answer"),
+                  log_int("suppressed", limit.suppressed));
+}
+
+static void take_columns(struct load *load, const PGresult *row)
+{
+    for (int i = 0; i < PQnfields(row); i++) {
+        if (PQgetisnull(row, 0, i) || context_set(load->into, PQfname(row, i), PQgetvalue(row, 0, i)) == 0)
+            continue;
+        metric_add(&load->w->metrics.fields_dropped, 1);
+        log_warn(load->call_sid, "no room in the context", log_str("field", PQfname(row, i)),
+                 log_int("bytes", PQgetlength(row, 0, i)));
+    }
+}
+
+static enum load_outcome outcome_of(struct load *load, PGresult *const *results)
+{
+    const PGresult *row = results ? results[LOAD_CALL_CONTEXT] : NULL;
+    int business;
+    if (!results)
+        return LOAD_FAILED; /* the connection logged why */
+    if (PQresultStatus(results[OPEN_CALL]) == PGRES_FATAL_ERROR) {
+        metric_add(&load->w->metrics.open_failed, 1);
+        log_failure(load, "open_call", results[OPEN_CALL]);
+    }
+    if (PQresultStatus(row) != PGRES_TUPLES_OK || PQntuples(row) > 1) {
+        log_failure(load, "load_call_context", row);
+        return LOAD_FAILED;
+    }
+    business = PQfnumber(row, required_columns[0]);
+    if (PQntuples(row) == 0 || PQgetisnull(row, 0, business))
+        return LOAD_UNKNOWN;
+    take_columns(load, row);
+    return LOAD_FOUND;
+}
+
+static void on_answer(PGresult *const *results, void *arg)
+{
+    struct load *load = arg;
+    enum load_outcome outcome = outcome_of(load, results);
+    if (outcome == LOAD_FAILED)
+        metric_add(&load->w->metrics.load_failed, 1);
+    else
+        metric_observe_us(&load->w->metrics.load_seconds, clock_mono_us() - load->began_us);
+    load->fn(outcome, load->arg);
+    free(load);
+}
+
+static struct pg_pipeline *least_busy(const struct load_pool *pool)
+{
+    struct pg_pipeline *best = NULL;
+    for (size_t i = 0; i < pool->count; i++) {
+        struct pg_pipeline *one = pool->connections[i];
+        if (pg_pipeline_up(one) && (!best || pg_pipeline_waiting(one) < pg_pipeline_waiting(best)))
+            best = one;
+    }
+    return best;
+}
+
+int load_call(struct load_pool *pool, const struct load_call *call, struct context *into, load_fn *fn, void *arg)
+{
+    const char *params[PARAMETER_COUNT] = {call->call_sid, call->from, call->to, call->direction};
+    const struct pg_query queries[] = {{OPEN_CALL, params}, {LOAD_CALL_CONTEXT, params}};
+    struct pg_pipeline *connection = least_busy(pool);
+    struct load *load = connection ? malloc(sizeof *load) : NULL;
+    if (load) {
+        *load = (struct load){.w = pool->w, .into = into, .fn = fn, .arg = arg, .began_us = clock_mono_us()};
+        strncpy(load->call_sid, call->call_sid, sizeof load->call_sid - 1);
+        if (pg_pipeline_submit(connection, queries, ARRAY_LEN(queries), on_answer, load) == 0)
+            return 0;
+    }
+    free(load);
+    metric_add(&pool->w->metrics.load_unsent, 1);
+    return -1;
+}
+
+size_t load_pool_connections_up(const struct load_pool *pool)
+{
+    size_t up = 0;
+    for (size_t i = 0; i < pool->count; i++)
+        up += pg_pipeline_up(pool->connections[i]);
+    return up;
+}
+
+static bool connect_all(struct load_pool *pool, struct resolver *resolver)
+{
+    const struct pg_pipeline_spec spec = {.base = pool->w->base, .resolver = resolver,
+                                          .url = pool->w->config.database_url, .application_name = "warmer",
+                                          .statements = pool->prepared, .statement_count = STATEMENT_COUNT};
+    size_t wanted = (size_t)pool->w->config.db_connections;
+    pool->connections = calloc(wanted, sizeof *pool->connections);
+    if (!pool->connections)
+        return false;
+    while (pool->count < wanted && (pool->connections[pool->count] = pg_pipeline_new(&spec)))
+        pool->count++;
+    return pool->count == wanted;
+}
+
+static bool read_statements(struct load_pool *pool)
+{
+    static const char *const *const columns[STATEMENT_COUNT] = {nothing_required, required_columns};
+    char error[512];
+    if (statements_load(pool->statements, STATEMENT_COUNT, warmer_sql, pool->w->config.sql_dir, error,
+                        sizeof error) != 0) {
+        log_error(NULL, "SQL cannot be read", log_str("error", error));
+        return false;
+    }
+    for (size_t i = 0; i < STATEMENT_COUNT; i++) {
+        pool->prepared[i] = (struct pg_prepared){&pool->statements[i], PARAMETER_COUNT, columns[i]};
+        if (pool->statements[i].overridden)
+            log_info(NULL, "SQL overridden", log_str("statement", pool->statements[i].name));
+    }
+    return true;
+}
+
+struct load_pool *load_pool_new(struct warmer *w, struct resolver *resolver)
+{
+    struct load_pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return NULL;
+    pool->w = w;
+    if (!read_statements(pool) || !connect_all(pool, resolver)) {
+        load_pool_free(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+void load_pool_free(struct load_pool *pool)
+{
+    if (!pool)
+        return;
+    for (size_t i = 0; i < pool->count; i++)
+        pg_pipeline_free(pool->connections[i]);
+    free(pool->connections);
+    statements_release(pool->statements, STATEMENT_COUNT);
+    free(pool);
+}

@@ -1,0 +1,156 @@
+/* The warmer: answers the carrier's webhooks. It loads what a call needs to know, once, before the
+ * call begins, and leaves it in Redis. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <signal.h>
+
+#include <event2/event.h>
+
+#include "common/base/admin.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "warmer/load.h"
+#include "warmer/server.h"
+
+enum { STOP_MAX_MS = 10000, STOP_POLL_MS = 20 };
+
+#define CONFIG_STRUCT struct warmer_config
+static const struct config_row config_rows[] = {WARMER_CONFIG(CONFIG_ROW)};
+#define METRIC_STRUCT struct warmer_metrics
+static const struct metric_row metric_rows[] = {WARMER_METRICS(METRIC_ROW)};
+
+static const struct config_spec config_spec = {
+    .program = "warmer",
+    .summary = "Answers the carrier's webhooks: loads a call's context once, keeps it in Redis, and connects the\n"
+               "call to a worker.",
+    .rows = config_rows,
+    .row_count = ARRAY_LEN(config_rows),
+};
+
+/* What main builds and takes down again. */
+struct parts {
+    struct warmer w;
+    struct redis_url redis_url;
+    struct resolver *resolver;
+    struct server *server;
+    struct admin *admin;
+    struct event *signals[2];
+    struct event *stop_poll;
+    int64_t stop_began_ms; /* 0: running */
+};
+
+static const char *not_ready(void *arg)
+{
+    const struct parts *p = arg;
+    if (p->stop_began_ms)
+        return "stopping";
+    return redis_async_up(p->w.redis) ? NULL : "redis is away";
+}
+
+static void print_metrics(struct evbuffer *out, void *arg)
+{
+    struct parts *p = arg;
+    metric_set(&p->w.metrics.redis_up, redis_async_up(p->w.redis));
+    metric_set(&p->w.metrics.database_up, load_pool_connections_up(p->w.loads));
+    metrics_print(out, metric_rows, ARRAY_LEN(metric_rows), &p->w.metrics);
+}
+
+static void on_stop_poll(evutil_socket_t fd, short what, void *arg)
+{
+    struct parts *p = arg;
+    size_t left = server_requests(p->server);
+    (void)fd;
+    (void)what;
+    if (left > 0 && clock_mono_ms() - p->stop_began_ms < STOP_MAX_MS)
+        return;
+    log_info(NULL, "stopped", log_int("requests_left", (int64_t)left),
+             log_int("ms", clock_mono_ms() - p->stop_began_ms));
+    event_base_loopbreak(p->w.base);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct parts *p = arg;
+    struct timeval tv = {0, STOP_POLL_MS * 1000};
+    (void)what;
+    if (p->stop_began_ms)
+        return;
+    p->stop_began_ms = clock_mono_ms();
+    log_info(NULL, "stopping", log_int("signal", number), log_int("requests", (int64_t)server_requests(p->server)));
+    server_stop_accepting(p->server);
+    event_add(p->stop_poll, &tv);
+}
+
+static bool watch_signals(struct parts *p)
+{
+    p->signals[0] = evsignal_new(p->w.base, SIGTERM, on_signal, p);
+    p->signals[1] = evsignal_new(p->w.base, SIGINT, on_signal, p);
+    p->stop_poll = event_new(p->w.base, -1, EV_PERSIST, on_stop_poll, p);
+    signal(SIGPIPE, SIG_IGN);
+    return p->signals[0] && p->signals[1] && p->stop_poll && event_add(p->signals[0], NULL) == 0 &&
+           event_add(p->signals[1], NULL) == 0;
+}
+
+static bool connect_redis(struct parts *p)
+{
+    char error[256];
+    struct redis_async_spec spec = {.base = p->w.base, .resolver = p->resolver, .url = &p->redis_url,
+                                    .name = "warmer"};
+    if (redis_url_parse(p->w.config.redis_url, &p->redis_url, error, sizeof error) != 0) {
+        log_error(NULL, "RINGFLEET_REDIS_URL is not right", log_str("error", error));
+        return false;
+    }
+    p->w.redis = redis_async_new(&spec);
+    return p->w.redis != NULL;
+}
+
+static bool build(struct parts *p)
+{
+    const struct admin_spec admin = {.listen = p->w.config.admin_listen, .not_ready = not_ready,
+                                     .metrics = print_metrics, .arg = p};
+    p->w.keys = (struct key_space){p->w.config.key_prefix, (int)p->w.config.partitions};
+    return (p->w.base = event_base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
+           connect_redis(p) && (p->w.loads = load_pool_new(&p->w, p->resolver)) &&
+           (p->server = server_new(&p->w)) && (p->admin = admin_new(p->w.base, &admin));
+}
+
+/* Whoever still waits is told that nothing will come, while there is a server to answer through. */
+static void take_down(struct parts *p)
+{
+    admin_free(p->admin);
+    load_pool_free(p->w.loads);
+    redis_async_free(p->w.redis);
+    server_free(p->server);
+    redis_url_release(&p->redis_url);
+    for (size_t i = 0; i < ARRAY_LEN(p->signals); i++) {
+        if (p->signals[i])
+            event_free(p->signals[i]);
+    }
+    if (p->stop_poll)
+        event_free(p->stop_poll);
+    resolver_free(p->resolver);
+    if (p->w.base)
+        event_base_free(p->w.base);
+}
+
+int main(int argc, char **argv)
+{
+    static struct parts parts; /* zeroed; large for a stack */
+    int positional = 0, status = EXIT_FAILURE;
+    enum config_result config;
+    log_init("warmer");
+    config = config_load(&config_spec, &parts.w.config, argc, argv, &positional);
+    if (config == CONFIG_OK && positional > 0) {
+        fprintf(stderr, "warmer: takes no commands; see --help\n");
+    } else if (config == CONFIG_OK) {
+        log_set_level(parts.w.config.log_level);
+        if (build(&parts)) {
+            log_info(NULL, "started", log_str("version", RINGFLEET_VERSION), log_str("listen", parts.w.config.listen));
+            event_base_dispatch(parts.w.base);
+            status = EXIT_SUCCESS;
+        }
+        take_down(&parts);
+    }
+    config_release(&config_spec, &parts.w.config);
+    return config == CONFIG_HELP ? EXIT_SUCCESS : status;
+}

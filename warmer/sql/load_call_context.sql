@@ -1,0 +1,61 @@
+-- Everything a call needs to know, in one row. It does not depend on the row that open_call.sql
+-- wrote: numbers find business and lead, so a call is served even if it could not be recorded.
+--
+-- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound
+-- out  one row; every column that is not null becomes a field of the call's context and can be used in
+--      prompts as {{column}}. Two kinds are special:
+--        business_id   required; no row, or null, means that nobody has this number: the call is refused
+--        template_*    greeting_inbound, greeting_outbound, prompt_compact, prompt_full: templates the
+--                      warmer renders; they are not kept themselves; null means the built-in one
+--      lead_first_name is taken from lead_full_name when it is null.
+select business.id as business_id,
+       business.name as business_name,
+       business.phone_number as business_phone,
+       business.timezone as business_timezone,
+       business.language as language,
+       to_char(now() at time zone business.timezone, 'FMDay, FMDD FMMonth YYYY, HH24:MI') as local_time,
+       settings.voice as voice,
+       settings.ai_model as ai_model,
+       settings.settings::text as business_settings,
+       settings.greeting_inbound as template_greeting_inbound,
+       settings.greeting_outbound as template_greeting_outbound,
+       settings.prompt_compact as template_prompt_compact,
+       settings.prompt_full as template_prompt_full,
+       lead.id as lead_id,
+       lead.phone_number as lead_phone,
+       nullif(btrim(lead.first_name), '') as lead_first_name,
+       nullif(btrim(lead.last_name), '') as lead_last_name,
+       nullif(btrim(lead.full_name), '') as lead_full_name,
+       lead.email as lead_email,
+       lead.notes as lead_notes,
+       lead.custom::text as lead_custom,
+       call_log.id as call_log_id,
+       job.id as job_id,
+       job.purpose as job_purpose,
+       nullif(job.context, '{}')::text as job_context,
+       booked.slots as booked_slots,
+       booked.own as lead_appointments
+from business
+left join business_settings settings on settings.business_id = business.id
+left join call_log on call_log.call_sid = $1::text
+left join lead on lead.business_id = business.id
+    and lead.phone_number = case $4::text when 'outbound' then $3::text else $2::text end
+left join outbound_call_job job on job.call_sid = $1::text
+left join lateral (
+    -- Taken times of the next two weeks, and among them those of this person.
+    select json_agg(slot order by starts_at)::text as slots,
+           (json_agg(slot order by starts_at) filter (where lead_id = lead.id))::text as own
+    from (
+        select a.lead_id, a.starts_at,
+               json_build_object('start', to_char(a.starts_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                                 'end', to_char(a.ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) as slot
+        from appointment a
+        -- Written the way the table's exclusion constraint is, to be found by its index.
+        where int8range(a.business_id, a.business_id, '[]') && int8range(business.id, business.id, '[]')
+          and tstzrange(a.starts_at, a.ends_at) && tstzrange(now(), now() + interval '14 days')
+          and a.status = 'booked'
+        order by a.starts_at
+        limit 200
+    ) upcoming
+) booked on true
+where business.phone_number = case $4::text when 'outbound' then $2::text else $3::text end;

@@ -1,0 +1,112 @@
+#include "warmer/twiml.h"
+
+#include <string.h>
+
+#include "common/base/token.h"
+
+#define HEAD "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+
+static void begin(struct twiml *out)
+{
+    out->len = 0;
+}
+
+/* len stays at TWIML_SIZE once something did not fit; finish() looks at it. */
+static void put_bytes(struct twiml *out, const char *bytes, size_t len)
+{
+    if (len >= TWIML_SIZE - out->len) {
+        out->len = TWIML_SIZE;
+        return;
+    }
+    memcpy(out->text + out->len, bytes, len);
+    out->len += len;
+}
+
+static void put(struct twiml *out, const char *text)
+{
+    if (out->len < TWIML_SIZE)
+        put_bytes(out, text, strlen(text));
+}
+
+static const char *entity(char c)
+{
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&apos;";
+    default:
+        return NULL;
+    }
+}
+
+static void put_escaped(struct twiml *out, const char *text)
+{
+    for (; *text && out->len < TWIML_SIZE; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (entity(*text))
+            put(out, entity(*text));
+        else if (c >= 0x20 || c == '\t' || c == '\r' || c == '\n')
+            put_bytes(out, text, 1);
+    }
+}
+
+static void finish(struct twiml *out)
+{
+    if (out->len == TWIML_SIZE) {
+        twiml_hang_up(out);
+        return;
+    }
+    out->text[out->len] = '\0';
+}
+
+void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *token)
+{
+    begin(out);
+    put(out, HEAD "<Response><Connect action=\"");
+    put_escaped(out, action);
+    put(out, "\" method=\"POST\"><Stream url=\"");
+    put_escaped(out, media_url);
+    put(out, "\"><Parameter name=\"" TOKEN_PARAMETER "\" value=\"");
+    put_escaped(out, token);
+    put(out, "\"/></Stream></Connect></Response>");
+    finish(out);
+}
+
+void twiml_say_and_hang_up(struct twiml *out, const char *words)
+{
+    begin(out);
+    put(out, HEAD "<Response><Say>");
+    put_escaped(out, words);
+    put(out, "</Say><Hangup/></Response>");
+    finish(out);
+}
+
+void twiml_hang_up(struct twiml *out)
+{
+    begin(out);
+    put(out, HEAD "<Response><Hangup/></Response>");
+    finish(out);
+}
+
+void twiml_dial(struct twiml *out, const char *number)
+{
+    begin(out);
+    put(out, HEAD "<Response><Dial><Number>");
+    put_escaped(out, number);
+    put(out, "</Number></Dial></Response>");
+    finish(out);
+}
+
+void twiml_empty(struct twiml *out)
+{
+    begin(out);
+    put(out, HEAD "<Response/>");
+    finish(out);
+}

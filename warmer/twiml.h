@@ -1,0 +1,20 @@
+/* The carrier's XML documents. Pure: each writer fills a caller's buffer with one whole document.
+ * Text and attributes are escaped, control bytes that XML 1.0 forbids are dropped; a document that
+ * does not fit is replaced by a bare hangup. */
+#pragma once
+#include "common/base/base.h"
+
+enum { TWIML_SIZE = 16 * 1024 }; /* a quarter of what Twilio accepts (error 11750) */
+
+struct twiml {
+    char text[TWIML_SIZE];
+    size_t len;
+};
+
+/* Connects the call to our media server; asks `action` when that stream has ended. */
+void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *token);
+void twiml_say_and_hang_up(struct twiml *out, const char *words);
+void twiml_hang_up(struct twiml *out);
+void twiml_dial(struct twiml *out, const char *number);
+/* Nothing to do. */
+void twiml_empty(struct twiml *out);

@@ -1,0 +1,25 @@
+/* The parts of the warmer that its request handlers share. One thread, one loop. */
+#pragma once
+#include "common/redis/async.h"
+#include "common/redis/keys.h"
+#include "warmer/config.h"
+#include "warmer/metrics.h"
+
+struct load_pool;
+
+struct warmer {
+    struct warmer_config config;
+    struct warmer_metrics metrics;
+    struct key_space keys;
+    struct event_base *base;
+    struct redis_async *redis;
+    struct load_pool *loads;
+};
+
+/* A call nobody streamed for is given up this long after its token has expired. */
+enum { LEASE_SLACK_MS = 60000 };
+
+static inline int64_t warmer_lease_ms(const struct warmer *w)
+{
+    return w->config.token_ttl_seconds * 1000 + LEASE_SLACK_MS;
+}
