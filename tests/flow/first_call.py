@@ -83,11 +83,12 @@ def context_in_redis(e: Evidence) -> None:
 
 def loaded_in_one_statement(e: Evidence) -> None:
     """One load per call; recording the attempt travels in the same round trip."""
-    begin, end = e.call.began_wall, e.call.wall(e.call.times("twiml")[0])
-    loads = [one for one in e.fleet.statements_between(begin, end) if "call_log" in one]
-    opened = [one for one in e.fleet.logged("call opened", e.call.sid)]
-    assert [line["source"] for line in opened] == ["database"], opened
-    assert 1 <= len(loads) <= 2, loads
+    begin, end = e.call.began_wall, e.call.wall(e.call.times("assistant-begin")[0])
+    statements = e.fleet.statements_between(begin, end)
+    loads = [one for one in statements if "insert into" not in one]
+    assert len(loads) == 1 and len(statements) == 2, statements
+    opened = [line["source"] for line in e.fleet.logged("call opened", e.call.sid)]
+    assert opened == ["database"]
 
 
 def greeting_heard(e: Evidence) -> None:

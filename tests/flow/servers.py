@@ -2,6 +2,7 @@
 own, ended by their process ids."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,10 @@ import redis
 from psycopg.rows import dict_row
 
 HARNESS = "ringfleet-harness"  # application_name of our own connections
+# Time, sender and text of a statement in the log; its further lines are indented.
+_STATEMENT = re.compile(
+    r"^([0-9.]+)\|(.*?)\|LOG:  (?:statement|execute (?:.*?)): (.*(?:\n  .*)*)", re.MULTILINE
+)
 
 
 def free_port() -> int:
@@ -141,12 +146,10 @@ class PostgresServer:
         `end` (both seconds since 1970): the log knows no finer time."""
         found = []
         first, last = int(begin * 1000), int(end * 1000) - 1
-        for line in self.log.read_text(errors="replace").splitlines():
-            parts = line.split("|", 2)
-            if len(parts) < 3 or not _is_statement(parts[2]) or parts[1] == HARNESS:
-                continue
-            if first <= round(float(parts[0]) * 1000) <= last:
-                found.append(f"{parts[1]}: {parts[2]}")
+        text = self.log.read_text(errors="replace").replace("\n\t", "\n  ")  # lines of one statement
+        for seconds, sender, statement in _STATEMENT.findall(text):
+            if sender != HARNESS and first <= round(float(seconds) * 1000) <= last:
+                found.append(f"{sender}: {statement}")
         return found
 
     def _answers(self) -> bool:
@@ -169,10 +172,6 @@ class PostgresServer:
         if self._user is None:
             return {}
         return {"user": self._user, "group": self._user, "extra_groups": []}
-
-
-def _is_statement(text: str) -> bool:
-    return text.startswith(("LOG:  statement:", "LOG:  execute "))
 
 
 def binary(name: str) -> str:

@@ -104,10 +104,12 @@ class Stage:
         called_number: str,
         script: Script | None = None,
         faults: Faults | None = None,
+        silent: bool = False,
     ) -> Call:
-        """A call whose caller follows the stage's scenario, or a script of the test."""
+        """A call whose caller follows the stage's scenario, or a script of the test, or is silent."""
         self.carrier.faults = faults or Faults()
-        script = script or caller.follow(self.scenario, self.provider.idle)
+        if script is None and not silent:
+            script = caller.follow(self.scenario, self.provider.idle)
 
         async def place() -> Call:
             return self.carrier.place_call(caller_number, called_number, script)

@@ -99,14 +99,11 @@ def test_a_caller_who_hangs_up_in_mid_sentence_is_flushed_too(stage):
 
 
 def test_a_forged_webhook_changes_nothing(stage):
-    call = stage.finish(stage.start_call(*NUMBERS, faults=Faults(forge_signature=True)), 20)
+    faults = Faults(forge_signature=True)
+    call = stage.finish(stage.start_call(*NUMBERS, faults=faults, silent=True), 20)
     assert {one["status"] for one in call.data("webhook")} == {403}
     assert stage.fleet.context(call.sid) == stage.fleet.session(call.sid) == {}
     assert stage.fleet.sql("select 1 from call_log where call_sid = %s", call.sid) == []
-
-
-async def nothing_to_say(call):
-    pass
 
 
 @pytest.mark.parametrize("kind", ["invented", "of another call"])
@@ -114,7 +111,7 @@ def test_a_wrong_token_reaches_no_ai(stage, evidence, kind):
     talking = len(stage.provider.talking())
     other = stage.fleet.session(evidence.call.sid)["token:0"]
     faults = Faults(replace_token="0" * len(other) if kind == "invented" else other)
-    call = stage.finish(stage.start_call(*NUMBERS, nothing_to_say, faults=faults))
+    call = stage.finish(stage.start_call(*NUMBERS, faults=faults, silent=True))
     closed = call.data("socket-closed")
     assert closed and all(one["by"] == "server" and one["code"] for one in closed), closed
     assert not call.received

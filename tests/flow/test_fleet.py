@@ -90,7 +90,7 @@ def test_statements_are_counted_by_time_and_sender(fake_programs):
         with psycopg.connect(one.postgres.url("worker-1"), autocommit=True) as connection:
             begin = time.time()
             connection.execute("select 'inside'")
-            connection.execute("select %s::text as bound", ["x"])
+            connection.execute("select %s::text\n  as bound", ["x"])
             one.sql("select 'of the harness'")
             time.sleep(0.005)  # the log has milliseconds
             end = time.time()
@@ -98,8 +98,8 @@ def test_statements_are_counted_by_time_and_sender(fake_programs):
             connection.execute("select 'after'")
         found = one.statements_between(begin, end)
         assert found == [
-            "worker-1: LOG:  statement: select 'inside'",
-            "worker-1: LOG:  execute <unnamed>: select $1::text as bound",
+            "worker-1: select 'inside'",
+            "worker-1: select $1::text\n    as bound",
         ]
         assert one.statements_between(before - 10, before - 5) == []
 

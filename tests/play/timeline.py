@@ -40,8 +40,8 @@ class Timeline:
         if self._began is None:
             return
         kind = event["type"]
-        if direction == "out" and kind == "response.output_audio_transcript.done":
-            self._say(">>", event["transcript"])
+        if direction == "plan":
+            self._say(">>", event["text"])
         elif direction == "out" and kind == "response.function_call_arguments.done":
             self._say("..", f"{event['name']} {event['arguments']}")
         elif direction == "in" and kind == "conversation.item.truncate":
@@ -112,7 +112,10 @@ _CALL_EVENTS = {
         "",
         f"playback cleared: {data['heard_ms']} ms heard, {data['dropped_ms']} ms never played",
     ),
-    "socket-closed": lambda data: ("", f"the {data['by']} closed the media stream"),
+    "socket-closed": lambda data: (
+        "",
+        f"{'the worker' if data['by'] == 'server' else 'the caller'} closed the media stream",
+    ),
     "status": lambda status: ("", f"status callback: {status}"),
 }
 

@@ -58,6 +58,7 @@ class Response:
 
     async def _speak(self, reply: Reply) -> None:
         session = self._session
+        session.will_say(reply.say)
         item = {"id": _new_id("item"), "object": "realtime.item", "type": "message"}
         item |= {"role": "assistant", "status": "in_progress", "content": []}
         await self._item_added(item)

@@ -227,6 +227,11 @@ class Session:
         if self.provider.on_event:
             self.provider.on_event(self, direction, shown)
 
+    def will_say(self, text: str) -> None:
+        """For those who look on: not on the wire, where the words come bit by bit."""
+        if self.provider.on_event:
+            self.provider.on_event(self, "plan", {"type": "speech", "text": text})
+
     def _spawn(self, coroutine: Coroutine) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
