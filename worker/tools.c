@@ -40,7 +40,7 @@ bool iso_time_parse(const char *text, int64_t *seconds)
 {
     struct tm tm = {0};
     int hours = 0, minutes = 0, used = 0;
-    char sign = '+';
+    char sign[2] = "+";
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M", &tm);
     if (!rest)
         return false;
@@ -49,11 +49,11 @@ bool iso_time_parse(const char *text, int64_t *seconds)
     if (*rest == '.')
         rest += 1 + strspn(rest + 1, "0123456789");
     if (strcmp(rest, "Z") != 0) {
-        if (sscanf(rest, "%1[+-]%2d:%2d%n", &sign, &hours, &minutes, &used) != 3 || rest[used] || hours > 14 ||
+        if (sscanf(rest, "%1[+-]%2d:%2d%n", sign, &hours, &minutes, &used) != 3 || rest[used] || hours > 14 ||
             minutes > 59)
             return false;
     }
-    *seconds = (int64_t)timegm(&tm) - (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    *seconds = (int64_t)timegm(&tm) - (*sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
     return true;
 }
 

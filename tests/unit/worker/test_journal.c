@@ -1,0 +1,252 @@
+/* The journal against a real redis-server that dies, refuses and forgets. */
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "common/base/log.h"
+#include "common/redis/sync.h"
+#include "tests/unit/common/redis_server.h"
+#include "worker/journal.h"
+
+#define SID "CA1"
+#define WRITES "rf:{p0}:call:CA1:writes"
+
+struct fixture {
+    struct redis_server server;
+    struct redis_url url;
+    struct worker *w;
+    struct journal journal;
+    int outcome; /* -1: none yet */
+    bool up;
+};
+
+static void on_outcome(void *arg, enum journal_outcome outcome)
+{
+    ((struct fixture *)arg)->outcome = (int)outcome;
+}
+
+static void on_up(void *arg)
+{
+    struct fixture *f = arg;
+    f->up = true;
+    if (f->journal.w)
+        journal_kick(&f->journal);
+}
+
+static void on_down(void *arg)
+{
+    ((struct fixture *)arg)->up = false;
+}
+
+/* The bound of a wait; a test that needs it has failed. */
+static void on_too_late(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    *(bool *)arg = true;
+}
+
+#define wait_until(f, condition)                                                                 \
+    do {                                                                                         \
+        bool late = false;                                                                       \
+        struct timeval limit = {20, 0};                                                          \
+        struct event *timer = evtimer_new((f)->w->base, on_too_late, &late);                     \
+        event_add(timer, &limit);                                                                \
+        while (!(condition) && !late)                                                            \
+            event_base_loop((f)->w->base, EVLOOP_ONCE);                                          \
+        event_free(timer);                                                                       \
+        if (late)                                                                                \
+            fail_msg("waited in vain for " #condition);                                          \
+    } while (0)
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    char url[128], error[128];
+    f->outcome = -1;
+    f->server.durable = true;
+    redis_server_start(&f->server, NULL);
+    assert_int_equal(redis_url_parse(redis_server_url(&f->server, "redis://127.0.0.1:PORT", url), &f->url, error,
+                                     sizeof error), 0);
+    f->w = calloc(1, sizeof *f->w);
+    f->w->base = event_base_new();
+    f->w->keys = (struct key_space){"rf", 1};
+    f->w->resolver = resolver_new(f->w->base);
+    f->w->redis = redis_async_new(&(struct redis_async_spec){.base = f->w->base, .resolver = f->w->resolver,
+                                                             .url = &f->url, .name = "test", .on_up = on_up,
+                                                             .on_down = on_down, .arg = f});
+    wait_until(f, f->up);
+    /* what rf_claim leaves: the session at epoch 3 and the owner's entry */
+    redis_server_do(&f->server, NULL, "HSET rf:{p0}:call:" SID ":session epoch 3 phase live");
+    redis_server_do(&f->server, NULL, "XADD " WRITES " 3-7 type callsession_update");
+    journal_init(&f->journal, f->w, SID, 3, 7, on_outcome, f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    journal_release(&f->journal);
+    redis_async_free(f->w->redis);
+    resolver_free(f->w->resolver);
+    event_base_free(f->w->base);
+    free(f->w);
+    redis_url_release(&f->url);
+    redis_server_release(&f->server);
+    free(f);
+    return 0;
+}
+
+static redisReply *ask(struct fixture *f, const char *command)
+{
+    char error[128];
+    redisContext *ctx = redis_sync_connect(&f->url, "test", 5000, error, sizeof error);
+    redisReply *reply;
+    assert_non_null(ctx);
+    reply = redisCommand(ctx, command);
+    assert_non_null(reply);
+    redisFree(ctx);
+    return reply;
+}
+
+static void say(struct fixture *f, const char *message)
+{
+    const char *const values[] = {"caller", message, "", "1", "2", "0"};
+    journal_append(&f->journal, JOURNAL_TURN, values);
+}
+
+/* All entries have ids 3-7, 3-8, ... and the messages m8, m9, ... in order. */
+static void expect_gapless(struct fixture *f, size_t count)
+{
+    redisReply *all = ask(f, "XRANGE " WRITES " - +");
+    assert_int_equal(all->elements, count);
+    for (size_t i = 0; i < count; i++) {
+        char id[32], message[32];
+        snprintf(id, sizeof id, "3-%zu", 7 + i);
+        snprintf(message, sizeof message, "m%zu", 7 + i);
+        assert_string_equal(all->element[i]->element[0]->str, id);
+        if (i > 0)
+            assert_string_equal(all->element[i]->element[1]->element[9]->str, message);
+    }
+    freeReplyObject(all);
+}
+
+static void say_numbered(struct fixture *f, int from, int to)
+{
+    for (int i = from; i <= to; i++) {
+        char message[16];
+        snprintf(message, sizeof message, "m%d", i);
+        say(f, message);
+    }
+}
+
+static void test_in_order(void **state)
+{
+    struct fixture *f = *state;
+    say_numbered(f, 8, 27);
+    wait_until(f, f->journal.waiting == 0);
+    expect_gapless(f, 21);
+    assert_int_equal(metric_get(&f->w->metrics.journal_appended), 20);
+}
+
+/* The server dies with entries under way and comes back with its AOF. */
+static void test_server_restarted(void **state)
+{
+    struct fixture *f = *state;
+    for (int round = 0; round < 3; round++) {
+        say_numbered(f, 8 + 10 * round, 12 + 10 * round);
+        wait_until(f, f->journal.waiting <= 3); /* some are in, one is under way */
+        redis_server_kill(&f->server);
+        say_numbered(f, 13 + 10 * round, 17 + 10 * round);
+        wait_until(f, !f->up);
+        redis_server_start(&f->server, NULL);
+        wait_until(f, f->up && f->journal.waiting == 0);
+    }
+    expect_gapless(f, 31);
+}
+
+static void test_fenced(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_do(&f->server, NULL, "XADD " WRITES " 4-8 type callsession_update");
+    say(f, "too late");
+    wait_until(f, f->outcome == JOURNAL_FENCED);
+    say(f, "refused");
+    assert_int_equal(metric_get(&f->w->metrics.journal_refused), 1);
+    redisReply *len = ask(f, "XLEN " WRITES);
+    assert_int_equal(len->integer, 2);
+    freeReplyObject(len);
+}
+
+/* A purged journal is not born again. */
+static void test_journal_gone(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_do(&f->server, NULL, "UNLINK " WRITES);
+    say(f, "nobody waits for this");
+    wait_until(f, f->outcome == JOURNAL_FENCED);
+    redisReply *there = ask(f, "EXISTS " WRITES);
+    assert_int_equal(there->integer, 0);
+    freeReplyObject(there);
+}
+
+/* Memory full: refused now, taken when there is room again, nothing lost and no hole. */
+static void test_memory_full(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_do(&f->server, NULL, "CONFIG SET maxmemory 1");
+    say_numbered(f, 8, 12);
+    wait_until(f, event_pending(&f->journal.retry, EV_TIMEOUT, NULL));
+    redis_server_do(&f->server, NULL, "CONFIG SET maxmemory 0");
+    wait_until(f, f->journal.waiting == 0);
+    expect_gapless(f, 6);
+}
+
+static void test_bound(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_kill(&f->server);
+    wait_until(f, !f->up);
+    say_numbered(f, 8, 8 + JOURNAL_WAITING_MAX + 4);
+    assert_int_equal(f->journal.waiting, JOURNAL_WAITING_MAX);
+    assert_int_equal(metric_get(&f->w->metrics.journal_refused), 5);
+    assert_int_equal(f->journal.seq, 7 + JOURNAL_WAITING_MAX); /* no number was wasted */
+}
+
+static void test_end(void **state)
+{
+    struct fixture *f = *state;
+    say_numbered(f, 8, 10);
+    journal_end(&f->journal, "agent_hangup", "hangup", "{\"turns\":3}");
+    wait_until(f, f->outcome == JOURNAL_ENDED);
+    redisReply *last = ask(f, "XREVRANGE " WRITES " + - COUNT 1");
+    assert_string_equal(last->element[0]->element[0]->str, "3-11");
+    assert_string_equal(last->element[0]->element[1]->element[1]->str, "call_end");
+    freeReplyObject(last);
+    redisReply *verdict = ask(f, "HGET rf:{p0}:call:" SID ":session verdict");
+    assert_string_equal(verdict->str, "hangup");
+    freeReplyObject(verdict);
+    redisReply *ended = ask(f, "XLEN rf:{p0}:ended");
+    assert_int_equal(ended->integer, 1);
+    freeReplyObject(ended);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_server_restarted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fenced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_journal_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_end, setup, teardown),
+    };
+    log_init("test");
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
