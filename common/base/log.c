@@ -2,6 +2,7 @@
  * threads and processes on one pipe do not mix. */
 #include "common/base/log.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,9 @@
 /* A text value is cut where the room for its closing quote and the line's end begins; fields after
  * that are left out. So a line that was cut is still JSON. */
 enum { LINE_MAX_BYTES = 4096, LINE_TEXT_LIMIT = LINE_MAX_BYTES - 64, LINE_FIELD_LIMIT = LINE_MAX_BYTES - 256 };
+
+/* A shorter number would be shown almost whole by its first four and last two digits. */
+enum { PHONE_MASKABLE = 10 };
 
 static const char *log_program = "ringfleet";
 static enum log_level log_threshold = LOG_LEVEL_INFO;
@@ -56,18 +60,36 @@ static void put_str(struct line *l, const char *s)
     put(l, s, strlen(s));
 }
 
+/* Bytes of the UTF-8 character at s (RFC 3629, table in section 4); 0 if there is none. */
+static size_t utf8_length(const char *s)
+{
+    const unsigned char *u = (const unsigned char *)s;
+    size_t len = u[0] < 0x80 ? 1 : u[0] < 0xC2 ? 0 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : u[0] < 0xF5 ? 4 : 0;
+    for (size_t i = 1; i < len; i++) {
+        if ((u[i] & 0xC0) != 0x80)
+            return 0;
+    }
+    if ((u[0] == 0xE0 && u[1] < 0xA0) || (u[0] == 0xED && u[1] > 0x9F) || (u[0] == 0xF0 && u[1] < 0x90) ||
+        (u[0] == 0xF4 && u[1] > 0x8F))
+        return 0; /* overlong, surrogate, or above U+10FFFF */
+    return len;
+}
+
 static void put_escaped(struct line *l, const char *s)
 {
-    for (; *s && l->len < LINE_TEXT_LIMIT; s++) {
+    while (*s && l->len < LINE_TEXT_LIMIT) {
         unsigned char c = (unsigned char)*s;
+        size_t len = utf8_length(s);
         char esc[8];
-        if (c == '"' || c == '\\') {
+        if (c == '"' || c == '\\')
             put(l, (char[]){'\\', (char)c}, 2);
-        } else if (c < 0x20) {
+        else if (c < 0x20)
             put(l, esc, (size_t)snprintf(esc, sizeof esc, "\\u%04x", c));
-        } else {
-            put(l, s, 1);
-        }
+        else if (len == 0)
+            put_str(l, "\\ufffd");
+        else
+            put(l, s, len);
+        s += len ? len : 1;
     }
 }
 
@@ -84,7 +106,7 @@ static void put_phone(struct line *l, const struct log_field *f)
 {
     char masked[16];
     size_t len = strlen(f->str);
-    if (len <= 6)
+    if (len < PHONE_MASKABLE)
         snprintf(masked, sizeof masked, "***");
     else
         snprintf(masked, sizeof masked, "%.4s***%s", f->str, f->str + len - 2);
@@ -95,10 +117,8 @@ static void put_phone(struct line *l, const struct log_field *f)
 static void put_name(struct line *l, const struct log_field *f)
 {
     char masked[16];
-    size_t first = f->str[0] != '\0';
-    while (first && first < 4 && ((unsigned char)f->str[first] & 0xC0) == 0x80)
-        first++;
-    snprintf(masked, sizeof masked, "%.*s***", (int)first, f->str);
+    size_t len = utf8_length(f->str);
+    snprintf(masked, sizeof masked, "%.*s***", (int)(len ? len : 1), f->str);
     put_string_field(l, f->key, masked);
 }
 
@@ -122,7 +142,10 @@ static void put_field(struct line *l, const struct log_field *f)
         snprintf(number, sizeof number, "\":%lld", (long long)f->num);
         break;
     case LOG_FIELD_REAL:
-        snprintf(number, sizeof number, "\":%.6g", f->real);
+        if (isfinite(f->real))
+            snprintf(number, sizeof number, "\":%.6g", f->real);
+        else
+            strcpy(number, "\":null");
         break;
     case LOG_FIELD_END:
         return;

@@ -4,7 +4,8 @@
  *   -> {"ts":"...Z","level":"info","program":"worker","call":"CA..","msg":"barge-in","heard_ms":..}
  *
  * Names and phone numbers go through log_name and log_phone, which mask them; secrets are never
- * passed here at all. Any thread may log. A line longer than 4 KB is cut in its last field. */
+ * passed here at all. Any thread may log. A line longer than 4 KB is cut in its last field. What is
+ * not UTF-8 is written as U+FFFD, a number that JSON does not have as null: a line is always JSON. */
 #pragma once
 #include "common/base/base.h"
 
@@ -32,7 +33,7 @@ static inline struct log_field log_real(const char *key, double value)
 {
     return (struct log_field){.kind = LOG_FIELD_REAL, .key = key, .real = value};
 }
-/* "+14155550123" is written as "+141***23". */
+/* "+14155550123" is written as "+141***23"; less than ten characters as "***". */
 static inline struct log_field log_phone(const char *key, const char *value)
 {
     return (struct log_field){.kind = LOG_FIELD_PHONE, .key = key, .str = value ? value : ""};
