@@ -1,5 +1,7 @@
 #include "common/base/base64.h"
 
+#include <string.h>
+
 #include <openssl/evp.h>
 
 size_t base64_encode(char *out, const uint8_t *bytes, size_t len)
@@ -21,18 +23,29 @@ size_t base64url_encode(char *out, const uint8_t *bytes, size_t len)
     return n;
 }
 
+/* Padding characters at the end of len > 1 bytes of text: 0, 1 or 2. */
+static size_t padding(const char *text, size_t len)
+{
+    if (text[len - 1] != '=')
+        return 0;
+    return text[len - 2] == '=' ? 2 : 1;
+}
+
 size_t base64_decoded_size(const char *text, size_t len)
 {
     if (len == 0 || len % 4 != 0)
         return 0;
-    return len / 4 * 3 - (text[len - 1] == '=') - (text[len - 2] == '=');
+    return len / 4 * 3 - padding(text, len);
 }
 
 ptrdiff_t base64_decode(uint8_t *out, const char *text, size_t len)
 {
     if (len == 0)
         return 0;
-    if (len % 4 != 0 || EVP_DecodeBlock(out, (const unsigned char *)text, (int)len) < 0)
+    if (len % 4 != 0 || memchr(text, '=', len - padding(text, len)))
+        return -1;
+    /* OpenSSL skips whitespace at both ends; then it decodes less than the text's length promises. */
+    if (EVP_DecodeBlock(out, (const unsigned char *)text, (int)len) != (int)(len / 4 * 3))
         return -1;
     return (ptrdiff_t)base64_decoded_size(text, len);
 }
