@@ -48,7 +48,8 @@ static bool set_int(void *config, const struct config_row *row, const char *valu
     sscanf(row->rule, "%lld..%lld", &min, &max);
     errno = 0;
     n = strtoll(value, &end, 10);
-    if (end == value || *end || errno || n < min || n > max) {
+    bool plain = isdigit((unsigned char)*value) || *value == '-'; /* strtoll also takes " +5" */
+    if (!plain || end == value || *end || errno || n < min || n > max) {
         char wanted[96];
         snprintf(wanted, sizeof wanted, "a whole number in %s", row->rule);
         complain(row, value, wanted);
@@ -58,11 +59,15 @@ static bool set_int(void *config, const struct config_row *row, const char *valu
     return true;
 }
 
+/* Libevent's parser takes an address without a port, and a port with letters behind it. */
 static bool check_addr(const struct config_row *row, const char *value)
 {
     struct sockaddr_storage ss;
     int len = sizeof ss;
-    if (strrchr(value, ':') && evutil_parse_sockaddr_port(value, (struct sockaddr *)&ss, &len) == 0)
+    const char *colon = strrchr(value, ':');
+    bool bracketed = colon > value && *value == '[' && colon[-1] == ']';
+    if (colon && (bracketed || strchr(value, ':') == colon) && colon[1 + strspn(colon + 1, "0123456789")] == '\0' &&
+        evutil_parse_sockaddr_port(value, (struct sockaddr *)&ss, &len) == 0)
         return true;
     complain(row, value, "an IP address and port, such as 0.0.0.0:8080 or [::]:8080");
     return false;
@@ -79,9 +84,17 @@ static bool check_url(const struct config_row *row, const char *value)
     return false;
 }
 
+static bool complain_missing(const struct config_row *row)
+{
+    fprintf(stderr, "RINGFLEET_%s is not set; it is required: %s\n", row->name, row->help);
+    return false;
+}
+
 static bool set_value(void *config, const struct config_row *row, const char *value)
 {
     char wanted[192];
+    if (!row->dflt && !*value)
+        return complain_missing(row);
     switch (row->kind) {
     case CONFIG_INT:
         return set_int(config, row, value);
@@ -108,24 +121,36 @@ static bool set_value(void *config, const struct config_row *row, const char *va
     return *string_at(config, row) != NULL;
 }
 
-/* A secret's file, without the newline that editors leave at its end. */
-static char *read_secret_file(const char *name, const char *path)
+/* Reads a secret's file into text, without the newline that editors leave at its end. Returns NULL
+ * or what is wrong with the file. */
+static const char *read_secret(const char *path, char text[SECRET_MAX_BYTES + 1])
 {
-    char *text = calloc(1, SECRET_MAX_BYTES + 1);
     FILE *file = fopen(path, "re");
-    size_t len = 0;
-    if (!text || !file) {
-        fprintf(stderr, "%s: cannot read %s: %s\n", name, path, strerror(errno));
-        free(text);
-        text = NULL;
-    } else {
-        len = fread(text, 1, SECRET_MAX_BYTES, file);
-        while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
-            text[--len] = '\0';
+    const char *wrong = NULL;
+    size_t len;
+    if (!file)
+        return strerror(errno);
+    len = fread(text, 1, SECRET_MAX_BYTES, file);
+    if (ferror(file))
+        wrong = strerror(errno);
+    else if (len == SECRET_MAX_BYTES)
+        wrong = "it is longer than any secret";
+    fclose(file);
+    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+        len--;
+    text[len] = '\0';
+    return wrong || len > 0 ? wrong : "it is empty";
+}
+
+static bool set_from_file(void *config, const struct config_row *row, const char *name, const char *path)
+{
+    char text[SECRET_MAX_BYTES + 1];
+    const char *wrong = read_secret(path, text);
+    if (wrong) {
+        fprintf(stderr, "%s: cannot use %s: %s\n", name, path, wrong);
+        return false;
     }
-    if (file)
-        fclose(file);
-    return text;
+    return set_value(config, row, text);
 }
 
 static bool set_from_environment(void *config, const struct config_row *row)
@@ -137,18 +162,12 @@ static bool set_from_environment(void *config, const struct config_row *row)
     if (!value && row->kind == CONFIG_SECRET) {
         snprintf(name, sizeof name, "RINGFLEET_%s_FILE", row->name);
         path = getenv(name);
-        if (path) {
-            *string_at(config, row) = read_secret_file(name, path);
-            return *string_at(config, row) != NULL;
-        }
+        if (path)
+            return set_from_file(config, row, name, path);
     }
     if (!value)
         value = row->dflt;
-    if (!value) {
-        fprintf(stderr, "RINGFLEET_%s is not set; it is required: %s\n", row->name, row->help);
-        return false;
-    }
-    return set_value(config, row, value);
+    return value ? set_value(config, row, value) : complain_missing(row);
 }
 
 static void print_help(const struct config_spec *spec)

@@ -14,7 +14,7 @@
  *
  * Kinds and what their rule means:
  *   STR     text                              rule ignored (shown in help)
- *   SECRET  text, also read from the file named by RINGFLEET_<NAME>_FILE; never printed
+ *   SECRET  text, also read from the (not empty) file named by RINGFLEET_<NAME>_FILE; never printed
  *   INT     whole number                      "min..max"
  *   ADDR    host:port to listen on            rule ignored
  *   URL     scheme://...                      allowed schemes, "redis|unix"
