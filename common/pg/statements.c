@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { SQL_MAX_BYTES = 1 << 20 };
 
@@ -38,7 +39,12 @@ static char *bare_name(const char *file_name)
 int statements_load(struct statement *out, size_t count, const struct embedded_file *defaults, const char *sql_dir,
                     char *error, size_t error_size)
 {
+    struct stat dir;
     memset(out, 0, count * sizeof *out);
+    if (*sql_dir && (stat(sql_dir, &dir) != 0 || !S_ISDIR(dir.st_mode))) {
+        snprintf(error, error_size, "there is no directory %s", sql_dir);
+        return -1;
+    }
     for (size_t i = 0; i < count && defaults[i].name; i++) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", sql_dir, defaults[i].name);
