@@ -82,21 +82,23 @@ static void on_disconnect(const redisAsyncContext *ctx, int status)
 
 static void send_hello(struct redis_async *ra);
 
-static void on_info(redisAsyncContext *ctx, void *r, void *arg)
+/* False if this server cannot serve. */
+static bool check_server(struct redis_async *ra, const char *info)
 {
-    struct redis_async *ra = ctx->data;
-    const redisReply *reply = r;
-    char risk[256] = "";
-    (void)arg;
-    if (!ra || !reply)
-        return;
-    if (reply->type == REDIS_REPLY_STRING && !ra->risk_told) {
-        ra->risk_told = true;
-        if (!redis_risk(reply->str, risk, sizeof risk))
+    char risk[256];
+    if (!redis_risk(info, risk, sizeof risk)) {
+        if (log_allow(&ra->limit))
             log_error(NULL, risk);
-        else if (*risk)
-            log_warn(NULL, "redis is not safe", log_str("risk", risk));
+        return false;
     }
+    if (*risk && !ra->risk_told)
+        log_warn(NULL, "redis is not safe", log_str("risk", risk));
+    ra->risk_told = true;
+    return true;
+}
+
+static void come_up(struct redis_async *ra)
+{
     ra->state = STATE_UP;
     ra->backoff_ms = BACKOFF_MIN_MS;
     ra->silent_since_ms = 0;
@@ -108,12 +110,19 @@ static void on_hello(redisAsyncContext *ctx, void *r, void *arg)
 {
     struct redis_async *ra = ctx->data;
     const redisReply *reply = r;
+    const char *argv[REDIS_HELLO_ARGS];
+    char db_text[12];
     (void)arg;
     if (!ra || !reply)
         return;
-    if (reply->type == REDIS_REPLY_ERROR) {
+    redis_hello(ra->spec.url, ra->spec.name, ra->hello_step, argv, db_text);
+    if (reply->type == REDIS_REPLY_ERROR && !redis_hello_bearable(argv, reply->str)) {
         if (log_allow(&ra->limit))
-            log_error(NULL, "redis refused our hello", log_str("error", reply->str));
+            log_error(NULL, "redis refused our hello", log_str("command", argv[0]), log_str("error", reply->str));
+        redisAsyncDisconnect(ctx);
+        return;
+    }
+    if (strcmp(argv[0], "INFO") == 0 && reply->type == REDIS_REPLY_STRING && !check_server(ra, reply->str)) {
         redisAsyncDisconnect(ctx);
         return;
     }
@@ -130,7 +139,7 @@ static void send_hello(struct redis_async *ra)
     if (argc > 0)
         redisAsyncCommandArgv(ra->ctx, on_hello, NULL, argc, argv, NULL);
     else
-        redisAsyncCommand(ra->ctx, on_info, NULL, "INFO");
+        come_up(ra);
 }
 
 static void on_connect(const redisAsyncContext *ctx, int status)

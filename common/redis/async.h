@@ -1,7 +1,7 @@
 /* One asynchronous Redis connection that comes back by itself.
  *
- * Connects (name resolution included) without blocking the loop, says hello (AUTH, SELECT, our
- * functions), checks INFO once, then calls on_up. A lost or silent connection (a PING a second,
+ * Connects (name resolution included) without blocking the loop, says hello (AUTH, SELECT, a look
+ * at INFO, our functions), then calls on_up. A lost or silent connection (a PING a second,
  * answered within the timeout) calls every waiting callback with a NULL reply, meaning "unknown,
  * look before you send again", then on_down, and is tried again with back-off and jitter.
  *

@@ -3,10 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A full Redis refuses to load functions, but it has them from before, and must be drained. */
-static bool is_full(const char *command, const redisReply *reply)
+/* Judges the answer to one step of hello; one sentence in error if it ends the connection. */
+static bool accept_answer(const redisContext *ctx, const char *const *argv, const redisReply *reply, char *error,
+                          size_t size)
 {
-    return strcmp(command, "FUNCTION") == 0 && strncmp(reply->str, "OOM ", 4) == 0;
+    if (!reply || (reply->type == REDIS_REPLY_ERROR && !redis_hello_bearable(argv, reply->str))) {
+        snprintf(error, size, "Redis refused %s: %s", argv[0], reply ? reply->str : ctx->errstr);
+        return false;
+    }
+    /* What is at risk is the asynchronous connection's to tell; too old ends this one too. */
+    return strcmp(argv[0], "INFO") != 0 || reply->type != REDIS_REPLY_STRING || redis_risk(reply->str, error, size);
 }
 
 static bool say_hello(redisContext *ctx, const struct redis_url *url, const char *name, char *error, size_t size)
@@ -16,9 +22,7 @@ static bool say_hello(redisContext *ctx, const struct redis_url *url, const char
     int argc;
     for (int step = 0; (argc = redis_hello(url, name, step, argv, db_text)) > 0; step++) {
         redisReply *reply = redisCommandArgv(ctx, argc, argv, NULL);
-        bool ok = reply && (reply->type != REDIS_REPLY_ERROR || is_full(argv[0], reply));
-        if (!ok)
-            snprintf(error, size, "Redis refused %s: %s", argv[0], reply ? reply->str : ctx->errstr);
+        bool ok = accept_answer(ctx, argv, reply, error, size);
         freeReplyObject(reply);
         if (!ok)
             return false;

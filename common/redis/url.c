@@ -43,6 +43,13 @@ static bool take_db(struct redis_url *url, const char *path)
     return true;
 }
 
+/* An IPv6 address stands in brackets in a URL, and in no other place. */
+static char *bare_host(const char *host)
+{
+    size_t len = strlen(host);
+    return host[0] == '[' && host[len - 1] == ']' ? strndup(host + 1, len - 2) : strdup(host);
+}
+
 static const char *take_parts(struct redis_url *url, const struct evhttp_uri *uri)
 {
     const char *scheme = evhttp_uri_get_scheme(uri), *path = evhttp_uri_get_path(uri);
@@ -63,7 +70,7 @@ static const char *take_parts(struct redis_url *url, const struct evhttp_uri *ur
     if (!take_db(url, path))
         return "the database after the host must be a number from 0";
     url->port = port > 0 ? (uint16_t)port : REDIS_DEFAULT_PORT;
-    url->host = strdup(host);
+    url->host = bare_host(host);
     return url->host ? NULL : "out of memory";
 }
 
@@ -116,8 +123,15 @@ int redis_hello(const struct redis_url *url, const char *name, int step, const c
     if (step == 0)
         return put(argv, "CLIENT", "SETNAME", name, NULL);
     if (step == 1)
+        return put(argv, "INFO", NULL, NULL, NULL);
+    if (step == 2)
         return put(argv, "FUNCTION", "LOAD", "REPLACE", redis_functions[0].text);
     return 0;
+}
+
+bool redis_hello_bearable(const char *const *argv, const char *error)
+{
+    return strcmp(argv[0], "INFO") == 0 || (strcmp(argv[0], "FUNCTION") == 0 && strncmp(error, "OOM ", 4) == 0);
 }
 
 /* Value of "name:value\r\n" in an INFO text. */
