@@ -64,7 +64,7 @@ struct admin *admin_new(struct event_base *base, const struct admin_spec *spec)
     evhttp_set_timeout(admin->http, ADMIN_TIMEOUT_SECONDS);
     evhttp_set_max_headers_size(admin->http, ADMIN_HEADERS_MAX);
     evhttp_set_max_body_size(admin->http, 0);
-    evhttp_set_allowed_methods(admin->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+    evhttp_set_allowed_methods(admin->http, EVHTTP_REQ_GET);
     evhttp_set_cb(admin->http, "/healthz", on_healthz, admin);
     evhttp_set_cb(admin->http, "/readyz", on_readyz, admin);
     evhttp_set_cb(admin->http, "/metrics", on_metrics, admin);

@@ -15,6 +15,9 @@ struct resolve_request;
 typedef void resolve_fn(const char *error, const struct sockaddr *addr, socklen_t len, void *arg);
 
 RF_NODISCARD struct resolver *resolver_new(struct event_base *base);
+
+/* After the base's last turn: inside evdns, requests that were cancelled end in the turn after, and
+ * need the resolver for it. */
 void resolver_free(struct resolver *resolver);
 
 /* Calls back exactly once, unless cancelled. Returns NULL if it already has. */
