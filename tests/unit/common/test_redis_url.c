@@ -1,0 +1,197 @@
+#include "common/redis/url.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/unit.h"
+
+static const struct {
+    const char *text;
+    struct {
+        const char *host;
+        uint16_t port;
+        const char *unix_path, *user, *password;
+        int db;
+    } url;
+} good[] = {
+    {"redis://127.0.0.1:6380", {.host = "127.0.0.1", .port = 6380}},
+    {"redis://redis.example", {.host = "redis.example", .port = 6379}},
+    {"redis://redis.example/", {.host = "redis.example", .port = 6379}},
+    {"redis://redis.example:7000/3", {.host = "redis.example", .port = 7000, .db = 3}},
+    {"redis://:secret@h", {.host = "h", .port = 6379, .password = "secret"}},
+    {"redis://secret@h", {.host = "h", .port = 6379, .password = "secret"}},
+    {"redis://worker:secret@h:1/15", {.host = "h", .port = 1, .user = "worker", .password = "secret", .db = 15}},
+    {"redis://w%40rk:p%3A%2F%25+x@h", {.host = "h", .port = 6379, .user = "w@rk", .password = "p:/%+x"}},
+    {"redis://u:a:b@h", {.host = "h", .port = 6379, .user = "u", .password = "a:b"}},
+    {"redis://[::1]:6379/1", {.host = "::1", .port = 6379, .db = 1}},
+    {"unix:///run/redis.sock", {.unix_path = "/run/redis.sock"}},
+    {"unix://:secret@/run/redis.sock", {.unix_path = "/run/redis.sock", .password = "secret"}},
+};
+
+static void assert_same(const char *got, const char *wanted)
+{
+    if (!wanted) {
+        assert_null(got);
+    } else {
+        assert_non_null(got);
+        assert_string_equal(got, wanted);
+    }
+}
+
+static void test_good(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        struct redis_url url;
+        char error[128] = "";
+        if (redis_url_parse(good[i].text, &url, error, sizeof error) != 0)
+            fail_msg("refused %s: %s", good[i].text, error);
+        assert_same(url.host, good[i].url.host);
+        assert_int_equal(url.port, good[i].url.port);
+        assert_same(url.unix_path, good[i].url.unix_path);
+        assert_same(url.user, good[i].url.user);
+        assert_same(url.password, good[i].url.password);
+        assert_int_equal(url.db, good[i].url.db);
+        redis_url_release(&url);
+        assert_null(url.host);
+    }
+}
+
+static void test_bad(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"", "wanted redis:// or unix://"},
+        {"127.0.0.1:6379", "not a URL"},
+        {"http://h", "wanted redis:// or unix://"},
+        {"rediss://h", "wanted redis:// or unix://"},
+        {"redis://", "the host is missing"},
+        {"redis:///3", "the host is missing"},
+        {"redis://h:65536", "not a URL"},
+        {"redis://h:port", "not a URL"},
+        {"redis://h/x", "the database after the host must be a number"},
+        {"redis://h/-1", "the database"},
+        {"redis://h/1x", "the database"},
+        {"redis://h/1/2", "the database"},
+        {"redis://h/1024", "the database"},
+        {"unix://relative", "wanted unix:///path"},
+        {"unix://", "wanted unix:///path"},
+        {"redis://user:pa ss@h", "not a URL"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct redis_url url;
+        char error[128] = "";
+        if (redis_url_parse(bad[i].text, &url, error, sizeof error) != -1)
+            fail_msg("accepted %s", bad[i].text);
+        if (strncmp(error, "Redis URL: ", 11) != 0 || !strstr(error, bad[i].why))
+            fail_msg("%s: %s", bad[i].text, error);
+        assert_null(url.host);
+        assert_null(url.password);
+    }
+}
+
+/* An error is logged; what it complains about may hold the password. */
+static void test_errors_tell_no_secret(void **state)
+{
+    struct redis_url url;
+    char error[128];
+    (void)state;
+    assert_int_equal(redis_url_parse("redis://u:swordfish@h/nine", &url, error, sizeof error), -1);
+    assert_null(strstr(error, "swordfish"));
+}
+
+/* The steps as "WORD argument ..." lines; long arguments are cut. */
+static void say_hello(const struct redis_url *url, char *out, size_t size)
+{
+    const char *argv[REDIS_HELLO_ARGS];
+    char db_text[12];
+    int argc;
+    *out = '\0';
+    for (int step = 0; (argc = redis_hello(url, "tester", step, argv, db_text)) > 0; step++) {
+        for (int i = 0; i < argc; i++) {
+            size_t len = strlen(out);
+            snprintf(out + len, size - len, "%.20s%c", argv[i], i + 1 < argc ? ' ' : '\n');
+        }
+    }
+}
+
+static void test_hello(void **state)
+{
+    char host[] = "h", user[] = "worker", password[] = "secret", said[512];
+    struct redis_url url = {.host = host};
+    (void)state;
+#define LAST "CLIENT SETNAME tester\nINFO\nFUNCTION LOAD REPLACE #!lua name=ringfleet\n"
+    say_hello(&url, said, sizeof said);
+    assert_string_equal(said, LAST);
+    url.password = password;
+    say_hello(&url, said, sizeof said);
+    assert_string_equal(said, "AUTH secret\n" LAST);
+    url.user = user;
+    say_hello(&url, said, sizeof said);
+    assert_string_equal(said, "AUTH worker secret\n" LAST);
+    url.db = 7;
+    say_hello(&url, said, sizeof said);
+    assert_string_equal(said, "AUTH worker secret\nSELECT 7\n" LAST);
+    url.password = NULL;
+    say_hello(&url, said, sizeof said);
+    assert_string_equal(said, "SELECT 7\n" LAST);
+}
+
+/* With memory full nothing can be loaded; the functions of the last start must serve then, or
+ * nobody could connect to drain it. */
+static void test_which_refusals_of_hello_are_borne(void **state)
+{
+    static const char *const load[] = {"FUNCTION", "LOAD"}, *const auth[] = {"AUTH", "x"};
+    (void)state;
+    assert_true(redis_hello_bearable(load, "OOM command not allowed when used memory > 'maxmemory'."));
+    assert_false(redis_hello_bearable(load, "ERR unknown command 'FUNCTION'"));
+    assert_false(redis_hello_bearable(load, "NOPERM User worker has no permissions"));
+    assert_false(redis_hello_bearable(auth, "OOM command not allowed"));
+}
+
+#define INFO_TEXT(version, aof, policy)                                                          \
+    "# Server\r\nredis_version:" version "\r\nold_redis_version:1.0\r\n# Memory\r\n"             \
+    "maxmemory_policy:" policy "\r\n# Persistence\r\naof_enabled:" aof "\r\naof_rewrites:0\r\n"
+
+static void test_risks(void **state)
+{
+    static const struct {
+        const char *info;
+        bool usable;
+        const char *said;
+    } rows[] = {
+        {INFO_TEXT("7.0.15", "1", "noeviction"), true, ""},
+        {INFO_TEXT("8.0.2", "1", "noeviction"), true, ""},
+        {INFO_TEXT("10.0.0", "1", "noeviction"), true, ""},
+        {INFO_TEXT("7.0.15", "0", "noeviction"), true,
+         "appendonly is off: a Redis restart loses the journals of calls not yet flushed"},
+        {INFO_TEXT("7.0.15", "1", "allkeys-lru"), true,
+         "maxmemory-policy is allkeys-lru, not noeviction: full memory loses journals without an error"},
+        {INFO_TEXT("7.2.4", "0", "volatile-ttl"), true,
+         "appendonly is off and maxmemory-policy is volatile-ttl: a restart or full memory loses journals"},
+        {INFO_TEXT("6.2.14", "1", "noeviction"), false,
+         "Redis 6.2.14 is too old: 7.0 or newer is needed (functions)"},
+        {"", false, "Redis ? is too old: 7.0 or newer is needed (functions)"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char sentence[256] = "left over";
+        assert_int_equal(redis_risk(rows[i].info, sentence, sizeof sentence), rows[i].usable);
+        assert_string_equal(sentence, rows[i].said);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_errors_tell_no_secret),
+        cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_which_refusals_of_hello_are_borne),
+        cmocka_unit_test(test_risks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

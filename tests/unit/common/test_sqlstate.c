@@ -1,0 +1,61 @@
+#include "common/pg/sqlstate.h"
+
+#include "tests/unit/unit.h"
+
+/* Codes from the appendix "PostgreSQL Error Codes". */
+static const struct {
+    const char *sqlstate;
+    enum pg_fault fault;
+} rows[] = {
+    {NULL, PG_FAULT_SERVER},    /* no result: the connection is gone */
+    {"", PG_FAULT_SERVER},
+    {"23", PG_FAULT_SERVER},    /* not a SQLSTATE at all */
+    {"235050", PG_FAULT_SERVER},
+    {"08006", PG_FAULT_SERVER}, /* connection_failure */
+    {"25006", PG_FAULT_SERVER}, /* read_only_sql_transaction: a standby after failover */
+    {"40001", PG_FAULT_SERVER}, /* serialization_failure */
+    {"40P01", PG_FAULT_SERVER}, /* deadlock_detected */
+    {"53100", PG_FAULT_SERVER}, /* disk_full */
+    {"53300", PG_FAULT_SERVER}, /* too_many_connections */
+    {"55P03", PG_FAULT_SERVER}, /* lock_not_available */
+    {"57014", PG_FAULT_SERVER}, /* query_canceled */
+    {"57P01", PG_FAULT_SERVER}, /* admin_shutdown */
+    {"57P03", PG_FAULT_SERVER}, /* cannot_connect_now */
+    {"58030", PG_FAULT_SERVER}, /* io_error */
+    {"28P01", PG_FAULT_SERVER}, /* invalid_password: rotated, comes right again */
+    {"XX000", PG_FAULT_SERVER}, /* internal_error */
+    {"22001", PG_FAULT_DATA},   /* string_data_right_truncation */
+    {"22021", PG_FAULT_DATA},   /* character_not_in_repertoire */
+    {"22P02", PG_FAULT_DATA},   /* invalid_text_representation */
+    {"21000", PG_FAULT_DATA},   /* cardinality_violation */
+    {"23502", PG_FAULT_DATA},   /* not_null_violation */
+    {"23503", PG_FAULT_DATA},   /* foreign_key_violation */
+    {"23505", PG_FAULT_DATA},   /* unique_violation */
+    {"23P01", PG_FAULT_DATA},   /* exclusion_violation */
+    {"44000", PG_FAULT_DATA},   /* with_check_option_violation */
+    {"54000", PG_FAULT_DATA},   /* program_limit_exceeded: a value too large for its index */
+    {"P0001", PG_FAULT_DATA},   /* raise_exception, in somebody's trigger */
+    {"42P01", PG_FAULT_SCHEMA}, /* undefined_table */
+    {"42703", PG_FAULT_SCHEMA}, /* undefined_column */
+    {"42501", PG_FAULT_SCHEMA}, /* insufficient_privilege */
+    {"42601", PG_FAULT_SCHEMA}, /* syntax_error, in an override */
+    {"3F000", PG_FAULT_SCHEMA}, /* invalid_schema_name */
+    {"3D000", PG_FAULT_SCHEMA}, /* invalid_catalog_name */
+    {"0A000", PG_FAULT_SCHEMA}, /* feature_not_supported */
+};
+
+static void test_whose_fault(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (pg_fault_of(rows[i].sqlstate) != rows[i].fault)
+            fail_msg("%s is taken for %d", rows[i].sqlstate ? rows[i].sqlstate : "NULL",
+                     (int)pg_fault_of(rows[i].sqlstate));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whose_fault)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
