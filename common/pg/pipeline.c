@@ -1,0 +1,468 @@
+#include "common/pg/pipeline.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "common/base/clock.h"
+#include "common/base/crypto.h"
+#include "common/base/log.h"
+#include "common/pg/sqlstate.h"
+
+enum {
+    TICK_MS = 500,
+    SILENT_MS = 5000, /* connecting, preparing or a group without an answer for this long */
+    BACKOFF_MIN_MS = 50,
+    BACKOFF_MAX_MS = 5000,
+    WHY_SIZE = 256,
+};
+
+enum state { STATE_WAITING, STATE_RESOLVING, STATE_CONNECTING, STATE_PREPARING, STATE_UP };
+
+struct group {
+    pg_group_fn *fn;
+    void *arg;
+    size_t count, answered;
+    int64_t sent_ms;
+    PGresult *results[PG_GROUP_MAX];
+};
+
+struct pg_pipeline {
+    struct pg_pipeline_spec spec;
+    enum state state;
+    PGconn *conn;                  /* NULL in WAITING and RESOLVING */
+    struct resolve_request *resolving;
+    struct event *timer;           /* WAITING: the next try; otherwise the tick */
+    struct event *readable, *writable;
+    int64_t since_ms;              /* when the present state began */
+    size_t prepared;               /* PREPARING: statements whose sync has come */
+    bool described;                /* PREPARING: this statement's first answer was seen */
+    struct group ring[PG_WAITING_MAX];
+    size_t head, waiting;
+    bool misfit;                   /* a statement does not fit the schema any more */
+    int backoff_ms;
+    struct log_limit limit;
+};
+
+static void on_socket(evutil_socket_t fd, short what, void *arg);
+
+static void arm(struct pg_pipeline *p, int ms)
+{
+    struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+    evtimer_add(p->timer, &tv);
+}
+
+static void enter(struct pg_pipeline *p, enum state next)
+{
+    p->state = next;
+    p->since_ms = clock_mono_ms();
+}
+
+static struct group *oldest(struct pg_pipeline *p)
+{
+    return p->waiting ? &p->ring[p->head] : NULL;
+}
+
+/* Takes the oldest group off the ring before its callback, which may submit again. */
+static struct group take_oldest(struct pg_pipeline *p)
+{
+    struct group group = p->ring[p->head];
+    memset(&p->ring[p->head], 0, sizeof group);
+    p->head = (p->head + 1) % PG_WAITING_MAX;
+    p->waiting--;
+    return group;
+}
+
+static void unwatch(struct pg_pipeline *p)
+{
+    if (p->readable)
+        event_free(p->readable);
+    if (p->writable)
+        event_free(p->writable);
+    p->readable = p->writable = NULL;
+}
+
+/* libpq may change its socket while it connects, so the events are made anew. */
+static bool watch(struct pg_pipeline *p, bool read, bool write)
+{
+    int fd = PQsocket(p->conn);
+    unwatch(p);
+    p->readable = event_new(p->spec.base, fd, EV_READ | EV_PERSIST, on_socket, p);
+    p->writable = event_new(p->spec.base, fd, EV_WRITE, on_socket, p);
+    return p->readable && p->writable && (!read || event_add(p->readable, NULL) == 0) &&
+           (!write || event_add(p->writable, NULL) == 0);
+}
+
+static void close_connection(struct pg_pipeline *p)
+{
+    unwatch(p);
+    PQfinish(p->conn);
+    p->conn = NULL;
+    p->misfit = false;
+    enter(p, STATE_WAITING); /* a callback that submits again is refused */
+    while (p->waiting) {
+        struct group group = take_oldest(p);
+        for (size_t i = 0; i < group.count; i++)
+            PQclear(group.results[i]);
+        group.fn(NULL, group.arg);
+    }
+}
+
+/* The one place where a connection ends: everything that waits is told, then the next try is set. */
+static void lost(struct pg_pipeline *p, const char *why)
+{
+    char text[WHY_SIZE];
+    int wait = p->backoff_ms / 2 + (int)random_below((uint32_t)p->backoff_ms / 2 + 1);
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(why, "\n"), why); /* it may live in the connection */
+    close_connection(p);
+    if (log_allow(&p->limit))
+        log_warn(NULL, "postgres connection lost", log_str("why", text), log_int("retry_ms", wait),
+                 log_int("suppressed", p->limit.suppressed));
+    p->backoff_ms = p->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : p->backoff_ms * 2;
+    arm(p, wait);
+}
+
+/* ---- preparing: for each statement Parse, Describe, Sync ---- */
+
+static bool send_prepares(struct pg_pipeline *p)
+{
+    for (size_t i = 0; i < p->spec.statement_count; i++) {
+        const struct statement *s = p->spec.statements[i].statement;
+        if (!PQsendPrepare(p->conn, s->name, s->text, 0, NULL) || !PQsendDescribePrepared(p->conn, s->name) ||
+            !PQpipelineSync(p->conn))
+            return false;
+    }
+    return true;
+}
+
+/* A column's name becomes a field's name: a plain word, and only once. */
+static bool column_name_good(const PGresult *description, int column)
+{
+    const char *name = PQfname(description, column);
+    if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] || !*name)
+        return false;
+    for (int i = 0; i < column; i++) {
+        if (strcmp(PQfname(description, i), name) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* What is wrong with a statement as the server describes it: false and one sentence. */
+static bool description_fits(const struct pg_prepared *want, const PGresult *description, char *why, size_t size)
+{
+    const char *name = want->statement->name;
+    if (PQnparams(description) != want->params) {
+        snprintf(why, size, "%s.sql takes %d parameters instead of %d", name, PQnparams(description), want->params);
+        return false;
+    }
+    for (int i = 0; i < PQnfields(description); i++) {
+        if (!column_name_good(description, i)) {
+            snprintf(why, size, "%s.sql: result column %d needs a name of its own, not \"%s\"", name, i + 1,
+                     PQfname(description, i));
+            return false;
+        }
+    }
+    for (const char *const *column = want->columns; *column; column++) {
+        if (PQfnumber(description, *column) < 0) {
+            snprintf(why, size, "%s.sql has no result column %s", name, *column);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The first answer belongs to Parse, the second to Describe. */
+static bool on_prepare_result(struct pg_pipeline *p, const PGresult *result, char *why, size_t size)
+{
+    const struct pg_prepared *want = &p->spec.statements[p->prepared];
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        snprintf(why, size, "%s.sql cannot be prepared: %s", want->statement->name, PQresultErrorMessage(result));
+        return false;
+    }
+    if (p->described && !description_fits(want, result, why, size))
+        return false;
+    p->described = true;
+    return true;
+}
+
+static void on_prepare_sync(struct pg_pipeline *p)
+{
+    p->described = false;
+    if (++p->prepared < p->spec.statement_count)
+        return;
+    enter(p, STATE_UP);
+    p->backoff_ms = BACKOFF_MIN_MS;
+    log_info(NULL, "postgres connected", log_int("server_version", PQserverVersion(p->conn)));
+}
+
+/* ---- groups ---- */
+
+static void on_group_result(struct pg_pipeline *p, PGresult *result)
+{
+    struct group *group = oldest(p);
+    PGresult **slot = &group->results[group->answered];
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (sqlstate && pg_fault_of(sqlstate) == PG_FAULT_SCHEMA)
+        p->misfit = true;
+    PQclear(*slot);
+    *slot = result;
+}
+
+static void on_group_sync(struct pg_pipeline *p)
+{
+    struct group *open = oldest(p), group;
+    if (++open->answered < open->count)
+        return;
+    group = take_oldest(p);
+    group.fn(group.results, group.arg);
+    for (size_t i = 0; i < group.count; i++)
+        PQclear(group.results[i]);
+}
+
+/* One answer of the server; false with a reason when the connection cannot go on. */
+static bool on_result(struct pg_pipeline *p, PGresult *result, char *why, size_t size)
+{
+    bool sync = PQresultStatus(result) == PGRES_PIPELINE_SYNC, good = true;
+    if (!sync && p->state == STATE_UP) {
+        on_group_result(p, result); /* owns it now */
+        return true;
+    }
+    if (!sync)
+        good = on_prepare_result(p, result, why, size);
+    PQclear(result);
+    if (sync && p->state == STATE_UP)
+        on_group_sync(p);
+    else if (sync)
+        on_prepare_sync(p);
+    if (p->misfit && !p->waiting) {
+        snprintf(why, size, "a statement does not fit the schema any more");
+        return false;
+    }
+    return good;
+}
+
+static bool answers_due(const struct pg_pipeline *p)
+{
+    return p->state == STATE_PREPARING || (p->state == STATE_UP && p->waiting > 0);
+}
+
+/* libpq puts a NULL between the answers of two queries; two in a row mean there is no more. */
+static void read_answers(struct pg_pipeline *p)
+{
+    char why[WHY_SIZE];
+    int nothing = 0;
+    while (answers_due(p) && nothing < 2 && !PQisBusy(p->conn)) {
+        PGresult *result = PQgetResult(p->conn);
+        nothing = result ? 0 : nothing + 1;
+        if (result && PQstatus(p->conn) == CONNECTION_BAD) {
+            PQclear(result);
+            break;
+        }
+        if (result && !on_result(p, result, why, sizeof why)) {
+            lost(p, why);
+            return;
+        }
+    }
+    if (PQstatus(p->conn) == CONNECTION_BAD)
+        lost(p, PQerrorMessage(p->conn));
+}
+
+static void flush(struct pg_pipeline *p)
+{
+    int left = PQflush(p->conn);
+    if (left < 0)
+        lost(p, PQerrorMessage(p->conn));
+    else if (left > 0)
+        event_add(p->writable, NULL);
+}
+
+/* ---- connecting ---- */
+
+static void on_connected(struct pg_pipeline *p)
+{
+    if (PQsetnonblocking(p->conn, 1) != 0 || !PQenterPipelineMode(p->conn) || !send_prepares(p) ||
+        !watch(p, true, false)) {
+        lost(p, PQerrorMessage(p->conn));
+        return;
+    }
+    p->prepared = 0;
+    p->described = false;
+    enter(p, STATE_PREPARING);
+    flush(p);
+}
+
+/* One step of libpq's handshake, then wait for the socket as it asks. */
+static void poll_connection(struct pg_pipeline *p)
+{
+    bool watching = false;
+    switch (PQconnectPoll(p->conn)) {
+    case PGRES_POLLING_OK:
+        on_connected(p);
+        return;
+    case PGRES_POLLING_READING:
+        watching = watch(p, true, false);
+        break;
+    case PGRES_POLLING_WRITING:
+        watching = watch(p, false, true);
+        break;
+    case PGRES_POLLING_FAILED:
+    case PGRES_POLLING_ACTIVE: /* unused by libpq */
+        break;
+    }
+    if (!watching)
+        lost(p, PQerrorMessage(p->conn));
+}
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    struct pg_pipeline *p = arg;
+    (void)fd;
+    if (p->state == STATE_CONNECTING) {
+        poll_connection(p);
+        return;
+    }
+    if ((what & EV_READ) && !PQconsumeInput(p->conn)) {
+        lost(p, PQerrorMessage(p->conn));
+        return;
+    }
+    if (what & EV_READ)
+        read_answers(p);
+    if (p->conn)
+        flush(p);
+}
+
+/* address: what the host name in the URL resolves to, or NULL to leave the host to libpq. */
+static void start_connection(struct pg_pipeline *p, const char *address)
+{
+    /* What stands before dbname the URL may change; what stands after it, it may not. */
+    const char *keys[] = {"keepalives_idle", "dbname", "application_name", address ? "hostaddr" : NULL, NULL};
+    const char *values[] = {"30", p->spec.url, p->spec.application_name, address, NULL};
+    enter(p, STATE_CONNECTING);
+    p->conn = PQconnectStartParams(keys, values, 1);
+    if (!p->conn || PQstatus(p->conn) == CONNECTION_BAD || !watch(p, false, true))
+        lost(p, p->conn ? PQerrorMessage(p->conn) : "out of memory");
+    else
+        arm(p, TICK_MS);
+}
+
+static void on_resolved(const char *error, const struct sockaddr *addr, socklen_t len, void *arg)
+{
+    struct pg_pipeline *p = arg;
+    char address[64];
+    p->resolving = NULL;
+    if (!error && getnameinfo(addr, len, address, sizeof address, NULL, 0, NI_NUMERICHOST) != 0)
+        error = "address cannot be written as text";
+    if (error)
+        lost(p, error);
+    else
+        start_connection(p, address);
+}
+
+/* The URL's host if it is one name: no socket directory, no list, no hostaddr beside it. */
+static char *host_to_resolve(const char *url)
+{
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
+    const char *host = NULL;
+    bool has_address = false;
+    char *copy;
+    for (const PQconninfoOption *o = options; o && o->keyword; o++) {
+        if (strcmp(o->keyword, "host") == 0)
+            host = o->val;
+        if (strcmp(o->keyword, "hostaddr") == 0 && o->val && *o->val)
+            has_address = true;
+    }
+    copy = host && *host && *host != '/' && *host != '@' && !strchr(host, ',') && !has_address ? strdup(host) : NULL;
+    PQconninfoFree(options);
+    return copy;
+}
+
+static void begin(struct pg_pipeline *p)
+{
+    char *host = host_to_resolve(p->spec.url);
+    if (!host) {
+        start_connection(p, NULL);
+        return;
+    }
+    enter(p, STATE_RESOLVING);
+    p->resolving = resolve(p->spec.resolver, host, 0, on_resolved, p);
+    free(host);
+}
+
+static bool silent(struct pg_pipeline *p)
+{
+    int64_t since = p->state == STATE_UP ? (p->waiting ? oldest(p)->sent_ms : 0) : p->since_ms;
+    return since && clock_mono_ms() - since > SILENT_MS;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct pg_pipeline *p = arg;
+    (void)fd;
+    (void)what;
+    if (p->state == STATE_WAITING)
+        begin(p);
+    else if (silent(p))
+        lost(p, "no answer");
+    else
+        arm(p, TICK_MS);
+}
+
+struct pg_pipeline *pg_pipeline_new(const struct pg_pipeline_spec *spec)
+{
+    struct pg_pipeline *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->spec = *spec;
+    p->backoff_ms = BACKOFF_MIN_MS;
+    p->timer = evtimer_new(spec->base, on_timer, p);
+    if (!p->timer) {
+        free(p);
+        return NULL;
+    }
+    arm(p, 0);
+    return p;
+}
+
+void pg_pipeline_free(struct pg_pipeline *p)
+{
+    if (!p)
+        return;
+    resolve_cancel(p->resolving);
+    event_free(p->timer);
+    close_connection(p);
+    free(p);
+}
+
+bool pg_pipeline_up(const struct pg_pipeline *p)
+{
+    return p->state == STATE_UP && !p->misfit;
+}
+
+size_t pg_pipeline_waiting(const struct pg_pipeline *p)
+{
+    return p->waiting;
+}
+
+int pg_pipeline_submit(struct pg_pipeline *p, const struct pg_query *queries, size_t count, pg_group_fn *fn, void *arg)
+{
+    struct group *group = &p->ring[(p->head + p->waiting) % PG_WAITING_MAX];
+    bool sent = true;
+    if (!pg_pipeline_up(p) || p->waiting == PG_WAITING_MAX || count == 0 || count > PG_GROUP_MAX)
+        return -1;
+    *group = (struct group){.fn = fn, .arg = arg, .count = count, .sent_ms = clock_mono_ms()};
+    p->waiting++;
+    for (size_t i = 0; i < count && sent; i++) {
+        const struct pg_prepared *prepared = &p->spec.statements[queries[i].statement];
+        sent = PQsendQueryPrepared(p->conn, prepared->statement->name, prepared->params, queries[i].params, NULL, NULL,
+                                   0) &&
+               PQpipelineSync(p->conn);
+    }
+    /* What could not be sent is found, and told, by the next turn's read or by the silence. */
+    if (PQflush(p->conn) != 0 || !sent)
+        event_add(p->writable, NULL);
+    return 0;
+}

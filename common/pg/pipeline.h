@@ -1,0 +1,70 @@
+/* One asynchronous Postgres connection in pipeline mode that comes back by itself.
+ *
+ * Connects without blocking the loop, prepares the given statements, checks what the server says of
+ * them (parameters, result columns), and then carries groups of statements: each group is sent at
+ * once and answered in one round trip, with a sync after each statement, so that a statement that
+ * fails does not take the next one with it. A lost or silent connection calls every waiting
+ * callback with NULL, meaning "unknown, it may have happened", and is tried again with back-off and
+ * jitter. A statement that no longer fits the schema (a migration ran) also ends the connection, and
+ * the next one prepares anew.
+ *
+ * A single host name in the URL is resolved by the loop's resolver and handed to libpq as hostaddr.
+ * A list of hosts ("a,b") is resolved by libpq, which blocks: give addresses there.
+ *
+ * One thread: the loop's. */
+#pragma once
+#include <libpq-fe.h>
+
+#include "common/base/base.h"
+#include "common/base/resolve.h"
+#include "common/pg/statements.h"
+
+struct event_base;
+struct pg_pipeline;
+
+enum {
+    PG_GROUP_MAX = 4,    /* statements of one group */
+    PG_WAITING_MAX = 64, /* groups waiting for their answer on one connection */
+};
+
+/* A statement and what it must look like to the server. */
+struct pg_prepared {
+    const struct statement *statement;
+    int params;                 /* exactly */
+    const char *const *columns; /* these must be in its result (more may), ended by NULL */
+};
+
+struct pg_pipeline_spec {
+    struct event_base *base;
+    struct resolver *resolver;
+    const char *url;                      /* libpq URI or keyword string */
+    const char *application_name;         /* for people who look at pg_stat_activity */
+    const struct pg_prepared *statements; /* all pointers are borrowed and outlive the connection */
+    size_t statement_count;
+};
+
+struct pg_query {
+    size_t statement;          /* index into spec.statements */
+    const char *const *params; /* text; NULL is SQL NULL */
+};
+
+/* results[i] is the answer of the group's i-th query: tuples, or an error. It is borrowed for the
+ * call. results is NULL when the connection was lost first. The callback may submit again; it must
+ * not free the connection. */
+typedef void pg_group_fn(PGresult *const *results, void *arg);
+
+/* NULL when out of memory. Connecting begins in the next loop turn. */
+RF_NODISCARD struct pg_pipeline *pg_pipeline_new(const struct pg_pipeline_spec *spec);
+
+/* Waiting callbacks are called with NULL before this returns. Accepts NULL. */
+void pg_pipeline_free(struct pg_pipeline *p);
+
+bool pg_pipeline_up(const struct pg_pipeline *p);
+
+/* Groups that wait for their answer. */
+size_t pg_pipeline_waiting(const struct pg_pipeline *p);
+
+/* Sends a group; fn is called exactly once, never from inside. Returns -1, without calling fn,
+ * while the connection is not up or PG_WAITING_MAX groups are waiting. Parameters are copied. */
+RF_NODISCARD int pg_pipeline_submit(struct pg_pipeline *p, const struct pg_query *queries, size_t count,
+                                    pg_group_fn *fn, void *arg);
