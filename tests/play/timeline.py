@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import json
 import sys
 import time
 from datetime import datetime
@@ -43,7 +44,9 @@ class Timeline:
         if direction == "plan":
             self._say(">>", event["text"])
         elif direction == "out" and kind == "response.function_call_arguments.done":
-            self._say("..", f"{event['name']} {event['arguments']}")
+            arguments = json.loads(event["arguments"]).items()
+            shown = ", ".join(f"{name}={value!r}" for name, value in arguments)
+            self._say("..", f"{event['name']}({shown})")
         elif direction == "in" and kind == "conversation.item.truncate":
             seconds = event["audio_end_ms"] / 1000
             self._say("", f"the AI forgets what came after the first {seconds:.1f} s")
@@ -138,6 +141,6 @@ _LOG_LINES = {
     "appointment held": lambda line: f"slot held: {line.get('starts_at')}",
     "call ended": lambda line: f"hangup: {line.get('reason')}, {line.get('turns')} turns",
     "call flushed": lambda line: (
-        f"in Postgres: {line.get('entries')} journal entries, {line.get('ms')} ms"
+        f"flushed to Postgres: {line.get('entries')} of its journal's entries, {line.get('ms')} ms"
     ),
 }
