@@ -25,8 +25,8 @@ static const struct metric_row metric_rows[] = {FLUSHER_METRICS(METRIC_ROW)};
 
 enum {
     STATEMENTS = (int)(sizeof flusher_sql / sizeof flusher_sql[0]) - 1,
-    REDIS_TIMEOUT_MS = 5000, /* above READ_BLOCK_MS */
-    READ_BLOCK_MS = 1000,    /* also how late a stop is noticed when nothing is to be done */
+    REDIS_TIMEOUT_MS = 5000, /* above the time a read waits, which is until the next sweep */
+    REST_MS = 1000,          /* the longest rest, so that sweeps go on while Postgres is away */
     RETRY_FIRST_MS = 100,
     RETRY_LAST_MS = 10000,
 };
@@ -83,13 +83,13 @@ static bool retry_due(const struct retry *retry)
     return clock_mono_ms() >= retry->next_ms;
 }
 
-/* Until then, or a stop, and at most the time between two sweeps. */
+/* Until then, or a stop. */
 static void rest_until(struct flusher *f, int64_t until_ms)
 {
     struct pollfd wake = {.fd = f->wake_fd, .events = POLLIN};
     int64_t wait = until_ms - clock_mono_ms();
     if (wait > 0)
-        poll(&wake, 1, (int)(wait < READ_BLOCK_MS ? wait : READ_BLOCK_MS));
+        poll(&wake, 1, (int)(wait < REST_MS ? wait : REST_MS));
 }
 
 static void redis_lost(struct flusher *f)
@@ -101,16 +101,15 @@ static void redis_lost(struct flusher *f)
     retry_later(&f->redis_retry);
 }
 
+/* INFO is only a look: one that is refused (ACL) tells nothing. */
 static bool redis_usable(struct flusher *f)
 {
-    char sentence[256] = "no answer to INFO";
+    char sentence[256] = "";
     redisReply *info = redisCommand(f->redis, "INFO");
-    bool usable = info && info->type == REDIS_REPLY_STRING && redis_risk(info->str, sentence, sizeof sentence);
+    bool usable = info && (info->type != REDIS_REPLY_STRING || redis_risk(info->str, sentence, sizeof sentence));
     freeReplyObject(info);
-    if (!usable)
-        log_error(NULL, "Redis cannot be used", log_str("error", sentence));
-    else if (*sentence)
-        log_warn(NULL, "Redis is at risk", log_str("risk", sentence));
+    if (*sentence)
+        log_warn(NULL, usable ? "Redis is at risk" : "Redis cannot be used", log_str("why", sentence));
     return usable;
 }
 
@@ -341,7 +340,7 @@ static void flush_next(struct flusher *f)
 {
     struct ended_list list;
     size_t most = (size_t)f->config->batch_calls;
-    bool ok = ended_read(f->ended, f->redis, READ_BLOCK_MS, &list);
+    bool ok = ended_read(f->ended, f->redis, sweep_wait_ms(&f->sweep), &list);
     if (!ok)
         redis_lost(f);
     else

@@ -120,3 +120,9 @@ bool sweep_run(struct sweep *sweep, redisContext *redis)
     sweep->_next_ms = full ? 0 : clock_mono_ms() + SWEEP_INTERVAL_MS;
     return true;
 }
+
+int64_t sweep_wait_ms(const struct sweep *sweep)
+{
+    int64_t wait = sweep->_next_ms - clock_mono_ms();
+    return wait > 1 ? wait : 1;
+}

@@ -18,3 +18,6 @@ struct sweep {
 /* Does its round if one is due (each second; at once when the last one left work). false: Redis
  * failed. */
 RF_NODISCARD bool sweep_run(struct sweep *sweep, redisContext *redis);
+
+/* How long until the next round, at least 1. */
+int64_t sweep_wait_ms(const struct sweep *sweep);
