@@ -45,13 +45,13 @@ local function index_ended(ended, live, sid, why)
 end
 
 -- rf_open: the call's first webhook. Writes context and session once; a webhook that comes again
--- finds them and gets the first token back.
+-- finds them and gets the first token back. A status that came before it (rf_event) opens nothing.
 -- KEYS context, session, live
 -- ARGV sid, token, context_ttl_s, lease_ms, then context fields and values
 -- -> OPENED token | EXISTS token
 local function rf_open(keys, args)
   local context, session, live = keys[1], keys[2], keys[3]
-  if redis.call('EXISTS', session) == 1 then
+  if redis.call('HEXISTS', session, 'token:0') == 1 then
     return { 'EXISTS', field(session, 'token:0') }
   end
   local now = now_ms()
@@ -63,8 +63,8 @@ local function rf_open(keys, args)
   return { 'OPENED', args[2] }
 end
 
--- rf_fill: context that arrived after the deadline. Fields that are already there stay as they are
--- unless they were marked provisional by the caller's first write; the context must still exist.
+-- rf_fill: context that arrived after the deadline replaces what was answered with. It does not
+-- bring a context back whose time is over, and does not prolong it.
 -- KEYS context
 -- ARGV fields and values
 -- -> FILLED count | GONE
@@ -261,11 +261,12 @@ local function rf_purge(keys, args)
   return { 'PURGED' }
 end
 
--- allow-oom: ending and draining must work when memory is full; they free more than they add.
+-- allow-oom: what ends calls and drains must work when memory is full; it frees more than it adds.
+-- rf_after too: the verdict of a call that ends is read through it.
 redis.register_function('rf_open', rf_open)
 redis.register_function('rf_fill', rf_fill)
-redis.register_function('rf_after', rf_after)
 redis.register_function('rf_claim', rf_claim)
+redis.register_function { function_name = 'rf_after', callback = rf_after, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_end', callback = rf_end, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_event', callback = rf_event, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_reap', callback = rf_reap, flags = { 'allow-oom' } }
