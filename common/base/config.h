@@ -55,7 +55,7 @@ struct config_spec {
 
 /* Settings every program has. */
 #define CONFIG_SHARED(X, admin_default)                                                                          \
-    X(URL, redis_url, "REDIS_URL", "redis://127.0.0.1:6379", "redis|unix",                                       \
+    X(SECRET, redis_url, "REDIS_URL", "redis://127.0.0.1:6379", "redis|unix", /* it may hold a password */        \
       "the Redis of the fleet: redis://[user:pass@]host:port[/db] or unix:///path")                              \
     X(STR, key_prefix, "KEY_PREFIX", "rf", "text", "first part of every Redis key")                              \
     X(INT, partitions, "PARTITIONS", "1", "1..1024", "hash-tag partitions, the same in all programs for ever")   \
