@@ -21,10 +21,7 @@ enum { URL_MAX = 2048, NUMBER_DIGITS_MAX = 15 /* E.164 */ };
 
 void after_action(char *out, size_t size, const struct warmer_config *config, int n)
 {
-    size_t len = strlen(config->public_url);
-    while (len > 0 && config->public_url[len - 1] == '/')
-        len--;
-    snprintf(out, size, "%.*s/voice/after/%d" ACTION_OVERRIDES, (int)len, config->public_url, n);
+    snprintf(out, size, "%s/voice/after/%d" ACTION_OVERRIDES, config->public_url, n);
 }
 
 static void hang_up(struct request *r, const char *why)

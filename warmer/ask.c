@@ -101,7 +101,7 @@ static void forget(struct asked *a)
 
 int ask(struct warmer *w, const struct question *q, ask_fn *fn, void *arg)
 {
-    struct timeval tv = {w->config.warm_deadline_ms / 1000, (w->config.warm_deadline_ms % 1000) * 1000};
+    struct timeval tv = warmer_deadline(w);
     struct asked *a = calloc(1, sizeof *a);
     const char **argv = (const char **)(uintptr_t)q->_argv;
     if (a)

@@ -32,16 +32,21 @@ static void let_go(struct connections *c, size_t i)
     c->held[i] = c->held[--c->count];
 }
 
-static void on_sweep(evutil_socket_t fd, short what, void *arg)
+static void let_go_of_dropped(struct connections *c)
 {
-    struct connections *c = arg;
-    (void)fd;
-    (void)what;
     for (size_t i = c->count; i-- > 0;) {
         if (is_dropped(c->held[i]))
             let_go(c, i);
     }
     metric_set(c->spec.open, c->count);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+    struct connections *c = arg;
+    (void)fd;
+    (void)what;
+    let_go_of_dropped(c);
     if (c->paused && c->count < c->spec.max && c->spec.socket) {
         c->paused = false;
         evconnlistener_enable(evhttp_bound_socket_get_listener(c->spec.socket));
@@ -55,6 +60,8 @@ static struct bufferevent *on_accepted(struct event_base *base, void *arg)
     struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     if (!bev || c->count == c->spec.max)
         return bev; /* NULL: evhttp tries for itself */
+    if (c->count == c->spec.max - 1)
+        let_go_of_dropped(c); /* since the last sweep */
     bufferevent_incref(bev);
     c->held[c->count++] = bev;
     metric_set(c->spec.open, c->count);

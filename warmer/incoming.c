@@ -250,23 +250,16 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     enter_opening(arg, OPENING_AHEAD); /* the deadline is armed in LOADING only */
 }
 
-/* OPENED token | EXISTS token. A session without a first token was made by a status callback: the
- * call is over before its first webhook came. */
+/* OPENED token | EXISTS token */
 static void on_opened(const redisReply *reply, void *arg)
 {
     struct incoming *in = arg;
     bool opened = strcmp(redis_word(reply), "OPENED") == 0, exists = strcmp(redis_word(reply), "EXISTS") == 0;
-    const char *token = redis_text(reply, 1);
-    struct twiml document;
-    if (!opened && !exists) {
-        apologize(in, "redis did not answer");
-    } else if (*token) {
-        answer_with_stream(in, token);
+    if (opened || exists) {
+        answer_with_stream(in, redis_text(reply, 1));
         log_opened(in, exists);
     } else {
-        log_warn(in->call_sid, "call is over already");
-        twiml_hang_up(&document);
-        answer(in, &document);
+        apologize(in, "redis did not answer");
     }
     leave_opening(in);
 }
@@ -274,7 +267,7 @@ static void on_opened(const redisReply *reply, void *arg)
 static void begin(struct incoming *in)
 {
     const struct load_call call = {in->call_sid, in->from, in->to, "inbound"};
-    struct timeval tv = {in->w->config.warm_deadline_ms / 1000, (in->w->config.warm_deadline_ms % 1000) * 1000};
+    struct timeval tv = warmer_deadline(in->w);
     if (!redis_async_up(in->w->redis)) { /* no use to ask the database either */
         apologize(in, "redis is away");
         finish(in);

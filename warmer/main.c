@@ -1,8 +1,9 @@
 /* The warmer: answers the carrier's webhooks. It loads what a call needs to know, once, before the
  * call begins, and leaves it in Redis. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <signal.h>
+#include <string.h>
 
 #include <event2/event.h>
 
@@ -104,14 +105,29 @@ static bool connect_redis(struct parts *p)
     return p->w.redis != NULL;
 }
 
+/* Paths are put behind it. */
+static void trim_slashes(char *url)
+{
+    size_t len = strlen(url);
+    while (len > 0 && url[len - 1] == '/')
+        url[--len] = '\0';
+}
+
 static bool build(struct parts *p)
 {
     const struct admin_spec admin = {.listen = p->w.config.admin_listen, .not_ready = not_ready,
                                      .metrics = print_metrics, .arg = p};
+    trim_slashes(p->w.config.public_url);
     p->w.keys = (struct key_space){p->w.config.key_prefix, (int)p->w.config.partitions};
     return (p->w.base = event_base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
            connect_redis(p) && (p->w.loads = load_pool_new(&p->w, p->resolver)) &&
            (p->server = server_new(&p->w)) && (p->admin = admin_new(p->w.base, &admin));
+}
+
+static void forget(struct event *event)
+{
+    if (event)
+        event_free(event);
 }
 
 /* Whoever still waits is told that nothing will come, while there is a server to answer through. */
@@ -122,12 +138,11 @@ static void take_down(struct parts *p)
     redis_async_free(p->w.redis);
     server_free(p->server);
     redis_url_release(&p->redis_url);
-    for (size_t i = 0; i < ARRAY_LEN(p->signals); i++) {
-        if (p->signals[i])
-            event_free(p->signals[i]);
-    }
-    if (p->stop_poll)
-        event_free(p->stop_poll);
+    forget(p->signals[0]);
+    forget(p->signals[1]);
+    forget(p->stop_poll);
+    if (p->w.base)
+        event_base_loop(p->w.base, EVLOOP_NONBLOCK); /* the turn that resolver_free wants */
     resolver_free(p->resolver);
     if (p->w.base)
         event_base_free(p->w.base);

@@ -22,6 +22,7 @@
     X(COUNTER, malformed, "requests_refused_total", "reason=\"malformed\"", "requests refused, by reason")        \
     X(COUNTER, no_route, "requests_refused_total", "reason=\"route\"", "requests refused, by reason")             \
     X(COUNTER, accept_pauses, "accept_pauses_total", "", "times the connection bound was reached")                \
+    X(GAUGE, requests, "http_requests", "", "webhooks that wait for their answer")                                \
     X(GAUGE, connections, "http_connections", "", "open connections of the carrier")                              \
     X(COUNTER, load_failed, "load_failures_total", "", "loads that the database refused or lost")                 \
     X(COUNTER, load_unsent, "load_unsent_total", "", "loads for which no connection was ready")                   \

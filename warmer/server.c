@@ -1,6 +1,7 @@
 #include "warmer/server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -80,9 +81,15 @@ static void send_status(struct server *server, struct evhttp_request *http, int 
     evhttp_send_reply(http, code, reason_of(code), NULL);
 }
 
+static void count_requests(struct server *server, size_t requests)
+{
+    server->requests = requests;
+    metric_set(&server->w->metrics.requests, requests);
+}
+
 static void request_free(struct request *r)
 {
-    r->server->requests--;
+    count_requests(r->server, r->server->requests - 1);
     form_release(&r->form);
     free(r);
 }
@@ -142,14 +149,10 @@ static bool signed_by_carrier(struct request *r, const void *body, size_t len)
     const struct warmer_config *config = &r->w->config;
     const char *target = evhttp_request_get_uri(r->_http);
     struct signed_request request = {.form = is_form(r->_http) ? &r->form : NULL, .body = body, .body_len = len};
-    size_t base_len = strlen(config->public_url);
     char url[URL_MAX];
-    while (base_len > 0 && config->public_url[base_len - 1] == '/')
-        base_len--;
-    if (base_len + strlen(target) >= sizeof url)
+    int url_len = snprintf(url, sizeof url, "%s%s", config->public_url, target);
+    if (url_len < 0 || (size_t)url_len >= sizeof url)
         return false;
-    memcpy(url, config->public_url, base_len);
-    strcpy(url + base_len, target);
     request.url = url;
     return signature_good(&request, config->twilio_auth_token, header(r->_http, "X-Twilio-Signature"));
 }
@@ -229,7 +232,7 @@ static void on_request(struct evhttp_request *http, void *arg)
     r->_http = http;
     r->n = n;
     r->began_us = clock_mono_us();
-    server->requests++;
+    count_requests(server, server->requests + 1);
     refused = pass_gate(r);
     if (refused)
         request_answer_status(r, refused);

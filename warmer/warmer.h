@@ -1,5 +1,7 @@
 /* The parts of the warmer that its request handlers share. One thread, one loop. */
 #pragma once
+#include <sys/time.h>
+
 #include "common/redis/async.h"
 #include "common/redis/keys.h"
 #include "warmer/config.h"
@@ -8,7 +10,7 @@
 struct load_pool;
 
 struct warmer {
-    struct warmer_config config;
+    struct warmer_config config; /* public_url without a slash at its end */
     struct warmer_metrics metrics;
     struct key_space keys;
     struct event_base *base;
@@ -22,4 +24,9 @@ enum { LEASE_SLACK_MS = 60000 };
 static inline int64_t warmer_lease_ms(const struct warmer *w)
 {
     return w->config.token_ttl_seconds * 1000 + LEASE_SLACK_MS;
+}
+
+static inline struct timeval warmer_deadline(const struct warmer *w)
+{
+    return (struct timeval){w->config.warm_deadline_ms / 1000, (w->config.warm_deadline_ms % 1000) * 1000};
 }

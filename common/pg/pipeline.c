@@ -335,6 +335,15 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
         flush(p);
 }
 
+/* Notices of the server are log lines, not loose text on stderr. */
+static void on_notice(void *arg, const char *text)
+{
+    char line[WHY_SIZE];
+    (void)arg;
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
+    log_debug(NULL, "postgres notice", log_str("text", line));
+}
+
 /* address: what the host name in the URL resolves to, or NULL to leave the host to libpq. */
 static void start_connection(struct pg_pipeline *p, const char *address)
 {
@@ -343,6 +352,8 @@ static void start_connection(struct pg_pipeline *p, const char *address)
     const char *values[] = {"30", p->spec.url, p->spec.application_name, address, NULL};
     enter(p, STATE_CONNECTING);
     p->conn = PQconnectStartParams(keys, values, 1);
+    if (p->conn)
+        PQsetNoticeProcessor(p->conn, on_notice, NULL);
     if (!p->conn || PQstatus(p->conn) == CONNECTION_BAD || !watch(p, false, true))
         lost(p, p->conn ? PQerrorMessage(p->conn) : "out of memory");
     else
