@@ -140,13 +140,18 @@ static const char *sid_of(const redisReply *pairs)
     return "";
 }
 
+/* In one step: an entry that is acknowledged and still there would never be delivered again. */
 static bool drop(redisContext *redis, const char *name, const char *id)
 {
-    redisReply *acked = redis_ask(redis, "XACK %s %s %s", name, FLUSHER_GROUP, id);
-    redisReply *deleted = acked ? redis_ask(redis, "XDEL %s %s", name, id) : NULL;
-    bool ok = deleted != NULL;
-    freeReplyObject(acked);
-    freeReplyObject(deleted);
+    bool ok = redisAppendCommand(redis, "MULTI") == REDIS_OK &&
+              redisAppendCommand(redis, "XACK %s %s %s", name, FLUSHER_GROUP, id) == REDIS_OK &&
+              redisAppendCommand(redis, "XDEL %s %s", name, id) == REDIS_OK &&
+              redisAppendCommand(redis, "EXEC") == REDIS_OK;
+    for (int i = 0; i < 4 && ok; i++) {
+        redisReply *reply = redis_next(redis);
+        ok = reply != NULL;
+        freeReplyObject(reply);
+    }
     return ok;
 }
 
