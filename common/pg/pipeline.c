@@ -10,7 +10,6 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
-#include "common/pg/sqlstate.h"
 
 enum {
     TICK_MS = 500,
@@ -42,7 +41,7 @@ struct pg_pipeline {
     bool described;                /* PREPARING: this statement's first answer was seen */
     struct group ring[PG_WAITING_MAX];
     size_t head, waiting;
-    bool misfit;                   /* a statement does not fit the schema any more */
+    bool misfit;                   /* a statement must be prepared anew */
     int backoff_ms;
     struct log_limit limit;
 };
@@ -138,43 +137,6 @@ static bool send_prepares(struct pg_pipeline *p)
     return true;
 }
 
-/* A column's name becomes a field's name: a plain word, and only once. */
-static bool column_name_good(const PGresult *description, int column)
-{
-    const char *name = PQfname(description, column);
-    if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] || !*name)
-        return false;
-    for (int i = 0; i < column; i++) {
-        if (strcmp(PQfname(description, i), name) == 0)
-            return false;
-    }
-    return true;
-}
-
-/* What is wrong with a statement as the server describes it: false and one sentence. */
-static bool description_fits(const struct pg_prepared *want, const PGresult *description, char *why, size_t size)
-{
-    const char *name = want->statement->name;
-    if (PQnparams(description) != want->params) {
-        snprintf(why, size, "%s.sql takes %d parameters instead of %d", name, PQnparams(description), want->params);
-        return false;
-    }
-    for (int i = 0; i < PQnfields(description); i++) {
-        if (!column_name_good(description, i)) {
-            snprintf(why, size, "%s.sql: result column %d needs a name of its own, not \"%s\"", name, i + 1,
-                     PQfname(description, i));
-            return false;
-        }
-    }
-    for (const char *const *column = want->columns; *column; column++) {
-        if (PQfnumber(description, *column) < 0) {
-            snprintf(why, size, "%s.sql has no result column %s", name, *column);
-            return false;
-        }
-    }
-    return true;
-}
-
 /* The first answer belongs to Parse, the second to Describe. */
 static bool on_prepare_result(struct pg_pipeline *p, const PGresult *result, char *why, size_t size)
 {
@@ -183,7 +145,7 @@ static bool on_prepare_result(struct pg_pipeline *p, const PGresult *result, cha
         snprintf(why, size, "%s.sql cannot be prepared: %s", want->statement->name, PQresultErrorMessage(result));
         return false;
     }
-    if (p->described && !description_fits(want, result, why, size))
+    if (p->described && !prepared_fits(want, result, why, size))
         return false;
     p->described = true;
     return true;
@@ -201,12 +163,18 @@ static void on_prepare_sync(struct pg_pipeline *p)
 
 /* ---- groups ---- */
 
+/* Errors that the same text, prepared anew, does not have: 0A000 "cached plan must not change result
+ * type" after a migration, 26000 when the server (or a pooler before it) lost the statement. */
+static bool needs_new_prepare(const char *sqlstate)
+{
+    return sqlstate && (strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "26000") == 0);
+}
+
 static void on_group_result(struct pg_pipeline *p, PGresult *result)
 {
     struct group *group = oldest(p);
     PGresult **slot = &group->results[group->answered];
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    if (sqlstate && pg_fault_of(sqlstate) == PG_FAULT_SCHEMA)
+    if (needs_new_prepare(PQresultErrorField(result, PG_DIAG_SQLSTATE)))
         p->misfit = true;
     PQclear(*slot);
     *slot = result;
@@ -239,7 +207,7 @@ static bool on_result(struct pg_pipeline *p, PGresult *result, char *why, size_t
     else if (sync)
         on_prepare_sync(p);
     if (p->misfit && !p->waiting) {
-        snprintf(why, size, "a statement does not fit the schema any more");
+        snprintf(why, size, "a statement must be prepared anew");
         return false;
     }
     return good;

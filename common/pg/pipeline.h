@@ -5,8 +5,8 @@
  * once and answered in one round trip, with a sync after each statement, so that a statement that
  * fails does not take the next one with it. A lost or silent connection calls every waiting
  * callback with NULL, meaning "unknown, it may have happened", and is tried again with back-off and
- * jitter. A statement that no longer fits the schema (a migration ran) also ends the connection, and
- * the next one prepares anew.
+ * jitter. A statement that must be prepared anew (a migration ran) also ends the connection, and
+ * the next one does it.
  *
  * A single host name in the URL is resolved by the loop's resolver and handed to libpq as hostaddr.
  * A list of hosts ("a,b") is resolved by libpq, which blocks: give addresses there.
@@ -17,7 +17,7 @@
 
 #include "common/base/base.h"
 #include "common/base/resolve.h"
-#include "common/pg/statements.h"
+#include "common/pg/prepared.h"
 
 struct event_base;
 struct pg_pipeline;
@@ -25,13 +25,6 @@ struct pg_pipeline;
 enum {
     PG_GROUP_MAX = 4,    /* statements of one group */
     PG_WAITING_MAX = 64, /* groups waiting for their answer on one connection */
-};
-
-/* A statement and what it must look like to the server. */
-struct pg_prepared {
-    const struct statement *statement;
-    int params;                 /* exactly */
-    const char *const *columns; /* these must be in its result (more may), ended by NULL */
 };
 
 struct pg_pipeline_spec {

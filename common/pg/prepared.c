@@ -1,0 +1,40 @@
+#include "common/pg/prepared.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A column's name becomes a field's name: a plain word, and only once. */
+static bool column_name_good(const PGresult *description, int column)
+{
+    const char *name = PQfname(description, column);
+    if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] || !*name)
+        return false;
+    for (int i = 0; i < column; i++) {
+        if (strcmp(PQfname(description, i), name) == 0)
+            return false;
+    }
+    return true;
+}
+
+bool prepared_fits(const struct pg_prepared *want, const PGresult *description, char *why, size_t size)
+{
+    const char *name = want->statement->name;
+    if (PQnparams(description) != want->params) {
+        snprintf(why, size, "%s.sql takes %d parameters instead of %d", name, PQnparams(description), want->params);
+        return false;
+    }
+    for (int i = 0; i < PQnfields(description); i++) {
+        if (!column_name_good(description, i)) {
+            snprintf(why, size, "%s.sql: result column %d needs a name of its own, not \"%s\"", name, i + 1,
+                     PQfname(description, i));
+            return false;
+        }
+    }
+    for (const char *const *column = want->columns; *column; column++) {
+        if (PQfnumber(description, *column) < 0) {
+            snprintf(why, size, "%s.sql has no result column %s", name, *column);
+            return false;
+        }
+    }
+    return true;
+}

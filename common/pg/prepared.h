@@ -1,0 +1,16 @@
+/* What a program wants of a statement, held against what the server says of it. */
+#pragma once
+#include <libpq-fe.h>
+
+#include "common/base/base.h"
+#include "common/pg/statements.h"
+
+struct pg_prepared {
+    const struct statement *statement;
+    int params;                 /* exactly */
+    const char *const *columns; /* these must be in its result (more may), ended by NULL */
+};
+
+/* description is the answer to Describe. Every result column must be named like a field, letters,
+ * digits and '_', and no name may come twice. false: one sentence in why. */
+RF_NODISCARD bool prepared_fits(const struct pg_prepared *want, const PGresult *description, char *why, size_t size);
