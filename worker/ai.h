@@ -2,6 +2,8 @@
 #pragma once
 #include "common/base/base.h"
 
+struct json_t;
+
 enum { AI_ID_SIZE = 80 };
 
 enum ai_kind {
@@ -46,4 +48,43 @@ struct ai_settings {
     const char *voice;
     const char *language;            /* ISO 639-1 or "" */
     const char *transcription_model; /* "" for none */
+    struct json_t *tools;            /* array of {"type":"function", name, description, parameters} */
 };
+
+struct worker_config;
+
+/* Where a provider's sessions are opened, taken apart once at start. */
+struct ai_target {
+    char host[256];
+    uint16_t port;
+    bool tls;
+    char path[512];    /* with its query */
+    char headers[512]; /* extra request lines, each with CRLF */
+};
+
+/* A provider's protocol. No socket, no clock.
+ *
+ * Writers return a text the caller frees, or NULL when out of memory; `append` writes into the
+ * caller's buffer and returns the length, or 0 if it does not fit. */
+struct provider {
+    const char *name;
+    /* Fills path and headers; host, port and tls are there. */
+    void (*target)(const struct worker_config *config, struct ai_target *target);
+    void (*parse)(char *text, size_t len, struct ai_event *ev);
+    /* The whole session: mu-law both ways, voice, turn detection, transcription, tools. */
+    char *(*session)(const struct ai_settings *settings);
+    /* Only new instructions. */
+    char *(*instructions)(const char *instructions);
+    /* A turn of the past; speaker is "caller", "assistant" or "system". id: at most 32 characters. */
+    char *(*past_turn)(const char *id, const char *speaker, const char *text);
+    char *(*tool_output)(const char *call_id, const char *output);
+    /* Asks for an answer. instructions: NULL for none of its own. */
+    char *(*response)(const char *instructions);
+    /* Of a spoken item only heard_ms were heard. */
+    char *(*truncate)(const char *item, int content_index, int64_t heard_ms);
+    /* Caller audio. */
+    size_t (*append)(char *out, size_t size, const char *base64, size_t len);
+};
+
+/* NULL if there is none of that name. */
+const struct provider *provider_named(const char *name);

@@ -15,10 +15,9 @@
 #include "worker/call_tools.h"
 #include "worker/conversation.h"
 #include "worker/media.h"
-#include "worker/openai.h"
-#include "worker/twilio.h"
+#include "worker/tools.h"
 
-enum { AI_MESSAGE_MAX = 4 << 20, AI_HEADERS_SIZE = 512, RESUMED_TURN_ID_SIZE = 32 };
+enum { AI_MESSAGE_MAX = 4 << 20, RESUMED_TURN_ID_SIZE = 32 };
 
 /* A call that was taken over: the caller must not be greeted twice. */
 #define RESUME_HINT                                                                                     \
@@ -57,11 +56,12 @@ static void on_ai_open(struct ws_conn *ws, void *arg)
 
 static void on_ai_text(struct ws_conn *ws, char *text, size_t len, void *arg)
 {
+    struct call *c = arg;
     struct ai_event ev;
     (void)ws;
-    openai_parse(text, len, &ev);
+    c->w->provider->parse(text, len, &ev);
     if (ev.kind != AI_NOTHING)
-        call_on(arg, &(struct call_event){.kind = CALL_EV_AI, .ai = &ev});
+        call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &ev});
     ai_event_release(&ev);
 }
 
@@ -79,9 +79,7 @@ static const struct ws_handler ai_events = {NULL, on_ai_open, on_ai_text, on_ai_
 
 static void dial_ai(struct call *c)
 {
-    char headers[AI_HEADERS_SIZE];
-    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", c->w->config->openai_api_key);
-    c->ai = ws_dial(c->w, &c->w->ai, headers, AI_MESSAGE_MAX, &ai_events, c);
+    c->ai = ws_dial(c->w, &c->w->ai, AI_MESSAGE_MAX, &ai_events, c);
     if (!c->ai)
         call_end(c, REASON_NO_MEMORY, "no memory to dial the AI");
 }
@@ -100,12 +98,14 @@ static void configure_ai(struct call *c)
         .voice = *ctx->voice ? ctx->voice : c->w->config->ai_voice,
         .language = ctx->language,
         .transcription_model = c->w->config->ai_transcription_model,
+        .tools = tools_describe(),
     };
-    conversation_send(c, openai_session(&settings));
+    conversation_send(c, c->w->provider->session(&settings));
+    json_decref(settings.tools);
     for (int i = 0; i < c->claim.history_count; i++) {
         char id[RESUMED_TURN_ID_SIZE];
         snprintf(id, sizeof id, "past_%d", i);
-        conversation_send(c, openai_past_turn(id, c->claim.history[i].speaker, c->claim.history[i].text));
+        conversation_send(c, c->w->provider->past_turn(id, c->claim.history[i].speaker, c->claim.history[i].text));
     }
 }
 
@@ -127,7 +127,7 @@ static void greet(struct call *c)
 static void upgrade_prompt(struct call *c)
 {
     int64_t decided = clock_mono_us(), took;
-    conversation_send(c, openai_instructions(c->claim.context.prompt_full));
+    conversation_send(c, c->w->provider->instructions(c->claim.context.prompt_full));
     took = clock_mono_us() - decided;
     metric_observe_us(&c->w->metrics.prompt_upgrade, took);
     log_info(c->sid, "prompt upgraded", log_real("seconds", (double)took / 1e6));
@@ -220,9 +220,9 @@ static void forget(struct call *c)
 /* The end is known to Redis (or cannot be): only now may the carrier ask what comes after. */
 static void hang_up(struct call *c)
 {
-    struct ws_conn *carrier = c->carrier;
-    c->carrier = NULL;
-    ws_close(carrier, reasons[c->reason].close_code, reasons[c->reason].name);
+    struct ws_conn *stream = c->stream;
+    c->stream = NULL;
+    ws_close(stream, reasons[c->reason].close_code, reasons[c->reason].name);
     log_info(c->sid, "call ended", log_str("reason", reasons[c->reason].name), log_int("turns", c->turn_count),
              log_real("seconds", c->started_ms ? (double)(clock_mono_ms() - c->started_ms) / 1e3 : 0));
     metric_add(&c->w->metrics.ended[c->reason], 1);
@@ -451,10 +451,11 @@ bool call_silent(const struct call *c)
 
 static void on_carrier_text(struct ws_conn *ws, char *text, size_t len, void *arg)
 {
+    struct call *c = arg;
     struct carrier_event ev;
     (void)ws;
-    twilio_parse(text, len, &ev);
-    call_on(arg, &(struct call_event){.kind = CALL_EV_CARRIER, .carrier = &ev});
+    c->carrier->parse(text, len, &ev);
+    call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER, .carrier = &ev});
 }
 
 static void on_carrier_open(struct ws_conn *ws, void *arg)
@@ -468,7 +469,7 @@ static void on_carrier_closed(struct ws_conn *ws, uint16_t code, const char *why
     struct call *c = arg;
     char detail[192];
     (void)ws;
-    c->carrier = NULL;
+    c->stream = NULL;
     snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
     call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER_LOST, .why = detail});
 }
@@ -482,13 +483,14 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     call_on(arg, &(struct call_event){.kind = CALL_EV_TIMEOUT});
 }
 
-struct call *call_new(struct worker *w, struct ws_conn *ws)
+struct call *call_new(struct worker *w, const struct carrier *carrier, struct ws_conn *ws)
 {
     struct call *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
     c->w = w;
-    c->carrier = ws;
+    c->carrier = carrier;
+    c->stream = ws;
     c->next = w->calls;
     if (c->next)
         c->next->prev = c;

@@ -65,7 +65,8 @@ struct call {
     struct event deadline;
     struct deferred deferred;
 
-    struct ws_conn *carrier; /* NULL once its socket is gone */
+    const struct carrier *carrier; /* whose protocol the stream speaks */
+    struct ws_conn *stream;        /* NULL once its socket is gone */
     struct ws_conn *ai;
     char sid[CARRIER_SID_SIZE], stream_sid[CARRIER_SID_SIZE];
     struct ticket *claiming;
@@ -87,7 +88,7 @@ struct call {
 
 /* A call for a media stream that has just been accepted; the worker counts it from here on. NULL
  * when out of memory. ws events go to the call. */
-RF_NODISCARD struct call *call_new(struct worker *w, struct ws_conn *ws);
+RF_NODISCARD struct call *call_new(struct worker *w, const struct carrier *carrier, struct ws_conn *ws);
 
 /* The only way in: everything that happens to a call. */
 void call_on(struct call *c, const struct call_event *ev);

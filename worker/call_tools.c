@@ -6,7 +6,6 @@
 
 #include "common/base/log.h"
 #include "worker/conversation.h"
-#include "worker/openai.h"
 #include "worker/tools.h"
 
 /* A held slot outlives the call and its flush by far; after that Postgres knows it. */
@@ -24,7 +23,7 @@ struct tool_run {
 static void answer(struct call *c, const char *tool_id, json_t *output)
 {
     char *text = output ? json_dumps(output, JSON_COMPACT) : NULL;
-    conversation_send(c, text ? openai_tool_output(tool_id, text) : NULL);
+    conversation_send(c, text ? c->w->provider->tool_output(tool_id, text) : NULL);
     free(text);
     json_decref(output);
     conversation_answer(c, NULL);

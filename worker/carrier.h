@@ -28,3 +28,24 @@ struct carrier_event {
     char mark[CARRIER_MARK_SIZE];      /* PLAYED */
     char digit;                        /* DTMF: 0-9, *, # */
 };
+
+/* A carrier's protocol. No socket, no clock. */
+struct carrier {
+    const char *name;
+    const char *path; /* of the worker's URL that its streams are sent to */
+    /* text may be scribbled on (escaped audio is resolved in place). */
+    void (*parse)(char *text, size_t len, struct carrier_event *ev);
+    /* Each writes one message and returns its length, or 0 if it does not fit. */
+    size_t (*audio)(char *out, size_t size, const char *stream_sid, const char *base64, size_t len);
+    size_t (*mark)(char *out, size_t size, const char *stream_sid, const char *name);
+    size_t (*clear)(char *out, size_t size, const char *stream_sid);
+};
+
+/* Bytes that `audio` adds around its base64, at most. */
+enum { CARRIER_AUDIO_OVERHEAD = 64 + CARRIER_SID_SIZE };
+
+/* All carriers, ended by NULL. */
+extern const struct carrier *const carriers[];
+
+/* NULL if no carrier's streams are sent to the path. */
+const struct carrier *carrier_at(const char *path);

@@ -9,7 +9,6 @@
 #include "common/base/log.h"
 #include "worker/call_tools.h"
 #include "worker/media.h"
-#include "worker/openai.h"
 
 void conversation_send(struct call *c, char *text)
 {
@@ -28,7 +27,7 @@ void conversation_answer(struct call *c, const char *instructions)
     }
     c->answering = true;
     c->answer_wanted = false;
-    conversation_send(c, openai_response(instructions));
+    conversation_send(c, c->w->provider->response(instructions));
 }
 
 static void journal_turn(struct call *c, const struct turn *turn)
@@ -60,7 +59,7 @@ static void cut_to_heard(struct call *c, bool tell_ai)
             turn->ended_ms = clock_wall_ms();
         }
         if (tell_ai && !whole)
-            conversation_send(c, openai_truncate(item->id, item->content_index, heard));
+            conversation_send(c, c->w->provider->truncate(item->id, item->content_index, heard));
     }
 }
 

@@ -148,19 +148,19 @@ static bool take_ai_target(struct program *p)
     struct evhttp_uri *uri = evhttp_uri_parse(p->config.ai_url);
     struct ai_target *ai = &p->w.ai;
     const char *host = uri ? evhttp_uri_get_host(uri) : NULL;
-    char *model = evhttp_encode_uri(p->config.ai_model);
-    bool good = host && *host && model;
+    bool good = host && *host;
+    p->w.provider = provider_named(p->config.ai_provider);
     if (good) {
         int port = evhttp_uri_get_port(uri);
         const char *path = evhttp_uri_get_path(uri);
         ai->tls = strcmp(evhttp_uri_get_scheme(uri), "wss") == 0;
         ai->port = (uint16_t)(port > 0 ? port : ai->tls ? 443 : 80);
         snprintf(ai->host, sizeof ai->host, "%s", host);
-        snprintf(ai->path, sizeof ai->path, "%s?model=%s", path && *path ? path : "/", model);
+        snprintf(ai->path, sizeof ai->path, "%s", path && *path ? path : "/");
+        p->w.provider->target(&p->config, ai);
     } else {
         log_error(NULL, "RINGFLEET_AI_URL has no host", log_str("value", p->config.ai_url));
     }
-    free(model);
     if (uri)
         evhttp_uri_free(uri);
     return good;

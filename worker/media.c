@@ -8,8 +8,6 @@
 #include "common/base/base64.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "worker/openai.h"
-#include "worker/twilio.h"
 
 /* A message to the carrier holds at most this much base64 (562 ms), so that a clear never waits
  * behind much; a multiple of 4, so that each piece is base64 of its own. */
@@ -39,7 +37,7 @@ static void append(struct call *c, const char *base64, size_t len)
 {
     size_t size;
     char *room = ws_room(c->ai, &size);
-    size_t n = openai_append(room, size, base64, len);
+    size_t n = c->w->provider->append(room, size, base64, len);
     if (n > 0)
         ws_send_room(c->ai, n);
 }
@@ -71,12 +69,12 @@ static void send_mark(struct call *c, bool at_end)
     char name[PLAYOUT_MARK_SIZE];
     size_t size, n;
     char *room;
-    if (!c->carrier || !playout_wants_mark(&c->playout, at_end, name))
+    if (!c->stream || !playout_wants_mark(&c->playout, at_end, name))
         return;
-    room = ws_room(c->carrier, &size);
-    n = twilio_mark(room, size, c->stream_sid, name);
+    room = ws_room(c->stream, &size);
+    n = c->carrier->mark(room, size, c->stream_sid, name);
     if (n > 0)
-        ws_send_room(c->carrier, n);
+        ws_send_room(c->stream, n);
 }
 
 static void first_audio(struct call *c, int64_t now)
@@ -90,17 +88,17 @@ static void first_audio(struct call *c, int64_t now)
 void media_to_caller(struct call *c, const struct ai_event *ev)
 {
     int64_t now = clock_mono_ms();
-    if (!c->carrier)
+    if (!c->stream)
         return;
     if (!c->spoke)
         first_audio(c, now);
     for (size_t at = 0; at < ev->audio_len; at += PIECE_CHARS) {
         size_t len = ev->audio_len - at < PIECE_CHARS ? ev->audio_len - at : PIECE_CHARS, size;
-        char *room = ws_room(c->carrier, &size);
-        size_t n = twilio_audio(room, size, c->stream_sid, ev->audio + at, len);
-        if (n == 0 || !c->carrier)
+        char *room = ws_room(c->stream, &size);
+        size_t n = c->carrier->audio(room, size, c->stream_sid, ev->audio + at, len);
+        if (n == 0 || !c->stream)
             return;
-        ws_send_room(c->carrier, n);
+        ws_send_room(c->stream, n);
         metric_add(&c->w->metrics.frames_out, 1);
         playout_sent(&c->playout, ev->item, ev->response, ev->content_index, base64_decoded_size(ev->audio + at, len),
                      now);
@@ -119,10 +117,10 @@ void media_clear(struct call *c)
     size_t size, n;
     char *room;
     playout_clear(&c->playout);
-    if (!c->carrier)
+    if (!c->stream)
         return;
-    room = ws_room(c->carrier, &size);
-    n = twilio_clear(room, size, c->stream_sid);
+    room = ws_room(c->stream, &size);
+    n = c->carrier->clear(room, size, c->stream_sid);
     if (n > 0)
-        ws_send_room(c->carrier, n);
+        ws_send_room(c->stream, n);
 }

@@ -4,19 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/http.h>
 #include <jansson.h>
 
+#include "worker/config.h"
 #include "worker/jscan.h"
-#include "worker/tools.h"
 
 /* server_vad timings: the documented defaults, sent explicitly because the service's own vary. */
 enum { VAD_PREFIX_MS = 300, VAD_SILENCE_MS = 500 };
-
-void ai_event_release(struct ai_event *ev)
-{
-    free(ev->text);
-    ev->text = NULL;
-}
 
 static void take(char out[AI_ID_SIZE], const json_t *object, const char *name)
 {
@@ -218,7 +213,7 @@ static void take_audio(struct ai_event *ev, struct delta *d)
         bad(ev, "audio delta without delta, item_id or response_id");
 }
 
-void openai_parse(char *text, size_t len, struct ai_event *ev)
+static void openai_parse(char *text, size_t len, struct ai_event *ev)
 {
     struct delta d;
     memset(ev, 0, sizeof *ev);
@@ -255,24 +250,24 @@ static json_t *transcription(const struct ai_settings *s)
     return json_pack("{s:s, s:s}", "model", s->transcription_model, "language", s->language);
 }
 
-char *openai_session(const struct ai_settings *s)
+static char *openai_session(const struct ai_settings *s)
 {
     return dumped(json_pack(
-        "{s:s, s:{s:s, s:[s], s:s, s:{s:{s:{s:s}, s:o, s:{s:s, s:f, s:i, s:i, s:b, s:b}}, s:{s:{s:s}, s:s}}, s:o, s:s}}",
+        "{s:s, s:{s:s, s:[s], s:s, s:{s:{s:{s:s}, s:o, s:{s:s, s:f, s:i, s:i, s:b, s:b}}, s:{s:{s:s}, s:s}}, s:O, s:s}}",
         "type", "session.update", "session", "type", "realtime", "output_modalities", "audio", "instructions",
         s->instructions, "audio", "input", "format", "type", "audio/pcmu", "transcription", transcription(s),
         "turn_detection", "type", "server_vad", "threshold", 0.5, "prefix_padding_ms", VAD_PREFIX_MS,
         "silence_duration_ms", VAD_SILENCE_MS, "create_response", 1, "interrupt_response", 1, "output", "format", "type",
-        "audio/pcmu", "voice", s->voice, "tools", tools_describe(), "tool_choice", "auto"));
+        "audio/pcmu", "voice", s->voice, "tools", s->tools, "tool_choice", "auto"));
 }
 
-char *openai_instructions(const char *instructions)
+static char *openai_instructions(const char *instructions)
 {
     return dumped(json_pack("{s:s, s:{s:s, s:s}}", "type", "session.update", "session", "type", "realtime",
                             "instructions", instructions));
 }
 
-char *openai_past_turn(const char *id, const char *speaker, const char *text)
+static char *openai_past_turn(const char *id, const char *speaker, const char *text)
 {
     bool assistant = strcmp(speaker, "assistant") == 0;
     const char *role = assistant ? "assistant" : strcmp(speaker, "caller") == 0 ? "user" : "system";
@@ -281,13 +276,13 @@ char *openai_past_turn(const char *id, const char *speaker, const char *text)
                             assistant ? "output_text" : "input_text", "text", text));
 }
 
-char *openai_tool_output(const char *call_id, const char *output)
+static char *openai_tool_output(const char *call_id, const char *output)
 {
     return dumped(json_pack("{s:s, s:{s:s, s:s, s:s}}", "type", "conversation.item.create", "item", "type",
                             "function_call_output", "call_id", call_id, "output", output));
 }
 
-char *openai_response(const char *instructions)
+static char *openai_response(const char *instructions)
 {
     if (!instructions)
         return dumped(json_pack("{s:s}", "type", "response.create"));
@@ -295,13 +290,13 @@ char *openai_response(const char *instructions)
         json_pack("{s:s, s:{s:s}}", "type", "response.create", "response", "instructions", instructions));
 }
 
-char *openai_truncate(const char *item, int content_index, int64_t heard_ms)
+static char *openai_truncate(const char *item, int content_index, int64_t heard_ms)
 {
     return dumped(json_pack("{s:s, s:s, s:i, s:I}", "type", "conversation.item.truncate", "item_id", item,
                             "content_index", content_index, "audio_end_ms", (json_int_t)heard_ms));
 }
 
-size_t openai_append(char *out, size_t size, const char *base64, size_t len)
+static size_t openai_append(char *out, size_t size, const char *base64, size_t len)
 {
     static const char head[] = "{\"type\":\"input_audio_buffer.append\",\"audio\":\"", tail[] = "\"}";
     if (sizeof head + len + sizeof tail > size)
@@ -311,3 +306,25 @@ size_t openai_append(char *out, size_t size, const char *base64, size_t len)
     memcpy(out + sizeof head - 1 + len, tail, sizeof tail - 1);
     return sizeof head - 1 + len + sizeof tail - 1;
 }
+
+static void openai_target(const struct worker_config *config, struct ai_target *target)
+{
+    char *model = evhttp_encode_uri(config->ai_model);
+    size_t used = strlen(target->path);
+    snprintf(target->path + used, sizeof target->path - used, "?model=%s", model ? model : "");
+    snprintf(target->headers, sizeof target->headers, "Authorization: Bearer %s\r\n", config->openai_api_key);
+    free(model);
+}
+
+const struct provider provider_openai = {
+    .name = "openai",
+    .target = openai_target,
+    .parse = openai_parse,
+    .session = openai_session,
+    .instructions = openai_instructions,
+    .past_turn = openai_past_turn,
+    .tool_output = openai_tool_output,
+    .response = openai_response,
+    .truncate = openai_truncate,
+    .append = openai_append,
+};

@@ -25,12 +25,13 @@ struct server {
 static int on_request(struct ws_conn *ws, const struct ws_request *request, void *arg)
 {
     struct worker *w = arg;
+    const struct carrier *carrier = carrier_at(request->path);
     int refused = 0;
-    if (strcmp(request->path, "/media") != 0)
+    if (!carrier)
         refused = 404;
     else if (!request->upgrade)
         refused = 426;
-    else if (w->draining || w->call_count >= w->config->max_calls || !call_new(w, ws))
+    else if (w->draining || w->call_count >= w->config->max_calls || !call_new(w, carrier, ws))
         refused = 503;
     metric_add(refused ? &w->metrics.streams_refused : &w->metrics.streams_total, 1);
     return refused;

@@ -131,7 +131,7 @@ static void parse_body(const struct jscan_value *event, const struct jscan_value
         ev->kind = CARRIER_STOP;
 }
 
-void twilio_parse(char *text, size_t len, struct carrier_event *ev)
+static void twilio_parse(char *text, size_t len, struct carrier_event *ev)
 {
     struct jscan s = jscan_open(text, len);
     struct jscan_value key, value, event = {.kind = JSCAN_NULL};
@@ -159,7 +159,7 @@ static size_t checked(int n, size_t size)
 }
 
 /* By hand and not by snprintf: it is the per-frame path, and the audio has its length already. */
-size_t twilio_audio(char *out, size_t size, const char *stream_sid, const char *base64, size_t len)
+static size_t twilio_audio(char *out, size_t size, const char *stream_sid, const char *base64, size_t len)
 {
     static const char head[] = "{\"event\":\"media\",\"streamSid\":\"", middle[] = "\",\"media\":{\"payload\":\"",
                       tail[] = "\"}}";
@@ -178,14 +178,23 @@ size_t twilio_audio(char *out, size_t size, const char *stream_sid, const char *
     return n + sizeof tail - 1;
 }
 
-size_t twilio_mark(char *out, size_t size, const char *stream_sid, const char *name)
+static size_t twilio_mark(char *out, size_t size, const char *stream_sid, const char *name)
 {
     return checked(snprintf(out, size, "{\"event\":\"mark\",\"streamSid\":\"%s\",\"mark\":{\"name\":\"%s\"}}", stream_sid,
                             name),
                    size);
 }
 
-size_t twilio_clear(char *out, size_t size, const char *stream_sid)
+static size_t twilio_clear(char *out, size_t size, const char *stream_sid)
 {
     return checked(snprintf(out, size, "{\"event\":\"clear\",\"streamSid\":\"%s\"}", stream_sid), size);
 }
+
+const struct carrier carrier_twilio = {
+    .name = "twilio",
+    .path = "/media",
+    .parse = twilio_parse,
+    .audio = twilio_audio,
+    .mark = twilio_mark,
+    .clear = twilio_clear,
+};

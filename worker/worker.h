@@ -6,6 +6,7 @@
 #include "common/base/resolve.h"
 #include "common/redis/async.h"
 #include "common/redis/keys.h"
+#include "worker/ai.h"
 #include "worker/config.h"
 #include "worker/metrics.h"
 
@@ -18,14 +19,6 @@ enum {
     WORKER_WRITE_BYTES = 65536,
     WORKER_SPARE_BYTES = 16384, /* buffers for frames that arrived in part */
     WORKER_SPARES = 16,
-};
-
-/* Where the AI provider is, taken apart once. */
-struct ai_target {
-    char host[256];
-    uint16_t port;
-    bool tls;
-    char path[512]; /* with the model in its query */
 };
 
 /* Something to free when the current callbacks have returned. */
@@ -43,6 +36,7 @@ struct worker {
     struct key_space keys;
     struct resolver *resolver;
     struct redis_async *redis;
+    const struct provider *provider;
     struct ai_target ai;
     SSL_CTX *tls; /* NULL when the AI leg is plain */
     struct call *calls; /* a list, newest first */

@@ -31,7 +31,6 @@ struct ws_conn {
     const struct ws_handler *handler;
     void *arg;
     const struct ai_target *target; /* client */
-    char *headers;                  /* client, until the request is sent */
     struct resolve_request *resolving;
     const char *no_address; /* client: why the dial failed before there was a socket */
     char key[WS_KEY_SIZE];
@@ -53,7 +52,6 @@ static void let_go(struct ws_conn *ws)
     sock_free(ws->sock);
     event_del(&ws->deadline);
     free(ws->message);
-    free(ws->headers);
     worker_defer(ws->w, &ws->deferred, release, ws);
 }
 
@@ -340,9 +338,7 @@ static void on_connected(void *arg)
         snprintf(host, sizeof host, "%s", ws->target->host);
     else
         snprintf(host, sizeof host, "%s:%u", ws->target->host, (unsigned)ws->target->port);
-    len = ws_request_write(room, room_size, host, ws->target->path, ws->key, ws->headers);
-    free(ws->headers);
-    ws->headers = NULL;
+    len = ws_request_write(room, room_size, host, ws->target->path, ws->key, ws->target->headers);
     ws->state = STATE_RESPONSE;
     sock_send(ws->sock, room, len);
 }
@@ -399,7 +395,7 @@ static void on_resolved(const char *error, const struct sockaddr *addr, socklen_
     sock_set_held_max(ws->sock, ws->decoder.max_payload + WS_HTTP_HEAD_MAX);
 }
 
-struct ws_conn *ws_dial(struct worker *w, const struct ai_target *target, const char *headers, size_t max_message,
+struct ws_conn *ws_dial(struct worker *w, const struct ai_target *target, size_t max_message,
                         const struct ws_handler *handler, void *arg)
 {
     struct ws_conn *ws = ws_new(w, max_message, handler, arg);
@@ -407,14 +403,9 @@ struct ws_conn *ws_dial(struct worker *w, const struct ai_target *target, const 
     if (!ws)
         return NULL;
     ws->target = target;
-    ws->headers = strdup(headers);
     ws->state = STATE_RESOLVING;
     evutil_secure_rng_get_bytes(nonce, sizeof nonce);
     base64_encode(ws->key, nonce, sizeof nonce);
-    if (!ws->headers) {
-        let_go(ws);
-        return NULL;
-    }
     ws->resolving = resolve(w->resolver, target->host, target->port, on_resolved, ws);
     return ws;
 }

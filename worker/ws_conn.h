@@ -27,10 +27,10 @@ enum {
 /* Takes over an accepted descriptor. -1 (and fd closed) when out of memory. */
 RF_NODISCARD int ws_accept(struct worker *w, int fd, size_t max_message, const struct ws_handler *handler, void *arg);
 
-/* Dials the AI provider. headers: extra request lines, each with CRLF (copied). NULL when out of
- * memory; other failures come as on_closed. */
-RF_NODISCARD struct ws_conn *ws_dial(struct worker *w, const struct ai_target *target, const char *headers,
-                                     size_t max_message, const struct ws_handler *handler, void *arg);
+/* Dials the AI provider; target must outlive the dialling. NULL when out of memory; other failures
+ * come as on_closed. */
+RF_NODISCARD struct ws_conn *ws_dial(struct worker *w, const struct ai_target *target, size_t max_message,
+                                     const struct ws_handler *handler, void *arg);
 
 void ws_set_handler(struct ws_conn *ws, const struct ws_handler *handler, void *arg);
 

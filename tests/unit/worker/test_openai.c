@@ -17,7 +17,7 @@ static struct ai_event *parse(const char *text, size_t len)
     free(copy);
     copy = malloc(len ? len : 1);
     memcpy(copy, text, len);
-    openai_parse(copy, len, &last);
+    provider_openai.parse(copy, len, &last);
     return &last;
 }
 
@@ -155,8 +155,9 @@ static void expect(char *text, const char *path, const char *wanted)
 
 static void test_written(void **state)
 {
-    struct ai_settings settings = {"Say \"hi\"\n", "marin", "he", "gpt-4o-mini-transcribe"};
-    char *text = openai_session(&settings), out[64];
+    struct ai_settings settings = {"Say \"hi\"\n", "marin", "he", "gpt-4o-mini-transcribe",
+                                   json_pack("[{s:s, s:s}]", "type", "function", "name", "wave")};
+    char *text = provider_openai.session(&settings), out[64];
     size_t n;
     (void)state;
     expect(text, "type", "session.update");
@@ -168,33 +169,35 @@ static void test_written(void **state)
     expect(text, "session.audio.input.transcription.language", "he");
     expect(text, "session.audio.input.turn_detection.type", "server_vad");
     free(text);
+    assert_non_null(strstr(text, "\"name\":\"wave\"}]"));
     settings.transcription_model = "";
-    text = openai_session(&settings);
+    text = provider_openai.session(&settings);
     assert_non_null(strstr(text, "\"transcription\":null"));
     free(text);
-    text = openai_past_turn("past_0", "assistant", "Hello");
+    json_decref(settings.tools);
+    text = provider_openai.past_turn("past_0", "assistant", "Hello");
     assert_non_null(strstr(text, "\"role\":\"assistant\""));
     assert_non_null(strstr(text, "\"type\":\"output_text\""));
     free(text);
-    text = openai_past_turn("past_1", "caller", "Hi");
+    text = provider_openai.past_turn("past_1", "caller", "Hi");
     assert_non_null(strstr(text, "\"role\":\"user\""));
     assert_non_null(strstr(text, "\"type\":\"input_text\""));
     free(text);
-    text = openai_truncate("item_1", 0, 1234);
+    text = provider_openai.truncate("item_1", 0, 1234);
     assert_non_null(strstr(text, "\"audio_end_ms\":1234"));
     free(text);
-    text = openai_response(NULL);
+    text = provider_openai.response(NULL);
     assert_string_equal(text, "{\"type\":\"response.create\"}");
     free(text);
-    text = openai_response("x");
+    text = provider_openai.response("x");
     expect(text, "response.instructions", "x");
     free(text);
-    text = openai_tool_output("call_1", "{\"ok\":true}");
+    text = provider_openai.tool_output("call_1", "{\"ok\":true}");
     expect(text, "item.output", "{\"ok\":true}");
     free(text);
-    n = openai_append(out, sizeof out, "AAAA", 4);
+    n = provider_openai.append(out, sizeof out, "AAAA", 4);
     assert_memory_equal(out, "{\"type\":\"input_audio_buffer.append\",\"audio\":\"AAAA\"}", n);
-    assert_int_equal(openai_append(out, 40, "AAAA", 4), 0);
+    assert_int_equal(provider_openai.append(out, 40, "AAAA", 4), 0);
 }
 
 int main(void)

@@ -13,7 +13,7 @@ static struct carrier_event parse(const char *text, size_t len)
     free(copy);
     copy = malloc(len ? len : 1);
     memcpy(copy, text, len);
-    twilio_parse(copy, len, &ev);
+    carrier_twilio.parse(copy, len, &ev);
     return ev;
 }
 
@@ -121,19 +121,19 @@ static void test_bad(void **state)
 static void test_written(void **state)
 {
     char out[200];
-    size_t n = twilio_audio(out, sizeof out, "MZ1", "f/9/", 4);
+    size_t n = carrier_twilio.audio(out, sizeof out, "MZ1", "f/9/", 4);
     (void)state;
     static const char media[] = "{\"event\":\"media\",\"streamSid\":\"MZ1\",\"media\":{\"payload\":\"f/9/\"}}";
     assert_int_equal(n, sizeof media - 1);
     assert_memory_equal(out, media, n);
-    assert_true(n <= 4 + TWILIO_AUDIO_OVERHEAD);
-    assert_int_equal(twilio_audio(out, 60, "MZ1", "f/9/", 4), 0);
-    n = twilio_mark(out, sizeof out, "MZ1", "0.8000");
+    assert_true(n <= 4 + CARRIER_AUDIO_OVERHEAD);
+    assert_int_equal(carrier_twilio.audio(out, 60, "MZ1", "f/9/", 4), 0);
+    n = carrier_twilio.mark(out, sizeof out, "MZ1", "0.8000");
     assert_string_equal(out, "{\"event\":\"mark\",\"streamSid\":\"MZ1\",\"mark\":{\"name\":\"0.8000\"}}");
     assert_int_equal(n, strlen(out));
-    twilio_clear(out, sizeof out, "MZ1");
+    carrier_twilio.clear(out, sizeof out, "MZ1");
     assert_string_equal(out, "{\"event\":\"clear\",\"streamSid\":\"MZ1\"}");
-    assert_int_equal(twilio_clear(out, 10, "MZ1"), 0);
+    assert_int_equal(carrier_twilio.clear(out, 10, "MZ1"), 0);
 }
 
 int main(void)

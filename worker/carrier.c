@@ -1,0 +1,16 @@
+#include "worker/carrier.h"
+
+#include <string.h>
+
+#include "worker/twilio.h"
+
+const struct carrier *const carriers[] = {&carrier_twilio, NULL};
+
+const struct carrier *carrier_at(const char *path)
+{
+    for (const struct carrier *const *c = carriers; *c; c++) {
+        if (strcmp((*c)->path, path) == 0)
+            return *c;
+    }
+    return NULL;
+}
