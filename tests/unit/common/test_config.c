@@ -138,10 +138,10 @@ static void test_good_values(void **state)
         const char *name, *value;
     } good[] = {
         {"REDIS_URL", "redis://user:pass@redis.example:6380/2"},
-        {"REDIS_URL", "unix:///run/redis.sock"},
         {"ADMIN_LISTEN", "127.0.0.1:1"},
         {"ADMIN_LISTEN", "[::]:65535"},
         {"PUBLIC_URL", "https://calls.example"},
+        {"PUBLIC_URL", "http://10.0.0.1:8080/base"},
         {"PUBLIC_URL", ""},
         {"LOG_LEVEL", "error"},
         {"MAX_CALLS", "1"},
@@ -195,11 +195,12 @@ static const struct {
     {"ADMIN_LISTEN", "--admin-listen", "::1", "[::]:8080"},
     {"ADMIN_LISTEN", "--admin-listen", "[::1]", "[::]:8080"},
     {"ADMIN_LISTEN", "--admin-listen", "", "an IP address and port"},
-    {"REDIS_URL", "--redis-url", "127.0.0.1:6379", "a URL that begins with one of redis|unix"},
-    {"REDIS_URL", "--redis-url", "http://127.0.0.1", "redis|unix"},
-    {"REDIS_URL", "--redis-url", "redis://", "redis|unix"},
-    {"REDIS_URL", "--redis-url", "://x", "redis|unix"},
-    {"REDIS_URL", "--redis-url", "redi://x", "redis|unix"},
+    {"PUBLIC_URL", "--public-url", "calls.example", "a URL that begins with one of https|http, then ://"},
+    {"PUBLIC_URL", "--public-url", "wss://calls.example", "https|http"},
+    {"PUBLIC_URL", "--public-url", "https://", "https|http"},
+    {"PUBLIC_URL", "--public-url", "://x", "https|http"},
+    {"PUBLIC_URL", "--public-url", "http|https://x", "https|http"},
+    {"PUBLIC_URL", "--public-url", "ttp://x", "https|http"},
 };
 
 static void assert_refused(const struct load *l, size_t i)
