@@ -168,8 +168,8 @@ static void test_written(void **state)
     expect(text, "session.audio.output.voice", "marin");
     expect(text, "session.audio.input.transcription.language", "he");
     expect(text, "session.audio.input.turn_detection.type", "server_vad");
-    free(text);
     assert_non_null(strstr(text, "\"name\":\"wave\"}]"));
+    free(text);
     settings.transcription_model = "";
     text = provider_openai.session(&settings);
     assert_non_null(strstr(text, "\"transcription\":null"));
