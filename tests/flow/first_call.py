@@ -111,8 +111,15 @@ def name_detected(e: Evidence) -> None:
 
 
 def barge_in(e: Evidence) -> None:
-    clears = e.call.data("clear")
-    cuts = e.session.truncations
+    memory_is_what_was_heard(e.call, e.session)
+    interrupted = e.session.sent("response.done")[2].event["response"]
+    assert interrupted["status"] == "cancelled", interrupted
+
+
+def memory_is_what_was_heard(call: Call, session: Session) -> None:
+    """One interruption: the queue was dropped and the AI's memory cut to match."""
+    clears = call.data("clear")
+    cuts = session.truncations
     assert len(clears) == len(cuts) == 1, (clears, cuts)
     heard = clears[0]["heard_ms"]
     assert clears[0]["dropped_ms"] > 0

@@ -84,6 +84,41 @@ def test_the_webhook_delivered_twice_is_one_call(stage):
     stage.check(call)
 
 
+def test_interrupting_speech_that_was_generated_long_ago(stage):
+    scenario = Scenario(
+        "late interruption",
+        SHORT.greeting,
+        (
+            turn("Tell me about it.", "There is a lot to tell, so please sit down and listen. " * 3),
+            turn("Stop, please.", "Of course.", interrupts_after_ms=2000),
+        ),
+        caller_hangs_up=True,
+    )
+    stage.scenario = scenario
+    stage.provider.play(scenario)
+    stage.provider.audio_speed = 40
+    try:
+        call = stage.finish(stage.start_call(*NUMBERS))
+    finally:
+        stage.provider.audio_speed = 5
+    session = stage.provider.talking()[-1]
+    statuses = [one.event["response"]["status"] for one in session.sent("response.done")]
+    assert statuses == ["completed"] * 3  # nothing was left to cancel
+    first_call.memory_is_what_was_heard(call, session)
+    stage.fleet.wait_flushed(call.sid)
+    turns = stage.fleet.sql(
+        "select speaker, interrupted from conversation_turn where call_sid = %s order by seq", call.sid
+    )
+    assert [(row["speaker"], row["interrupted"]) for row in turns] == [
+        ("assistant", False),
+        ("caller", False),
+        ("assistant", True),
+        ("caller", False),
+        ("assistant", False),
+    ]
+    stage.check(call)
+
+
 def test_a_caller_who_hangs_up_in_mid_sentence_is_flushed_too(stage):
     async def script(call):
         await call.hear(500)

@@ -12,9 +12,10 @@ from urllib.parse import parse_qsl
 import aiohttp
 import pytest
 
-from flow.bridge import CONNECT, EMPTY, HANGUP, HEADER, MEDIA, PUBLIC, Bridge, FakeWarmer, session_config
+from flow.bridge import CONNECT, EMPTY, HANGUP, HEADER, MEDIA, PUBLIC
+from flow.bridge import Bridge, FakeWarmer, session_config
 from scenarios import harbour_dental
-from standins import caller, g711, realtime_rules, speech, webhook
+from standins import caller, g711, realtime_rules, realtime_session, speech, webhook
 from standins.carrier import Faults
 from standins.playout import Playout
 from standins.realtime import Provider
@@ -121,6 +122,11 @@ def test_carrier_notices_a_bad_message(name):
         made = make(sid)
         for one in made if isinstance(made, list) else [made]:
             await (socket.send_bytes(one) if isinstance(one, bytes) else socket.send_str(one))
+        await socket.send_str(message("clear", sid))
+        await socket.send_str(message("mark", sid, mark={"name": "all was read"}))
+        async for frame in socket:  # a socket that is closed too early loses what was sent
+            if json.loads(frame.data)["event"] == "mark":
+                return
 
     call = asyncio.run(one_call(commit))
     assert len(call.violations) == 1 and expected in call.violations[0], call.violations
@@ -143,6 +149,8 @@ def test_carrier_notices_a_broken_frame():
         await until_start(socket)
         transport = socket._req.transport
         transport.write(b"\x89\x7e\x00\xff" + b"x" * 255)  # a ping above 125 bytes
+        async for _ in socket:  # until the carrier hangs up on that
+            pass
 
     call = asyncio.run(one_call(commit))
     assert "31924 protocol error" in call.violations[0]
@@ -705,6 +713,45 @@ def test_provider_refuses_the_connection_after_the_upgrade(name):
     assert provider.sessions == []
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_provider_notices_a_missing_pong(monkeypatch, answers):
+    monkeypatch.setattr(realtime_session, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(realtime_session, "PONG_SECONDS", 0.1)
+
+    @talk()
+    async def provider(client, provider):
+        if answers:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.until("nothing"), 0.4)
+        else:
+            await asyncio.sleep(0.4)
+
+    codes = {violation.code for violation in provider.violations}
+    assert codes == (set() if answers else {"no_pong"})
+
+
+def test_provider_fails_transcriptions_and_connections_on_request():
+    scenario = Scenario("one turn", "Hello.", (turn("Hi there.", "Yes?"),))
+
+    @talk(scenario)
+    async def provider(client, provider):
+        provider.faults.fail_transcriptions = 1
+        await client.configure()
+        audio = base64.b64encode(speech.speak("Hi there.") + b"\xff" * 8000).decode()
+        await client.send({"type": "input_audio_buffer.append", "audio": audio})
+        await client.until("conversation.item.input_audio_transcription.failed")
+        provider.faults.refuse_upgrades = 1
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await session.ws_connect(provider.url)
+        assert refused.value.status == 503
+        provider.sessions[0].drop()
+        with pytest.raises(AssertionError, match="CLOSE"):
+            await client.until("nothing")
+
+    provider.check()
+
+
 def test_provider_faults():
     @talk()
     async def provider(client, provider):
@@ -777,6 +824,28 @@ def converse(scenario: Scenario, authority: Authority | None = None):
     return asyncio.run(run())
 
 
+LAST_TURN = [
+    "input_audio_buffer.speech_started",
+    "input_audio_buffer.speech_stopped",
+    "input_audio_buffer.committed",
+    "conversation.item.added",
+    "conversation.item.done",
+    "response.created",
+    "response.output_item.added",
+    "response.content_part.added",
+    "response.output_audio_transcript.delta",
+    "response.output_audio.delta",
+    "response.output_audio.done",
+    "response.output_audio_transcript.done",
+    "response.content_part.done",
+    "response.output_item.done",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
+    "response.done",
+    "rate_limits.updated",
+]
+
+
 def test_a_whole_conversation_has_no_violations():
     scenario = harbour_dental.scenario()
     call, provider, bridge = converse(scenario)
@@ -792,7 +861,12 @@ def test_a_whole_conversation_has_no_violations():
     (clear,) = call.data("clear")
     assert clear["dropped_ms"] > 1000
     (cut,) = session.truncations
-    assert 2400 <= cut.audio_end_ms <= 4000 and cut.audio_end_ms < cut.sent_ms
+    assert 1900 <= cut.audio_end_ms <= 3500 and cut.audio_end_ms < cut.sent_ms
+    # One turn from its first sound to its last event, as the vendor documents it.
+    kinds = [entry.event["type"] for entry in session.log if entry.direction == "out"]
+    begin = len(kinds) - 1 - kinds[::-1].index("input_audio_buffer.speech_started")
+    once = [kind for kind in dict.fromkeys(kinds[begin:]) if "transcription" not in kind]
+    assert once == LAST_TURN
     # The transcription of a turn arrives after its response has begun.
     transcribed = session.sent("conversation.item.input_audio_transcription.completed")
     created = session.sent("response.created")

@@ -86,9 +86,11 @@ class Response:
         session.audio_ms[item["id"]] = 0
         for start in range(0, len(audio), CHUNK_BYTES):
             chunk = audio[start : start + CHUNK_BYTES]
-            until = min(len(words), len(words) * (start + 2 * CHUNK_BYTES) // len(audio))
+            # Words run a little ahead of their sound, and are complete with the last of it.
+            until = max(1, len(words) * (start + 2 * CHUNK_BYTES) // len(audio))
             if start + CHUNK_BYTES >= len(audio):
                 until = len(words)
+            until = min(until, len(words))
             for index in range(shown, until):
                 delta = words[index] + (" " if index + 1 < len(words) else "")
                 await session.send(
