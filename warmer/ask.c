@@ -70,6 +70,7 @@ static void on_reply(redisAsyncContext *ctx, void *r, void *arg)
     const redisReply *reply = r;
     (void)ctx;
     a->in_redis = false;
+    a->w->questions--;
     if (reply && reply->type == REDIS_REPLY_ERROR) {
         metric_add(&a->w->metrics.ask_errors, 1);
         if (log_allow(&limit))
@@ -99,16 +100,28 @@ static void forget(struct asked *a)
     free(a);
 }
 
+static bool send_question(struct warmer *w, const struct question *q, struct asked *a)
+{
+    const char **argv = (const char **)(uintptr_t)q->_argv;
+    if (w->questions == QUESTIONS_MAX) {
+        metric_add(&w->metrics.ask_full, 1);
+        return false;
+    }
+    if (q->_too_long || redis_async_send(w->redis, on_reply, a, q->_argc, argv, NULL) != 0) {
+        metric_add(&w->metrics.ask_away, 1);
+        return false;
+    }
+    w->questions++;
+    return true;
+}
+
 int ask(struct warmer *w, const struct question *q, ask_fn *fn, void *arg)
 {
     struct timeval tv = warmer_deadline(w);
     struct asked *a = calloc(1, sizeof *a);
-    const char **argv = (const char **)(uintptr_t)q->_argv;
     if (a)
         a->deadline = evtimer_new(w->base, on_deadline, a);
-    if (!a || !a->deadline || q->_too_long ||
-        redis_async_send(w->redis, on_reply, a, q->_argc, argv, NULL) != 0) {
-        metric_add(&w->metrics.ask_away, 1);
+    if (!a || !a->deadline || !send_question(w, q, a)) {
         forget(a);
         return -1;
     }

@@ -2,7 +2,11 @@
 #pragma once
 #include "warmer/warmer.h"
 
-enum { QUESTION_ARGS_MAX = 256, QUESTION_KEYS_MAX = 4 };
+enum {
+    QUESTION_ARGS_MAX = 256,
+    QUESTION_KEYS_MAX = 4,
+    QUESTIONS_MAX = 1024, /* on their way: some 10 MB when Redis has fallen silent */
+};
 
 struct question {
     const char *_argv[QUESTION_ARGS_MAX];
@@ -22,5 +26,6 @@ void question_number(struct question *q, int64_t number);
  * took longer than RINGFLEET_WARM_DEADLINE_MS. It may have happened then. */
 typedef void ask_fn(const redisReply *reply, void *arg);
 
-/* Calls fn exactly once, never from inside. -1, without calling fn: Redis is away. */
+/* Calls fn exactly once, never from inside. -1, without calling fn: Redis is away, or QUESTIONS_MAX
+ * are on their way. */
 RF_NODISCARD int ask(struct warmer *w, const struct question *q, ask_fn *fn, void *arg);

@@ -32,6 +32,7 @@
     X(COUNTER, ask_errors, "redis_errors_total", "kind=\"error\"", "questions to Redis that failed, by kind")     \
     X(COUNTER, ask_late, "redis_errors_total", "kind=\"late\"", "questions to Redis that failed, by kind")        \
     X(COUNTER, ask_away, "redis_errors_total", "kind=\"away\"", "questions to Redis that failed, by kind")        \
+    X(COUNTER, ask_full, "redis_errors_total", "kind=\"full\"", "questions to Redis that failed, by kind")        \
     X(GAUGE, redis_up, "redis_up", "", "1 while Redis can be asked")                                              \
     X(GAUGE, database_up, "database_connections_up", "", "connections to Postgres that can load")                 \
     X(HISTOGRAM, answer_seconds, "incoming_answer_seconds", "", "first webhook to TwiML")                         \

@@ -164,6 +164,8 @@ static int pass_gate(struct request *r)
     size_t len = evbuffer_get_length(in);
     const char *body = len ? (const char *)evbuffer_pullup(in, -1) : "";
     const char *wrong = NULL;
+    if (!body)
+        return 503; /* out of memory */
     if (is_form(r->_http))
         wrong = form_parse(&r->form, body, len);
     if (!wrong && !signed_by_carrier(r, body, len)) {

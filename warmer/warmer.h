@@ -15,6 +15,7 @@ struct warmer {
     struct key_space keys;
     struct event_base *base;
     struct redis_async *redis;
+    size_t questions; /* on their way to Redis and back */
     struct load_pool *loads;
 };
 
