@@ -140,18 +140,15 @@ static const char *sid_of(const redisReply *pairs)
     return "";
 }
 
-/* In one step: an entry that is acknowledged and still there would never be delivered again. */
+/* Removed first: an entry that is acknowledged and still there would never be delivered again, while
+ * one that is removed and still pending is found as such. (MULTI would do, but a full Redis refuses it.) */
 static bool drop(redisContext *redis, const char *name, const char *id)
 {
-    bool ok = redisAppendCommand(redis, "MULTI") == REDIS_OK &&
-              redisAppendCommand(redis, "XACK %s %s %s", name, FLUSHER_GROUP, id) == REDIS_OK &&
-              redisAppendCommand(redis, "XDEL %s %s", name, id) == REDIS_OK &&
-              redisAppendCommand(redis, "EXEC") == REDIS_OK;
-    for (int i = 0; i < 4 && ok; i++) {
-        redisReply *reply = redis_next(redis);
-        ok = reply != NULL;
-        freeReplyObject(reply);
-    }
+    redisReply *deleted = redis_ask(redis, "XDEL %s %s", name, id);
+    redisReply *acked = deleted ? redis_ask(redis, "XACK %s %s %s", name, FLUSHER_GROUP, id) : NULL;
+    bool ok = acked != NULL;
+    freeReplyObject(deleted);
+    freeReplyObject(acked);
     return ok;
 }
 
@@ -163,13 +160,15 @@ static bool drop_nonsense(struct ended *e, redisContext *redis, const char *name
     return drop(redis, name, id);
 }
 
-/* One [id, [field, value, ...]] of the index called name. The body is nil when the entry was deleted
+/* One [id, [field, value, ...]] of the index called name. The body is nil when the entry was removed
  * while it was pending. */
 static bool take_entry(struct ended *e, redisContext *redis, const char *name, const redisReply *reply,
                        struct ended_list *list)
 {
     struct ended_entry *entry = &list->entries[list->count];
     const char *id = reply->element[0]->str, *sid = sid_of(reply->element[1]);
+    if (reply->element[1]->type == REDIS_REPLY_NIL)
+        return drop(redis, name, id);
     if (!call_sid_valid(sid) || !stream_id_parse(id, &entry->id) ||
         strcmp(e->names[key_partition(e->keys, sid)], name) != 0)
         return drop_nonsense(e, redis, name, id, sid);

@@ -327,10 +327,15 @@ def test_kill_9_again_and_again(rig):
     settings = {"claim_idle_ms": 100, "batch_calls": 5, "retention_seconds": 3600}
     expected: dict[str, list[str]] = {}
     poisoned = 0
-    pending_seen = 0
+    caught_at_work = 0
     stable = rig.start(**settings) if rng.random() < 0.5 else None  # sometimes next to one that lives
     for kill in range(KILLS):
-        for i in range(rng.randint(5, 40)):
+        victim = rig.start(wait=False, **settings)
+        if rng.random() < 0.9:  # the others are killed while they start
+            eventually("it to be at work", lambda: "Postgres connected" in victim.text())
+        calls = rng.randint(5, 40)
+        last = rng.randrange(calls)
+        for i in range(calls):
             sid = f"CA{kill}-{i}"
             call = rig.call(sid).open().claim()
             expected[sid] = [f"{sid} {n}" for n in range(rng.randint(0, 6))]
@@ -342,16 +347,17 @@ def test_kill_9_again_and_again(rig):
             call.end()
             if rng.random() < 0.3:
                 call.event("call_link", conversation_id=f"conv {sid}", provider_call_sid="")
-        victim = rig.start(wait=False, **settings)
-        time.sleep(rng.uniform(0.005, 0.08))
-        victim.signal(signal.SIGKILL)
-        victim.process.wait()
-        if rig.redis.exists(ENDED) and rig.redis.xinfo_groups(ENDED):
-            pending_seen += rig.redis.xpending(ENDED, "flusher")["pending"] > 0
+            if i == last:
+                time.sleep(rng.uniform(0, 0.004))  # not to wait: to hit another instruction
+                victim.signal(signal.SIGKILL)
+                victim.process.wait()
+                if rig.redis.exists(ENDED) and rig.redis.xinfo_groups(ENDED):
+                    caught_at_work += rig.redis.xpending(ENDED, "flusher")["pending"] > 0
     if not stable:
         rig.start(**settings)
     rig.wait_flushed(60)
-    assert pending_seen > 0, "no kill hit a flusher at work"
+    assert caught_at_work > 0
+    print("caught at work", caught_at_work)
     rows = rig.sql("select call_sid, array_agg(message order by seq) as said from conversation_turn group by 1")
     assert {row["call_sid"]: row["said"] for row in rows} == {
         sid: said for sid, said in expected.items() if said
@@ -453,6 +459,22 @@ def test_sigterm_finishes_and_leaves_with_0(rig):
     assert [line["msg"] for line in flusher.log()][-1] == "stopped"
     flushed = rig.one("select count(*) as n from call_flush")["n"]
     assert rig.redis.xlen(ENDED) == 200 - flushed, "a commit without its acknowledgement, or the reverse"
+
+
+def test_what_dead_flushers_left(rig):
+    """Half-done removals of the index, as a kill can leave them, with this consumer and another."""
+    ended_call(rig, "CA1")
+    rig.redis.xgroup_create(ENDED, "flusher", id="0")
+    for consumer in ("me", "gone"):
+        lost = rig.call(f"CA-{consumer}").index()
+        ended_call(rig, f"CA-{consumer}-2")
+        rig.redis.xreadgroup("flusher", consumer, {ENDED: ">"})
+        rig.redis.xdel(ENDED, lost)
+    flusher = rig.start(consumer="me", claim_idle_ms=100)
+    rig.wait_flushed()
+    eventually("nothing to be pending", lambda: rig.redis.xpending(ENDED, "flusher")["pending"] == 0)
+    assert [len(rig.turns(sid)) for sid in ("CA1", "CA-me-2", "CA-gone-2")] == [2, 2, 2]
+    assert flusher.metrics()["ringfleet_redeliveries_total"] == 1
 
 
 # ---- sweeping ----
