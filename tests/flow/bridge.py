@@ -47,7 +47,7 @@ class FakeWarmer:
         app.router.add_get("/media", self._socket)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=1).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.url = f"127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
@@ -103,8 +103,9 @@ class Bridge:
     async def serve(self, caller: web.WebSocketResponse) -> None:
         self._caller = caller
         headers = {"Authorization": "Bearer sk-test"}
+        options = {"ssl": self._tls} if self._tls else {}
         async with aiohttp.ClientSession() as session:
-            async with session.ws_connect(self._url, headers=headers, ssl=self._tls) as ai:
+            async with session.ws_connect(self._url, headers=headers, **options) as ai:
                 self._ai = ai
                 pump = asyncio.create_task(self._from_ai())
                 try:
@@ -218,7 +219,12 @@ def session_config(instructions: str) -> dict:
             "output": {"format": pcmu, "voice": "marin"},
         },
         "tools": [
-            {"type": "function", "name": name, "description": name, "parameters": {"type": "object"}}
+            {
+                "type": "function",
+                "name": name,
+                "description": name,
+                "parameters": {"type": "object"},
+            }
             for name in TOOLS
         ],
         "tool_choice": "auto",

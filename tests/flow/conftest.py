@@ -22,7 +22,9 @@ def pytest_runtest_makereport(item, call):
 def programs():
     """Skips a test of the real programs where they are not built."""
     missing = [
-        name for name in ("warmer", "worker", "flusher") if not (fleet.bin_directory() / name).exists()
+        name
+        for name in ("warmer", "worker", "flusher")
+        if not (fleet.bin_directory() / name).exists()
     ]
     if missing:
         pytest.skip(f"not built in {fleet.bin_directory()}: {', '.join(missing)}")

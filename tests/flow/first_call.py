@@ -149,7 +149,9 @@ def appointment_booked(e: Evidence) -> None:
 
 def tools_answered(e: Evidence) -> None:
     outputs = [item["output"] for item in e.session.tool_outputs]
-    assert len(outputs) >= 2 and all('"ok":true' in one.replace(" ", "") for one in outputs), outputs
+    assert len(outputs) >= 2 and all(
+        '"ok":true' in one.replace(" ", "") for one in outputs
+    ), outputs
 
 
 def turns_in_order(e: Evidence) -> None:

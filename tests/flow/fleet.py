@@ -276,7 +276,9 @@ class Fleet:
     def logged(self, msg: str, sid: str | None = None) -> list[dict]:
         """Log lines with this message, of all programs, in order of time."""
         lines = [line for program in self.programs() for line in program.log()]
-        found = [line for line in lines if line.get("msg") == msg and sid in (None, line.get("call"))]
+        found = [
+            line for line in lines if line.get("msg") == msg and sid in (None, line.get("call"))
+        ]
         return sorted(found, key=lambda line: line["ts"])
 
     def statements_between(self, begin: float, end: float) -> list[str]:

@@ -102,10 +102,23 @@ class PostgresServer:
         directory.mkdir(parents=True)
         if self._user:
             shutil.chown(directory, self._user)
-        self._run("initdb", "-D", str(self._data), "-U", "ringfleet", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self._run(
+            "initdb",
+            "-D",
+            str(self._data),
+            "-U",
+            "ringfleet",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        )
 
     def url(self, application: str) -> str:
-        return f"postgresql://ringfleet@127.0.0.1:{self.port}/postgres?application_name={application}"
+        return (
+            f"postgresql://ringfleet@127.0.0.1:{self.port}/postgres?application_name={application}"
+        )
 
     def start(self) -> None:
         settings = {
@@ -146,7 +159,9 @@ class PostgresServer:
         `end` (both seconds since 1970): the log knows no finer time."""
         found = []
         first, last = int(begin * 1000), int(end * 1000) - 1
-        text = self.log.read_text(errors="replace").replace("\n\t", "\n  ")  # lines of one statement
+        text = self.log.read_text(errors="replace").replace(
+            "\n\t", "\n  "
+        )  # lines of one statement
         for seconds, sender, statement in _STATEMENT.findall(text):
             if sender != HARNESS and first <= round(float(seconds) * 1000) <= last:
                 found.append(f"{sender}: {statement}")
@@ -176,7 +191,9 @@ class PostgresServer:
 
 def binary(name: str) -> str:
     """Debian keeps the server's programs out of PATH; the newest version is taken."""
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
+    versions = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2])
+    )
     for directory in reversed(versions):
         if (directory / name).exists():
             return str(directory / name)

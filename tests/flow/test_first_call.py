@@ -25,7 +25,9 @@ def evidence():
         yield first_call.play(stage)
 
 
-@pytest.mark.parametrize("title, check", first_call.CHECKS, ids=[one[0] for one in first_call.CHECKS])
+@pytest.mark.parametrize(
+    "title, check", first_call.CHECKS, ids=[one[0] for one in first_call.CHECKS]
+)
 def test_the_demo_call(evidence, title, check):
     check(evidence)
 
@@ -89,7 +91,9 @@ def test_interrupting_speech_that_was_generated_long_ago(stage):
         "late interruption",
         SHORT.greeting,
         (
-            turn("Tell me about it.", "There is a lot to tell, so please sit down and listen. " * 3),
+            turn(
+                "Tell me about it.", "There is a lot to tell, so please sit down and listen. " * 3
+            ),
             turn("Stop, please.", "Of course.", interrupts_after_ms=2000),
         ),
         caller_hangs_up=True,
@@ -107,7 +111,8 @@ def test_interrupting_speech_that_was_generated_long_ago(stage):
     first_call.memory_is_what_was_heard(call, session)
     stage.fleet.wait_flushed(call.sid)
     turns = stage.fleet.sql(
-        "select speaker, interrupted from conversation_turn where call_sid = %s order by seq", call.sid
+        "select speaker, interrupted from conversation_turn where call_sid = %s order by seq",
+        call.sid,
     )
     assert [(row["speaker"], row["interrupted"]) for row in turns] == [
         ("assistant", False),

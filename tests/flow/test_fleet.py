@@ -13,7 +13,7 @@ import pytest
 from flow import fleet
 from flow.fleet import Fleet
 
-PROGRAM = '''#!/usr/bin/python3
+PROGRAM = """#!/usr/bin/python3
 import json, os, signal, sys, threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -44,7 +44,7 @@ print(json.dumps({**line, "call": "CA1", "redis": os.environ["RINGFLEET_REDIS_UR
 if misbehaviour == "sanitizer":
     print("x.c:1:2: runtime error: signed integer overflow", file=sys.stderr)
 server.serve_forever()
-'''
+"""
 
 
 @pytest.fixture

@@ -375,7 +375,10 @@ class Call:
             ("ApiVersion", "2010-04-01"),
             ("CallSid", self.sid),
             ("CallStatus", status),
-            ("CallToken", '{"parentCallInfoToken":"eyJhbGciOiJFUzI1NiJ9","identityHeaderTokens":[]}'),
+            (
+                "CallToken",
+                '{"parentCallInfoToken":"eyJhbGciOiJFUzI1NiJ9","identityHeaderTokens":[]}',
+            ),
             ("Called", self.called),
             ("Caller", self.caller),
             ("Direction", "inbound"),

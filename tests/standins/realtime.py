@@ -74,8 +74,7 @@ class Provider:
         app.router.add_get(PATH, self._serve)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls, shutdown_timeout=1)
-        await site.start()
+        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
         self._address = (host, self._runner.addresses[0][1])
         self._secure = tls is not None
 

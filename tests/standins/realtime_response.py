@@ -67,9 +67,7 @@ class Response:
         await session.send("response.content_part.added", **place, part=part)
         transcript = await self._stream(item, place, reply.say)
         await session.send("response.output_audio.done", **place)
-        await session.send(
-            "response.output_audio_transcript.done", **place, transcript=transcript
-        )
+        await session.send("response.output_audio_transcript.done", **place, transcript=transcript)
         part = {"type": "audio", "transcript": transcript}
         await session.send("response.content_part.done", **place, part=part)
         item["content"] = [{"type": "output_audio", "transcript": transcript}]

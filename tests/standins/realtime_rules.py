@@ -117,7 +117,9 @@ def _meant_error(errors: list) -> jsonschema.ValidationError:
         branches.setdefault(error.relative_schema_path[0], []).append(error)
     for branch in branches.values():
         if not any(
-            error.validator in ("enum", "const") and error.path and error.path[-1] in ("type", "role")
+            error.validator in ("enum", "const")
+            and error.path
+            and error.path[-1] in ("type", "role")
             for error in branch
         ):
             return branch[0]

@@ -5,7 +5,6 @@ import base64
 import binascii
 import copy
 import json
-import time
 import uuid
 from typing import TYPE_CHECKING, Coroutine, NamedTuple
 
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from . import realtime_rules as rules
 from .clock import now_ms
+from .realtime_config import default_config, merge
 from .realtime_response import Response
 from .realtime_rules import Refused
 from .scenario import Conversation
@@ -24,20 +24,8 @@ if TYPE_CHECKING:
 
 PING_SECONDS = 20.3
 PONG_SECONDS = 10
-SESSION_SECONDS = 3600
 MAX_APPEND = 15 * 1024 * 1024
 MIN_COMMIT_MS = 100
-_DETECTION = {
-    "server_vad": {
-        "threshold": 0.5,
-        "prefix_padding_ms": 300,
-        "silence_duration_ms": 500,
-        "idle_timeout_ms": None,
-        "create_response": True,
-        "interrupt_response": True,
-    },
-    "semantic_vad": {"eagerness": "auto", "create_response": True, "interrupt_response": True},
-}
 # How the energy detector behaves when the client asked for semantic detection.
 _SEMANTIC_TIMING = {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 800}
 
@@ -81,7 +69,7 @@ class Session:
         self.id = new_id("sess")
         self.provider = provider
         self.model = model
-        self.config = _default_config(self.id, model)
+        self.config = default_config(self.id, model)
         self.items: dict[str, dict] = {}
         self.audio_ms: dict[str, int] = {}  # assistant items: audio sent
         self.log: list[Logged] = []
@@ -255,7 +243,7 @@ class Session:
         voice = update.get("audio", {}).get("output", {}).get("voice")
         if self.audio_ms and voice not in (None, self.config["audio"]["output"]["voice"]):
             raise Refused("cannot_update_voice", "the assistant has spoken already")
-        _merge(self.config, update)
+        merge(self.config, update)
         self.updates.append(update)
         if "instructions" in update:
             self.instructions.append(Instructions(now_ms(), update["instructions"]))
@@ -476,51 +464,3 @@ class Session:
         """From here on the client may ask for the next one."""
         if self._response is response:
             self._response = None
-
-
-def _default_config(session_id: str, model: str) -> dict:
-    """What `session.created` shows before anything was set."""
-    pcm = {"type": "audio/pcm", "rate": 24000}
-    return {
-        "type": "realtime",
-        "object": "realtime.session",
-        "id": session_id,
-        "model": model,
-        "output_modalities": ["audio"],
-        "instructions": "You are a helpful assistant.",
-        "tools": [],
-        "tool_choice": "auto",
-        "max_output_tokens": "inf",
-        "tracing": None,
-        "truncation": "auto",
-        "prompt": None,
-        "include": None,
-        "expires_at": int(time.time()) + SESSION_SECONDS,
-        "audio": {
-            "input": {
-                "format": dict(pcm),
-                "transcription": None,
-                "noise_reduction": None,
-                "turn_detection": {
-                    "type": "server_vad",
-                    **_DETECTION["server_vad"],
-                    "silence_duration_ms": 200,
-                },
-            },
-            "output": {"format": dict(pcm), "voice": "alloy", "speed": 1.0},
-        },
-    }
-
-
-def _merge(config: dict, update: dict) -> None:
-    """Only present members change; whole values are replaced below `audio.input` and `.output`."""
-    audio = update.get("audio", {})
-    for side in ("input", "output"):
-        config["audio"][side].update(copy.deepcopy(audio.get(side, {})))
-    for key, value in update.items():
-        if key != "audio":
-            config[key] = copy.deepcopy(value)
-    detection = config["audio"]["input"]["turn_detection"]
-    if detection is not None:
-        filled = {**_DETECTION[detection["type"]], **detection}
-        config["audio"]["input"]["turn_detection"] = filled

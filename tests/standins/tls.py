@@ -6,7 +6,8 @@ from pathlib import Path
 
 
 class Authority:
-    """Files below `directory`: the CA certificate to trust, and a server certificate for localhost."""
+    """Files below `directory`: the CA certificate to trust, and a server certificate for
+    localhost."""
 
     def __init__(self, directory: Path) -> None:
         self.certificate = str(directory / "ca.pem")
@@ -15,11 +16,17 @@ class Authority:
         ca_key = str(directory / "ca.key")
         request = str(directory / "server.csr")
         extensions = directory / "server.ext"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        # All that RFC 5280 asks for: newer clients verify strictly.
+        extensions.write_text(
+            "subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n"
+            "subjectKeyIdentifier=hash\nkeyUsage=critical,digitalSignature\n"
+            "extendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n"
+        )
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         _openssl(
             ["req", "-x509", *key, "-keyout", ca_key, "-out", self.certificate, "-days", "2"]
             + ["-subj", "/CN=Ringfleet test CA", "-addext", "basicConstraints=critical,CA:TRUE"]
+            + ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
         )
         _openssl(
             ["req", *key, "-keyout", self._server_key, "-out", request, "-subj", "/CN=localhost"]

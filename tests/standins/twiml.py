@@ -48,7 +48,9 @@ _RULES = {
         "Number Sip",
         text=True,
     ),
-    "Number": _rule("sendDigits statusCallback statusCallbackEvent statusCallbackMethod", text=True),
+    "Number": _rule(
+        "sendDigits statusCallback statusCallbackEvent statusCallbackMethod", text=True
+    ),
     "Sip": _rule("username password", text=True),
     "Record": _rule(
         "action method timeout maxLength finishOnKey playBeep trim recordingStatusCallback"
@@ -136,7 +138,9 @@ def _check_url(
     parts = urlsplit(url)
     allowed = (scheme, insecure_scheme) if insecure else (scheme,)
     if parts.scheme not in allowed or not parts.hostname:
-        complain(f"{'31922' if scheme == 'wss' else '12200'} {what} is not absolute {scheme}: {url}")
+        complain(
+            f"{'31922' if scheme == 'wss' else '12200'} {what} is not absolute {scheme}: {url}"
+        )
 
 
 def _check_verb(verb: Verb, complain, insecure: bool) -> None:
