@@ -153,11 +153,20 @@ static bool drop(redisContext *redis, const char *name, const char *id)
 }
 
 /* Nothing of ours writes such an entry. It would come back for ever, so it goes, and the log keeps it. */
-static bool drop_nonsense(struct ended *e, redisContext *redis, const char *name, const char *id, const char *sid)
+static bool drop_nonsense(redisContext *redis, const char *name, const char *id, const char *sid)
 {
-    log_error(NULL, "no call of this index; removed", log_str("index", name), log_str("entry", id),
-              log_str("call_sid", sid), log_int("partitions", e->keys->partitions));
+    log_error(NULL, "no call on the index; removed", log_str("index", name), log_str("entry", id),
+              log_str("call_sid", sid));
     return drop(redis, name, id);
+}
+
+/* Whoever indexed the call counts partitions otherwise than we do: its journal is not where we would
+ * look, so nothing may be acknowledged until the setting is put right. */
+static bool refuse_partition(const struct ended *e, const char *name, const char *sid)
+{
+    log_error(sid, "another RINGFLEET_PARTITIONS was in force when this call ended; nothing is flushed until it is again",
+              log_str("index", name), log_int("partitions", e->keys->partitions));
+    return false;
 }
 
 /* One [id, [field, value, ...]] of the index called name. The body is nil when the entry was removed
@@ -169,9 +178,10 @@ static bool take_entry(struct ended *e, redisContext *redis, const char *name, c
     const char *id = reply->element[0]->str, *sid = sid_of(reply->element[1]);
     if (reply->element[1]->type == REDIS_REPLY_NIL)
         return drop(redis, name, id);
-    if (!call_sid_valid(sid) || !stream_id_parse(id, &entry->id) ||
-        strcmp(e->names[key_partition(e->keys, sid)], name) != 0)
-        return drop_nonsense(e, redis, name, id, sid);
+    if (!call_sid_valid(sid) || !stream_id_parse(id, &entry->id))
+        return drop_nonsense(redis, name, id, sid);
+    if (strcmp(e->names[key_partition(e->keys, sid)], name) != 0)
+        return refuse_partition(e, name, sid);
     memcpy(entry->sid, sid, strlen(sid) + 1);
     list->count++;
     return true;

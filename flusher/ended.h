@@ -25,7 +25,7 @@ void ended_free(struct ended *ended);
 
 /* The next calls: first the ones this consumer already holds (since ended_rewind), then new ones,
  * for which it waits up to block_ms. Entries that are no call are removed with a log line. false:
- * Redis failed. Release the list in both cases. */
+ * Redis failed, or its calls lie in other partitions than ours. Release the list in both cases. */
 RF_NODISCARD bool ended_read(struct ended *ended, redisContext *redis, int64_t block_ms, struct ended_list *list);
 void ended_list_release(struct ended_list *list);
 

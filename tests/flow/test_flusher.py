@@ -313,8 +313,20 @@ def test_nonsense_on_the_index_is_removed(rig):
     flusher = rig.start()
     rig.wait_flushed()
     assert rig.turns("CA1") == ["CA1 0", "CA1 1"]
-    told = [line for line in flusher.log() if line.get("msg") == "no call of this index; removed"]
+    told = [line for line in flusher.log() if line.get("msg") == "no call on the index; removed"]
     assert [line["call_sid"] for line in told] == ["no such/name", ""]
+
+
+def test_another_number_of_partitions_loses_nothing(rig):
+    for i in range(8):
+        ended_call(rig, f"CA{i}")
+    mistaken = rig.start(wait=False, partitions=4)
+    eventually("the mistake to be told", lambda: "another RINGFLEET_PARTITIONS" in mistaken.text())
+    mistaken.signal(signal.SIGTERM)
+    assert mistaken.process.wait(10) == 0
+    rig.start(claim_idle_ms=100)
+    rig.wait_flushed()
+    assert rig.one("select count(*) as n from conversation_turn")["n"] == 16
 
 
 # ---- who dies ----
