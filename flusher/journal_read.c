@@ -9,10 +9,11 @@ const char *const journal_stream_names[STREAM_COUNT] = {"writes", "events"};
 enum { IN_WRITES = 1 << STREAM_WRITES, IN_EVENTS = 1 << STREAM_EVENTS };
 
 static const unsigned allowed_streams[JOURNAL_TYPE_COUNT] = {
+    [JOURNAL_CALL_OPEN] = IN_EVENTS,
     [JOURNAL_TURN] = IN_WRITES | IN_EVENTS,
     [JOURNAL_LEAD_UPDATE] = IN_WRITES,
     [JOURNAL_APPOINTMENT_CREATE] = IN_WRITES,
-    [JOURNAL_CALLSESSION_UPDATE] = IN_WRITES,
+    [JOURNAL_CALLSESSION_UPDATE] = IN_WRITES | IN_EVENTS, /* events: what the carrier says of a stream */
     [JOURNAL_CALL_STATUS] = IN_EVENTS,
     [JOURNAL_CALL_LINK] = IN_EVENTS,
     [JOURNAL_RECORDING] = IN_EVENTS,

@@ -2,13 +2,16 @@
  * flusher applies. Each entry also has `type`, `by` (program) and `at` (ms since 1970); an event
  * has `id`, the carrier's own id, by which it was deduplicated. All values are text.
  *
- * The order of the fields is the order of the parameters of apply_<type>.sql. */
+ * The order of the fields is the order of the parameters of apply_<type>.sql; the order of the types is
+ * the order in which a flush applies them. call_open comes first: it stands in the events of a call whose
+ * open_call.sql may not have been committed, and makes the row that the others look at. */
 #pragma once
 #include "common/base/base.h"
 
 enum { JOURNAL_FIELDS_MAX = 6 };
 
 #define JOURNAL_TYPES(X)                                                                                      \
+    X(CALL_OPEN, "call_open", "from", "to", "direction", "started_ms")                                        \
     X(TURN, "turn", "speaker", "message", "confidence", "started_ms", "ended_ms", "interrupted")              \
     X(LEAD_UPDATE, "lead_update", "lead_id", "field", "value")                                                \
     X(APPOINTMENT_CREATE, "appointment_create", "business_id", "lead_id", "starts_at", "ends_at", "title",    \

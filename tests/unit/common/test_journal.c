@@ -10,6 +10,7 @@ static const struct {
     const char *name;
     const char *fields;
 } contract[] = {
+    {JOURNAL_CALL_OPEN, "call_open", "from to direction started_ms"},
     {JOURNAL_TURN, "turn", "speaker message confidence started_ms ended_ms interrupted"},
     {JOURNAL_LEAD_UPDATE, "lead_update", "lead_id field value"},
     {JOURNAL_APPOINTMENT_CREATE, "appointment_create", "business_id lead_id starts_at ends_at title notes"},

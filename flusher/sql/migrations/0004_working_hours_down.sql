@@ -1,0 +1,1 @@
+alter table business_settings drop column working_hours;
