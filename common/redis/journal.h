@@ -18,6 +18,7 @@ enum { JOURNAL_FIELDS_MAX = 6 };
       "notes")                                                                                                \
     X(CALLSESSION_UPDATE, "callsession_update", "data")                                                       \
     X(CALL_STATUS, "call_status", "status", "duration", "sequence")                                           \
+    X(STREAM_ERROR, "stream_error", "stream_sid", "error")                                                    \
     X(CALL_LINK, "call_link", "conversation_id", "provider_call_sid")                                         \
     X(RECORDING, "recording", "recording_sid", "url", "duration")                                             \
     X(CALL_END, "call_end", "reason", "metrics")

@@ -110,11 +110,13 @@ static void test_each_type_belongs_to_a_stream(void **state)
         enum journal_type type;
         bool writes, events;
     } rows[] = {
+        {JOURNAL_CALL_OPEN, false, true},
         {JOURNAL_TURN, true, true},
         {JOURNAL_LEAD_UPDATE, true, false},
         {JOURNAL_APPOINTMENT_CREATE, true, false},
         {JOURNAL_CALLSESSION_UPDATE, true, false},
         {JOURNAL_CALL_STATUS, false, true},
+        {JOURNAL_STREAM_ERROR, false, true},
         {JOURNAL_CALL_LINK, false, true},
         {JOURNAL_RECORDING, false, true},
         {JOURNAL_CALL_END, true, false},
