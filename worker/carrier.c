@@ -2,9 +2,10 @@
 
 #include <string.h>
 
+#include "worker/telnyx.h"
 #include "worker/twilio.h"
 
-const struct carrier *const carriers[] = {&carrier_twilio, NULL};
+const struct carrier *const carriers[] = {&carrier_twilio, &carrier_telnyx, NULL};
 
 const struct carrier *carrier_at(const char *path)
 {

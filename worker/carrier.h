@@ -12,6 +12,7 @@ enum carrier_kind {
     CARRIER_DTMF,
     CARRIER_PLAYED, /* everything sent before this mark was played, or cleared */
     CARRIER_STOP,   /* the stream ended; not necessarily the call */
+    CARRIER_REFUSED, /* the carrier did not like something we sent; the stream goes on */
     CARRIER_BAD,    /* the peer broke the protocol; error says how */
 };
 
@@ -25,14 +26,18 @@ struct carrier_event {
     const char *audio;                 /* AUDIO: base64 of mu-law, 8000 Hz, mono */
     size_t audio_len;
     uint64_t timestamp_ms;             /* AUDIO: since the stream's start */
+    uint64_t chunk;                    /* AUDIO: place in the order of the caller's audio; 0: not told */
     char mark[CARRIER_MARK_SIZE];      /* PLAYED */
     char digit;                        /* DTMF: 0-9, *, # */
+    uint64_t code;                     /* REFUSED: the carrier's number for it, or 0 */
 };
 
 /* A carrier's protocol. No socket, no clock. */
 struct carrier {
     const char *name;
     const char *path; /* of the worker's URL that its streams are sent to */
+    bool keeps_order; /* audio arrives in the order of its chunks */
+    bool ends_call_on_close; /* our closing the socket moves the call on; else it stays up, in silence */
     /* text may be scribbled on (escaped audio is resolved in place). */
     void (*parse)(char *text, size_t len, struct carrier_event *ev);
     /* Each writes one message and returns its length, or 0 if it does not fit. */
