@@ -44,7 +44,7 @@ class FakeWarmer:
     async def __aenter__(self) -> "FakeWarmer":
         app = web.Application()
         app.router.add_post("/voice/{tail:.*}", self._voice)
-        app.router.add_get("/media", self._socket)
+        app.router.add_get("/media{carrier:(/telnyx)?}", self._socket)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()

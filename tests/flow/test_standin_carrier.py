@@ -29,7 +29,7 @@ async def until_start(socket) -> str:
     async for frame in socket:
         event = json.loads(frame.data)
         if event["event"] == "start":
-            return event["streamSid"]
+            return event.get("streamSid") or event["stream_id"]
     raise AssertionError("no start")
 
 
@@ -144,6 +144,89 @@ def test_carrier_notices_a_broken_frame():
 
     call = asyncio.run(one_call(commit))
     assert "31924 protocol error" in call.violations[0]
+
+
+TELNYX = CONNECT.replace(f"{MEDIA}/media", f"{MEDIA}/media/telnyx")
+
+
+def bare(event: str, **fields: object) -> str:
+    return json.dumps({"event": event, **fields})
+
+
+def bare_media(audio: bytes) -> str:
+    return bare("media", media={"payload": base64.b64encode(audio).decode()})
+
+
+TELNYX_VIOLATIONS = {
+    "a stream id": (message("clear", "X").replace("streamSid", "stream_id"), "100003 clear has an"),
+    "not json": ("hello", "100003 not JSON"),
+    "less than 20 ms": (bare_media(SECOND[:159]), "100004 payload of 159 bytes"),
+    "more than 30 s": (bare_media(b"\x7f" * 240_001), "100003 message of"),
+    "extra media field": (bare("media", media={"payload": "//8=", "track": "x"}), "100003 media.media has"),
+    "mark without name": (bare("mark", mark={}), "misses the field name"),
+    "binary": (b"\0", "100003 binary message"),
+}
+
+
+@pytest.mark.parametrize("name", TELNYX_VIOLATIONS)
+def test_telnyx_notices_a_bad_message_and_says_so(name):
+    made, expected = TELNYX_VIOLATIONS[name]
+    told = []
+
+    async def commit(socket):
+        await until_start(socket)
+        await (socket.send_bytes(made) if isinstance(made, bytes) else socket.send_str(made))
+        async for frame in socket:
+            event = json.loads(frame.data)
+            if event["event"] == "error":
+                told.append(event["payload"])
+                return
+
+    call = asyncio.run(one_call(commit, TELNYX))
+    assert len(call.violations) == 1 and expected in call.violations[0], call.violations
+    assert str(told[0]["code"]) in call.violations[0]
+
+
+def test_telnyx_begins_and_speaks_as_documented():
+    messages = []
+
+    async def listen(socket):
+        await socket.send_str("")  # too early: refused, whatever it is
+        async for frame in socket:
+            event = json.loads(frame.data)
+            messages.append(event)
+            if event["event"] == "start":
+                await socket.send_str(bare_media(SECOND[:160]))
+                await socket.send_str(bare("mark", mark={"name": "m"}))
+            if event["event"] == "mark":
+                return
+
+    async def press(call):
+        await call.press("5")
+
+    call = asyncio.run(one_call(listen, TELNYX, press))
+    assert messages[0] == {"event": "connected", "version": "1.0.0"}
+    start = next(one for one in messages if one["event"] == "start")
+    assert base64.b64decode(start["start"]["client_state"]) == b"abc"
+    assert start["start"]["call_control_id"] == call.sid and start["stream_id"]
+    assert "100003 sent before start" in call.violations[0] and len(call.violations) == 1
+
+
+def test_telnyx_audio_is_not_in_order():
+    chunks = []
+
+    async def listen(socket):
+        await until_start(socket)
+        async for frame in socket:
+            event = json.loads(frame.data)
+            if event["event"] == "media":
+                chunks.append(int(event["media"]["chunk"]))
+                if len(chunks) == 15:
+                    return
+
+    call = asyncio.run(one_call(listen, TELNYX))
+    call.check()
+    assert chunks != sorted(chunks) and sorted(chunks) == list(range(1, 16))
 
 
 async def one_call(media_handler, incoming: str = CONNECT, script=None, **options):

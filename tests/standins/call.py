@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Awaitable, Callable, NamedTuple
 
 import aiohttp
 
-from . import g711, twiml
+from . import dialect, g711, twiml
 from .clock import now_ms
 from .stream import MediaStream
 from .webhook import Form
@@ -265,13 +265,14 @@ class Call:
         forged = self._carrier.faults.replace_token
         if forged is not None:
             parameters = {name: forged for name in parameters}
-        sid = "MZ" + uuid.uuid4().hex
+        spoken = dialect.of_url(noun.attributes["url"])
+        sid = spoken.new_stream_id()
         socket = await self._carrier.open_media(self, noun.attributes["url"])
         if socket is None:
             await self._stream_event(noun, sid, "stream-error", "31920 upgrade failed")
             return []
         await self._stream_event(noun, sid, "stream-started")
-        stream = MediaStream(self, socket, sid)
+        stream = MediaStream(self, socket, sid, spoken)
         try:
             await stream.run(parameters)
         finally:

@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from . import g711, media_rules
+from .dialect import Dialect
 from .playout import Playout
 
 if TYPE_CHECKING:
     from .call import Call
 
-MAX_QUEUE_BYTES = 10 * 60 * 8000  # the carrier refuses about ten minutes of queued audio (31931)
+MAX_QUEUE_BYTES = 10 * 60 * 8000  # a carrier refuses about ten minutes of queued audio
 CLOSE_SECONDS = 5
 _SILENT_FRAME = g711.SILENCE * g711.FRAME_BYTES
 
 
 class MediaStream:
-    def __init__(self, call: "Call", socket: aiohttp.ClientWebSocketResponse, sid: str) -> None:
+    def __init__(
+        self, call: "Call", socket: aiohttp.ClientWebSocketResponse, sid: str, dialect: Dialect
+    ) -> None:
         self.sid = sid
+        self.dialect = dialect
         self.playout = Playout()
         self.close_code: int | None = None  # from the server's close frame; None: it sent none
         self.stalled = False  # fault hook: the socket stays open, no media flows
@@ -28,16 +32,17 @@ class MediaStream:
         self._socket = socket
         self._sequence = 0
         self._chunk = 0
+        self._overtaken: dict | None = None
         self._hang_up = asyncio.Event()
 
     async def run(self, parameters: dict[str, str]) -> str:
         """Talks until the stream ends; returns who ended it: `caller` or `server`."""
         reader = asyncio.create_task(self._read())
         ender = asyncio.create_task(self._hang_up.wait())
-        await self._send_raw({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        await self._send_raw(self.dialect.connected)
         # Whatever comes before `start` names no stream: give the server a chance to do it wrong.
         await asyncio.sleep(g711.FRAME_MS / 1000)
-        await self._send("start", self._start(parameters))
+        await self._send("start", {"start": self.dialect.start(self._call, self.sid, parameters)})
         self._call.stream_started(self)
         ticker = asyncio.create_task(self._tick())
         await asyncio.wait({reader, ender, ticker}, return_when=asyncio.FIRST_COMPLETED)
@@ -63,22 +68,10 @@ class MediaStream:
             connection.transport.abort()
 
     async def press(self, digit: str) -> None:
-        await self._send("dtmf", {"dtmf": {"track": "inbound_track", "digit": digit}})
-
-    def _start(self, parameters: dict[str, str]) -> dict:
-        details = {
-            "accountSid": self._call.account_sid,
-            "streamSid": self.sid,
-            "callSid": self._call.sid,
-            "tracks": ["inbound"],
-            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
-            "customParameters": parameters,
-        }
-        return {"start": details}
+        await self._send("dtmf", self.dialect.dtmf(digit))
 
     async def _stop(self) -> None:
-        details = {"accountSid": self._call.account_sid, "callSid": self._call.sid}
-        await self._send("stop", {"stop": details})
+        await self._send("stop", {"stop": self.dialect.stop(self._call)})
         self._call.note("stop", None)
         try:
             await asyncio.wait_for(self._socket.close(), CLOSE_SECONDS)
@@ -102,7 +95,13 @@ class MediaStream:
                 "timestamp": str(self._chunk * g711.FRAME_MS),
                 "payload": base64.b64encode(said).decode(),
             }
-            await self._send("media", {"media": media})
+            if self.dialect.delayed(self._chunk):
+                self._overtaken = media
+            else:
+                await self._send("media", {"media": media})
+                if self._overtaken is not None:
+                    await self._send("media", {"media": self._overtaken})
+                    self._overtaken = None
             heard, marks = self.playout.play()
             await self._echo(marks)
             self._call.frame_passed(said, heard)
@@ -113,13 +112,14 @@ class MediaStream:
             if message.type == aiohttp.WSMsgType.TEXT:
                 await self._on_text(message.data)
             elif message.type == aiohttp.WSMsgType.BINARY:
-                self._call.violate("31950 binary message")
+                await self._refuse(f"{self.dialect.binary} binary message")
             elif message.type == aiohttp.WSMsgType.CLOSE:
                 self.close_code = message.data
                 return
             elif message.type == aiohttp.WSMsgType.ERROR:
                 if isinstance(message.data, aiohttp.WebSocketError):
-                    self._call.violate(f"31924 protocol error: {message.data}")
+                    code = self.dialect.protocol_error
+                    self._call.violate(f"{code} protocol error: {message.data}")
                 return
             else:
                 return
@@ -127,13 +127,14 @@ class MediaStream:
     async def _on_text(self, text: str) -> None:
         try:
             if self._sequence == 0:
-                raise media_rules.Refused(f"31951 sent before start: {text[:60]}")
-            event, value = media_rules.read(text, self.sid)
+                code = self.dialect.malformed
+                raise media_rules.Refused(f"{code} sent before start: {text[:60]}")
+            event, value = media_rules.read(text, self.sid, self.dialect)
         except media_rules.Refused as refusal:
-            self._call.violate(str(refusal))
+            await self._refuse(str(refusal))
             return
         if event == "media":
-            self._on_media(value)
+            await self._on_media(value)
         elif event == "mark":
             self._call.note("mark", value)
             await self._echo(self.playout.mark(value))
@@ -143,11 +144,17 @@ class MediaStream:
             self._call.note("clear", {"dropped_ms": dropped // 8, "heard_ms": heard_ms})
             await self._echo(marks)
 
-    def _on_media(self, audio: bytes) -> None:
+    async def _refuse(self, text: str) -> None:
+        self._call.violate(text)
+        complaint = self.dialect.complaint(text)
+        if complaint is not None:
+            await self._send("error", complaint)
+
+    async def _on_media(self, audio: bytes) -> None:
         self._call.note("media", len(audio))
         self._call.received += audio
         if len(self.playout.queue) + len(audio) > MAX_QUEUE_BYTES:
-            self._call.violate("31931 more than ten minutes of audio queued")
+            await self._refuse(f"{self.dialect.queue_full} more than ten minutes of audio queued")
             return
         self.playout.add(audio)
 
@@ -158,8 +165,8 @@ class MediaStream:
 
     async def _send(self, event: str, fields: dict) -> None:
         self._sequence += 1
-        message = {"event": event, "sequenceNumber": str(self._sequence), **fields}
-        await self._send_raw({**message, "streamSid": self.sid})
+        message = {"event": event, self.dialect.sequence: str(self._sequence), **fields}
+        await self._send_raw({**message, self.dialect.stream_id: self.sid})
 
     async def _send_raw(self, message: dict) -> None:
         if self._socket.closed:
