@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const char *const call_suffix[] = {
     [KEY_CONTEXT] = "",
@@ -50,5 +51,16 @@ const char *key_global(char out[KEY_SIZE], const struct key_space *space, const 
                        const char *more)
 {
     int len = snprintf(out, KEY_SIZE, "%.64s:%s:%s%s%s", space->prefix, kind, id, more ? ":" : "", more ? more : "");
+    return len < KEY_SIZE ? out : NULL;
+}
+
+const char *key_slot(char out[KEY_SIZE], const struct key_space *space, const char *business_id, int64_t start_s)
+{
+    time_t t = (time_t)start_s;
+    char start[32];
+    struct tm tm;
+    int len;
+    strftime(start, sizeof start, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+    len = snprintf(out, KEY_SIZE, "%.64s:slot:{%s}:%s", space->prefix, business_id, start);
     return len < KEY_SIZE ? out : NULL;
 }

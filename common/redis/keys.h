@@ -37,7 +37,15 @@ const char *key_of_call(char out[KEY_SIZE], const struct key_space *space, enum 
 /* Keys of a partition itself. */
 const char *key_of_partition(char out[KEY_SIZE], const struct key_space *space, enum key_kind kind, int partition);
 
-/* rf:slot:<business>:<start>, rf:business:<id>, rf:number:<e164>, rf:worker:<id>: keys of no call.
+/* Appointment times held by live calls are kept in pieces of so many seconds. */
+enum { SLOT_SECONDS = 300 };
+
+/* rf:slot:{<business>}:2026-11-26T10:00:00Z, for the piece that begins at start_s (seconds since 1970).
+ * The business is the hash tag: all pieces of an appointment share a cluster slot, so that they are
+ * held in one atomic step. NULL if it does not fit. */
+const char *key_slot(char out[KEY_SIZE], const struct key_space *space, const char *business_id, int64_t start_s);
+
+/* rf:business:<id>, rf:number:<e164>, rf:worker:<id>: keys of no call.
  * Returns NULL if it does not fit. */
 const char *key_global(char out[KEY_SIZE], const struct key_space *space, const char *kind, const char *id,
                        const char *more);

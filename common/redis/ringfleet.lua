@@ -273,3 +273,29 @@ redis.register_function { function_name = 'rf_reap', callback = rf_reap, flags =
 redis.register_function { function_name = 'rf_dead', callback = rf_dead, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_done', callback = rf_done, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_purge', callback = rf_purge, flags = { 'allow-oom' } }
+-- rf_hold: a live call takes the time of an appointment, all of it or nothing. Asking again is harmless.
+-- KEYS slot of each piece of the time (they share the business as hash tag)
+-- ARGV sid, seconds
+-- -> HELD | TAKEN
+local function rf_hold(keys, args)
+  for _, holder in ipairs(redis.call('MGET', unpack(keys))) do
+    if holder and holder ~= args[1] then return { 'TAKEN' } end
+  end
+  for _, key in ipairs(keys) do redis.call('SET', key, args[1], 'EX', args[2]) end
+  return { 'HELD' }
+end
+
+-- rf_release: a call that was over before it learned of its hold gives the time back.
+-- KEYS as rf_hold
+-- ARGV sid
+-- -> RELEASED count
+local function rf_release(keys, args)
+  local count = 0
+  for _, key in ipairs(keys) do
+    if redis.call('GET', key) == args[1] then count = count + redis.call('DEL', key) end
+  end
+  return { 'RELEASED', count }
+end
+
+redis.register_function('rf_hold', rf_hold)
+redis.register_function { function_name = 'rf_release', callback = rf_release, flags = { 'allow-oom' } }

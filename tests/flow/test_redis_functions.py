@@ -312,6 +312,42 @@ def test_the_journal_fences_even_if_the_session_forgot(call):
     assert call.last(call.writes) == "2-2"
 
 
+# ---- hold, release ----
+
+
+def slots(*minutes: int) -> list[str]:
+    return [f"rf:slot:{{7}}:2026-11-24T10:{minute:02}:00Z" for minute in minutes]
+
+
+def hold(db: redis.Redis, sid: str, *minutes: int) -> list:
+    return db.fcall("rf_hold", len(minutes), *slots(*minutes), sid, 60)
+
+
+def test_hold_takes_all_of_a_time_or_nothing(db):
+    assert hold(db, "CA1", 0, 5, 10) == ["HELD"]
+    assert hold(db, "CA2", 10, 15, 20) == ["TAKEN"]
+    assert db.mget(slots(0, 5, 10, 15, 20)) == ["CA1", "CA1", "CA1", None, None]
+    assert hold(db, "CA2", 15, 20) == ["HELD"]
+    assert all(0 < db.ttl(slot) <= 60 for slot in slots(0, 5, 10, 15, 20))
+
+
+def test_hold_again_is_harmless(db):
+    assert hold(db, "CA1", 0, 5) == hold(db, "CA1", 0, 5) == ["HELD"]
+
+
+def test_hold_of_a_whole_day(db):
+    day = [f"rf:slot:{{7}}:{n}" for n in range(289)]
+    assert db.fcall("rf_hold", len(day), *day, "CA1", 60) == ["HELD"]
+    assert set(db.mget(day)) == {"CA1"}
+
+
+def test_release_gives_back_what_is_ones_own(db):
+    hold(db, "CA1", 0, 5)
+    hold(db, "CA2", 10)
+    assert db.fcall("rf_release", 4, *slots(0, 5, 10, 15), "CA1") == ["RELEASED", 2]
+    assert db.mget(slots(0, 5, 10)) == [None, None, "CA2"]
+
+
 # ---- after ----
 
 

@@ -22,7 +22,7 @@ static void test_names(void **state)
     assert_string_equal(key_of_partition(key, &one, KEY_FLUSHED, 0), "rf:{p0}:flushed");
     assert_string_equal(key_of_partition(key, &one, KEY_DEAD, 0), "rf:{p0}:dead");
     assert_string_equal(key_global(key, &one, "business", "42", NULL), "rf:business:42");
-    assert_string_equal(key_global(key, &one, "slot", "42", "1793000000"), "rf:slot:42:1793000000");
+    assert_string_equal(key_slot(key, &one, "42", 1793000000), "rf:slot:{42}:2026-10-26T07:33:20Z");
 }
 
 /* All keys of a call and of its partition share the hash tag. */
