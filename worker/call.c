@@ -7,19 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <event2/buffer.h>
 #include <event2/event.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/ai_leg.h"
 #include "worker/call_tools.h"
+#include "worker/call_watch.h"
 #include "worker/conversation.h"
+#include "worker/greeting.h"
 #include "worker/media.h"
-#include "worker/tools.h"
 
-enum { AI_MESSAGE_MAX = 4 << 20, RESUMED_TURN_ID_SIZE = 32 };
-
-/* A call that was taken over: the caller must not be greeted twice. */
+/* A call that was taken over from another worker: the caller must not be greeted twice. */
 #define RESUME_HINT                                                                                     \
     "The phone line was interrupted for a few seconds and is back. Do not greet again. Go on exactly " \
     "where the conversation stopped."
@@ -37,91 +36,14 @@ static const int state_seconds[] = {
 static const struct {
     const char *name;
     uint16_t close_code;
+    const char *verdict;
 } reasons[] = {
-#define X(id, name, code) {name, code},
+#define X(id, name, code, verdict) {name, code, verdict},
     CALL_REASONS(X)
 #undef X
 };
 
 static void call_enter(struct call *c, enum call_state next);
-static void call_end(struct call *c, enum call_reason why, const char *detail);
-
-/* ---- the AI leg ---- */
-
-static void on_ai_open(struct ws_conn *ws, void *arg)
-{
-    (void)ws;
-    call_on(arg, &(struct call_event){.kind = CALL_EV_AI_OPEN});
-}
-
-static void on_ai_text(struct ws_conn *ws, char *text, size_t len, void *arg)
-{
-    struct call *c = arg;
-    struct ai_event ev;
-    (void)ws;
-    c->w->provider->parse(text, len, &ev);
-    if (ev.kind != AI_NOTHING)
-        call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &ev});
-    ai_event_release(&ev);
-}
-
-static void on_ai_closed(struct ws_conn *ws, uint16_t code, const char *why, void *arg)
-{
-    struct call *c = arg;
-    char detail[192];
-    (void)ws;
-    c->ai = NULL;
-    snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
-    call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = detail});
-}
-
-static const struct ws_handler ai_events = {NULL, on_ai_open, on_ai_text, on_ai_closed};
-
-static void dial_ai(struct call *c)
-{
-    c->ai = ws_dial(c->w, &c->w->ai, AI_MESSAGE_MAX, &ai_events, c);
-    if (!c->ai)
-        call_end(c, REASON_NO_MEMORY, "no memory to dial the AI");
-}
-
-static bool resumed(const struct call *c)
-{
-    return c->claim.history_count > 0;
-}
-
-/* What is in a session from its first moment: settings, and the turns of the past. */
-static void configure_ai(struct call *c)
-{
-    const struct context *ctx = &c->claim.context;
-    struct ai_settings settings = {
-        .instructions = resumed(c) ? ctx->prompt_full : ctx->prompt_compact,
-        .voice = *ctx->voice ? ctx->voice : c->w->config->ai_voice,
-        .language = ctx->language,
-        .transcription_model = c->w->config->ai_transcription_model,
-        .tools = tools_describe(),
-    };
-    conversation_send(c, c->w->provider->session(&settings));
-    json_decref(settings.tools);
-    for (int i = 0; i < c->claim.history_count; i++) {
-        char id[RESUMED_TURN_ID_SIZE];
-        snprintf(id, sizeof id, "past_%d", i);
-        conversation_send(c, c->w->provider->past_turn(id, c->claim.history[i].speaker, c->claim.history[i].text));
-    }
-}
-
-static void greet(struct call *c)
-{
-    const char *greeting = c->claim.context.greeting;
-    size_t size = strlen(greeting) + 128;
-    char *instructions = malloc(size);
-    if (!instructions || !*greeting) {
-        conversation_answer(c, NULL);
-    } else {
-        snprintf(instructions, size, "Greet the caller. Say exactly this, and nothing else: %s", greeting);
-        conversation_answer(c, instructions);
-    }
-    free(instructions);
-}
 
 /* Rule 4 of the design: the FULL prompt is in the context already; only one message goes out. */
 static void upgrade_prompt(struct call *c)
@@ -152,6 +74,7 @@ static void on_start(struct call *c, const struct carrier_event *ev)
     int n = 0;
     enum token_verdict verdict;
     c->started_ms = clock_mono_ms();
+    watch_start(&c->watch, c->started_ms);
     snprintf(c->sid, sizeof c->sid, "%s", ev->call_sid);
     snprintf(c->stream_sid, sizeof c->stream_sid, "%s", ev->stream_sid);
     if (!call_sid_valid(c->sid) || strpbrk(c->stream_sid, "\"\\")) {
@@ -170,6 +93,20 @@ static void on_start(struct call *c, const struct carrier_event *ev)
         call_end(c, REASON_STORE_AWAY, "Redis is not reachable");
 }
 
+/* An outbound call that was answered by a machine: the message takes the greeting's place. */
+static bool met_machine(const struct call *c)
+{
+    return strncmp(c->claim.context.answered_by, "machine", 7) == 0;
+}
+
+static void leave_message(struct call *c)
+{
+    struct context *ctx = &c->claim.context;
+    char *greeting = ctx->greeting;
+    ctx->greeting = ctx->voicemail_message;
+    ctx->voicemail_message = greeting;
+}
+
 static void on_claim(struct call *c, const redisReply *reply)
 {
     const char *wrong = claim_take(c->w, reply, &c->claim);
@@ -182,6 +119,14 @@ static void on_claim(struct call *c, const redisReply *reply)
     metric_add(&c->w->metrics.calls_claimed, 1);
     if (c->claim.epoch > 1)
         metric_add(&c->w->metrics.calls_resumed, 1);
+    if (c->claim.history.count > 0) {
+        c->past_greeting = true;
+        c->rejoin = RESUME_HINT;
+    } else if (met_machine(c)) {
+        leave_message(c);
+        if (!*c->claim.context.greeting)
+            call_end(c, REASON_VOICEMAIL, "");
+    }
 }
 
 /* ---- the machine ---- */
@@ -212,8 +157,8 @@ static void forget(struct call *c)
     call_tools_release(c);
     turns_release(&c->turns);
     claim_release(&c->claim);
-    if (c->early)
-        evbuffer_free(c->early);
+    greeting_release(c);
+    free(c->tail);
     worker_defer(w, &c->deferred, release, c);
 }
 
@@ -237,7 +182,22 @@ static void finish_journal(struct call *c)
              ",\"worker\":\"%.128s\"}",
              (double)(clock_mono_ms() - c->started_ms) / 1e3, c->turn_count, c->barge_in_count, c->first_audio_ms,
              c->w->id);
-    journal_end(&c->journal, reasons[c->reason].name, c->reason == REASON_AGENT_HANGUP ? "hangup" : "", metrics);
+    journal_end(&c->journal, reasons[c->reason].name, reasons[c->reason].verdict, metrics);
+}
+
+/* The greeting is over: the FULL prompt takes over, and the AI learns what the caller heard if it did
+ * not say it itself. */
+static void leave_greeting(struct call *c)
+{
+    c->past_greeting = true;
+    if (c->greeting.cached)
+        conversation_tell_greeting(c);
+    if (met_machine(c)) {
+        call_part(c, REASON_VOICEMAIL);
+        return;
+    }
+    upgrade_prompt(c);
+    call_enter(c, CALL_TALKING);
 }
 
 static void call_enter(struct call *c, enum call_state next)
@@ -251,34 +211,35 @@ static void call_enter(struct call *c, enum call_state next)
     case CALL_PARTING:
         break;
     case CALL_DIALLING:
-        dial_ai(c);
+        if (!c->past_greeting && !c->greeting.cached)
+            greeting_look_up(c);
+        ai_leg_open(c);
         break;
     case CALL_GREETING:
-        media_send_early(c);
-        greet(c);
+        media_send_tail(c);
+        if (!c->greeting.cached && !c->greeting.ticket)
+            greeting_ask(c);
         break;
     case CALL_TALKING:
-        if (resumed(c)) {
-            media_send_early(c);
-            conversation_answer(c, RESUME_HINT);
-        } else {
-            upgrade_prompt(c);
-        }
+        media_send_tail(c);
+        if (c->rejoin)
+            conversation_answer(c, c->rejoin);
+        c->rejoin = NULL;
         break;
     case CALL_ENDING:
-        ws_close(c->ai, WS_CLOSE_NORMAL, "");
-        c->ai = NULL;
+        ai_leg_close(c);
         conversation_journal_turns(c, true);
         finish_journal(c);
         break;
     case CALL_GONE:
+        ai_leg_close(c);
         hang_up(c);
         break;
     }
 }
 
 /* Every end comes through here once, with one reason. */
-static void call_end(struct call *c, enum call_reason why, const char *detail)
+void call_end(struct call *c, enum call_reason why, const char *detail)
 {
     bool claimed = c->journal.w != NULL;
     if (c->state >= CALL_ENDING)
@@ -287,11 +248,35 @@ static void call_end(struct call *c, enum call_reason why, const char *detail)
     if (*detail)
         log_warn(c->sid, "call is ending", log_str("reason", reasons[why].name), log_str("detail", detail),
                  log_str("state", state_names[c->state]));
-    if (!claimed) {
-        ws_close(c->ai, WS_CLOSE_NORMAL, "");
-        c->ai = NULL;
-    }
     call_enter(c, claimed && why != REASON_FENCED ? CALL_ENDING : CALL_GONE);
+}
+
+/* The AI session was lost, or could not be had. The call goes on without one for a while. */
+static void on_ai_lost(struct call *c, const struct call_event *ev)
+{
+    log_warn(c->sid, "AI session lost", log_str("why", ev->why), log_str("state", state_names[c->state]));
+    switch (c->state) {
+    case CALL_DIALLING:
+        ai_leg_close(c);
+        if (ev->permanent)
+            call_end(c, REASON_AI_REFUSED, ev->why);
+        else
+            ai_leg_redial(c);
+        break;
+    case CALL_GREETING:
+    case CALL_TALKING:
+        ai_leg_lost(c);
+        call_enter(c, CALL_DIALLING);
+        break;
+    case CALL_PARTING:
+        call_end(c, c->parting, ev->why);
+        break;
+    case CALL_ACCEPTED:
+    case CALL_CLAIMING:
+    case CALL_ENDING:
+    case CALL_GONE:
+        break; /* no session in these */
+    }
 }
 
 static void on_timeout(struct call *c)
@@ -307,7 +292,7 @@ static void on_timeout(struct call *c)
         call_end(c, REASON_AI_UNREACHABLE, "the AI session was not ready in time");
         break;
     case CALL_PARTING:
-        call_end(c, REASON_AGENT_HANGUP, "the goodbye did not play out in time");
+        call_end(c, c->parting, "the goodbye did not play out in time");
         break;
     case CALL_ENDING:
         log_error(c->sid, "the end is not in Redis; the reaper will end the call");
@@ -328,7 +313,7 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
         call_end(c, REASON_CARRIER_LOST, ev->why);
         return true;
     case CALL_EV_AI_LOST:
-        call_end(c, c->state == CALL_DIALLING ? REASON_AI_UNREACHABLE : REASON_AI_LOST, ev->why);
+        on_ai_lost(c, ev);
         return true;
     case CALL_EV_TIMEOUT:
         on_timeout(c);
@@ -351,10 +336,7 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
             return false;
         return true;
     case CALL_EV_AI:
-        if (ev->ai->kind != AI_BAD)
-            return false;
-        call_end(c, c->state == CALL_DIALLING ? REASON_AI_UNREACHABLE : REASON_AI_LOST, ev->ai->error);
-        return true;
+    case CALL_EV_GREETING:
     case CALL_EV_CLAIM:
     case CALL_EV_AI_OPEN:
         return false;
@@ -371,6 +353,8 @@ static void call_converse(struct call *c, const struct call_event *ev)
         media_from_caller(c, ev->carrier);
     else if (ev->kind == CALL_EV_CARRIER && ev->carrier->kind == CARRIER_PLAYED)
         conversation_on_played(c, ev->carrier->mark);
+    else if (ev->kind == CALL_EV_CARRIER && ev->carrier->kind == CARRIER_DTMF)
+        call_watch_digit(c, ev->carrier->digit);
 }
 
 static bool is_carrier(const struct call_event *ev, enum carrier_kind kind)
@@ -381,6 +365,50 @@ static bool is_carrier(const struct call_event *ev, enum carrier_kind kind)
 static bool is_ai(const struct call_event *ev, enum ai_kind kind)
 {
     return ev->kind == CALL_EV_AI && ev->ai->kind == kind;
+}
+
+/* What the cache said. Whoever waits for the greeting goes on: with the audio, or by asking the AI. */
+static void on_greeting(struct call *c, const redisReply *reply)
+{
+    bool hit = reply && reply->type == REDIS_REPLY_STRING && reply->len > 0;
+    if (hit)
+        greeting_play(c, reply);
+    else if (c->state == CALL_GREETING)
+        greeting_ask(c);
+}
+
+/* While the AI is dialled the carrier's stream runs on; what plays (the cached greeting, the rest of
+ * an answer) is heard. */
+static void while_dialling(struct call *c, const struct call_event *ev)
+{
+    if (ev->kind == CALL_EV_GREETING)
+        on_greeting(c, ev->reply);
+    else if (ev->kind == CALL_EV_AI_OPEN)
+        ai_leg_configure(c);
+    else if (is_ai(ev, AI_REFUSED)) /* the session would speak 24 kHz PCM: noise on a phone */
+        call_end(c, REASON_AI_REFUSED, ev->ai->error);
+    else if (ev->kind == CALL_EV_CARRIER)
+        call_converse(c, ev);
+}
+
+static void on_configured(struct call *c)
+{
+    int64_t ready_ms = clock_mono_ms() - c->started_ms;
+    c->ai_tries = 0;
+    if (!c->configured) {
+        c->configured = true;
+        metric_observe_us(&c->w->metrics.ai_ready_seconds, ready_ms * 1000);
+        log_info(c->sid, "call started", log_int("epoch", (int64_t)c->claim.epoch), log_int("ai_ms", ready_ms));
+    } else {
+        log_info(c->sid, "AI session replaced", log_int("turns", c->claim.history.count));
+    }
+    call_enter(c, c->past_greeting ? CALL_TALKING : CALL_GREETING);
+}
+
+/* Over when it has been heard, or cut: whoever spoke it, cache or AI. */
+static bool greeting_over(const struct call *c)
+{
+    return !c->greeting.ticket && !c->answer_wanted && call_silent(c);
 }
 
 void call_on(struct call *c, const struct call_event *ev)
@@ -404,31 +432,26 @@ void call_on(struct call *c, const struct call_event *ev)
         }
         break;
     case CALL_DIALLING:
-        if (is_carrier(ev, CARRIER_AUDIO))
-            media_from_caller(c, ev->carrier);
-        else if (ev->kind == CALL_EV_AI_OPEN)
-            configure_ai(c);
-        else if (is_ai(ev, AI_REFUSED)) /* the session would speak 24 kHz PCM: noise on a phone */
-            call_end(c, REASON_AI_UNREACHABLE, ev->ai->error);
-        else if (is_ai(ev, AI_CONFIGURED)) {
-            int64_t ready_ms = clock_mono_ms() - c->started_ms;
-            metric_observe_us(&c->w->metrics.ai_ready_seconds, ready_ms * 1000);
-            log_info(c->sid, "call started", log_int("epoch", (int64_t)c->claim.epoch), log_int("ai_ms", ready_ms));
-            call_enter(c, resumed(c) ? CALL_TALKING : CALL_GREETING);
-        }
+        if (is_ai(ev, AI_CONFIGURED))
+            on_configured(c);
+        else
+            while_dialling(c, ev);
         break;
     case CALL_GREETING:
-        call_converse(c, ev);
-        if (is_ai(ev, AI_RESPONSE_DONE) && c->state == CALL_GREETING)
-            call_enter(c, CALL_TALKING);
+        if (ev->kind == CALL_EV_GREETING)
+            on_greeting(c, ev->reply);
+        else
+            call_converse(c, ev);
+        if (c->state == CALL_GREETING && greeting_over(c))
+            leave_greeting(c);
         break;
     case CALL_TALKING:
         call_converse(c, ev);
         break;
     case CALL_PARTING:
         call_converse(c, ev);
-        if (call_silent(c))
-            call_end(c, REASON_AGENT_HANGUP, "");
+        if (c->state == CALL_PARTING && call_silent(c))
+            call_end(c, c->parting, "");
         break;
     case CALL_ENDING: /* only the journal's outcome counts, and it is handled above */
     case CALL_GONE:
@@ -436,10 +459,12 @@ void call_on(struct call *c, const struct call_event *ev)
     }
 }
 
-void call_part(struct call *c)
+void call_part(struct call *c, enum call_reason why)
 {
-    if (c->state == CALL_GREETING || c->state == CALL_TALKING)
-        call_enter(c, CALL_PARTING);
+    if (c->state != CALL_GREETING && c->state != CALL_TALKING)
+        return;
+    c->parting = why;
+    call_enter(c, CALL_PARTING);
 }
 
 bool call_silent(const struct call *c)
@@ -476,6 +501,13 @@ static void on_carrier_closed(struct ws_conn *ws, uint16_t code, const char *why
 
 static const struct ws_handler carrier_events = {NULL, on_carrier_open, on_carrier_text, on_carrier_closed};
 
+static void on_redial(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    ai_leg_open(arg);
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -498,6 +530,7 @@ struct call *call_new(struct worker *w, const struct carrier *carrier, struct ws
     w->call_count++;
     metric_set(&w->metrics.calls_active, (uint64_t)w->call_count);
     evtimer_assign(&c->deadline, w->base, on_deadline, c);
+    evtimer_assign(&c->redial, w->base, on_redial, c);
     ws_set_handler(ws, &carrier_events, c);
     arm_deadline(c, state_seconds[CALL_ACCEPTED]);
     return c;
@@ -511,14 +544,15 @@ void call_redis_up(struct call *c)
 
 void call_tick(struct call *c)
 {
-    if (c->journal.w && turns_waiting(&c->turns))
-        conversation_journal_turns(c, false);
+    if (c->state < CALL_DIALLING || c->state > CALL_PARTING)
+        return;
+    conversation_tick(c);
+    if (c->state == CALL_GREETING || c->state == CALL_TALKING)
+        call_watch_look(c);
 }
 
 void call_drop(struct call *c)
 {
-    ws_close(c->ai, WS_CLOSE_GOING_AWAY, "");
-    c->ai = NULL;
     c->reason = REASON_DRAINED;
     if (c->state != CALL_GONE)
         call_enter(c, CALL_GONE);

@@ -11,6 +11,7 @@
 #include "worker/journal.h"
 #include "worker/playout.h"
 #include "worker/turns.h"
+#include "worker/watch.h"
 #include "worker/worker.h"
 #include "worker/ws_conn.h"
 
@@ -21,7 +22,7 @@ struct tool_run;
 #define CALL_STATES(X)                                                                    \
     X(ACCEPTED, "accepted", 10)  /* the socket is open; the carrier's start is awaited */ \
     X(CLAIMING, "claiming", 5)   /* token good; Redis is asked for the call */            \
-    X(DIALLING, "dialling", 15)  /* the AI session is opened and configured */            \
+    X(DIALLING, "dialling", 15)  /* the AI session is opened and configured, at first or again */ \
     X(GREETING, "greeting", 0)   /* COMPACT prompt in force, the greeting is spoken */    \
     X(TALKING, "talking", 0)     /* FULL prompt in force */                               \
     X(PARTING, "parting", 20)    /* the AI has ended the call; its goodbye plays out */   \
@@ -34,15 +35,19 @@ enum call_state {
 #undef X
 };
 
-enum { EARLY_AUDIO_MAX = 5 * 8000 }; /* caller audio kept while the AI connects: 5 s of mu-law */
+enum {
+    TAIL_AUDIO_MAX = 5 * 8000, /* caller audio the AI may not have: the last 5 s of mu-law */
+    DIGITS_MAX = 32,           /* keys pressed in one go */
+};
 
 enum call_event_kind {
     CALL_EV_CARRIER,       /* carrier: what the media stream said */
     CALL_EV_CARRIER_LOST,  /* why: the stream's socket went without `stop` */
     CALL_EV_CLAIM,         /* reply: Redis' answer to the claim */
+    CALL_EV_GREETING,      /* reply: the greeting's audio, if it is in the cache */
     CALL_EV_AI_OPEN,       /* the provider's socket is open */
     CALL_EV_AI,            /* ai: what the session said */
-    CALL_EV_AI_LOST,       /* why */
+    CALL_EV_AI_LOST,       /* why; permanent: it would be refused again */
     CALL_EV_JOURNAL,       /* outcome */
     CALL_EV_TIMEOUT,       /* the state's deadline has passed */
     CALL_EV_HAND_OVER,     /* the worker must stop; another will go on */
@@ -55,6 +60,7 @@ struct call_event {
     const redisReply *reply;
     enum journal_outcome outcome;
     const char *why;
+    bool permanent;
 };
 
 struct call {
@@ -70,16 +76,37 @@ struct call {
     struct ws_conn *ai;
     char sid[CARRIER_SID_SIZE], stream_sid[CARRIER_SID_SIZE];
     struct ticket *claiming;
-    struct claim claim;
+    struct claim claim; /* its history grows with every turn */
     struct journal journal;
     struct tool_run *tools; /* under way in Redis */
 
-    struct evbuffer *early; /* caller audio before the AI could hear it */
+    struct {
+        struct ticket *ticket;      /* the cache is being asked */
+        struct evbuffer *recording; /* what the AI says, for the cache */
+        bool unfit;  /* too long, or other words: not kept */
+        bool cached; /* it plays from the cache; the AI has not said it */
+    } greeting;
+    bool configured;    /* an AI session was ready before */
+    bool past_greeting; /* nobody is greeted twice, whichever worker or AI session comes next */
+    const char *rejoin; /* what a session that replaces a lost one is asked to do; NULL: nothing */
+    int ai_tries;       /* dials since a session last worked */
+    struct event redial;
+
+    uint8_t *tail; /* TAIL_AUDIO_MAX bytes, while there is audio the AI may not have; else NULL */
+    size_t tail_len;
+    bool speaking;         /* the caller, by the AI's ear */
+    uint64_t line_next_ms; /* timestamp the next frame should have */
+    struct watch watch;
+    char digits[DIGITS_MAX + 1]; /* pressed and not yet told to the AI */
+    int64_t digits_ms;
+
     struct playout playout;
     struct turns turns;
     char dropped_response[AI_ID_SIZE]; /* interrupted: its late audio is not played */
     bool answering;     /* the AI is producing an answer; only one may be under way */
     bool answer_wanted; /* ask for one as soon as none is */
+    int answer_failures; /* in a row */
+    enum call_reason parting; /* PARTING: why */
 
     int64_t started_ms; /* monotonic: the carrier's start */
     bool spoke;         /* first audio has gone to the caller */
@@ -93,16 +120,19 @@ RF_NODISCARD struct call *call_new(struct worker *w, const struct carrier *carri
 /* The only way in: everything that happens to a call. */
 void call_on(struct call *c, const struct call_event *ev);
 
-/* Shorthand for the AI's own end of the call (the tool): its goodbye plays out first. */
-void call_part(struct call *c);
+/* The call is to end for this reason, once what is being said has played out. */
+void call_part(struct call *c, enum call_reason why);
 
-/* The answer under way, or one to come, is all the AI has to say. */
+/* Ends the call at once. detail: for the log, or "". */
+void call_end(struct call *c, enum call_reason why, const char *detail);
+
+/* The assistant has nothing to say and nothing of it still plays. */
 bool call_silent(const struct call *c);
 
 /* Redis is reachable again. */
 void call_redis_up(struct call *c);
 
-/* Once a second: turns whose words never came may leave. */
+/* Once a second: what only time can tell. */
 void call_tick(struct call *c);
 
 /* Ends the media without waiting for anything; for the process's own end. */

@@ -120,7 +120,7 @@ void call_tools_run(struct call *c, const struct ai_event *ev)
         book_appointment(c, ev->tool_id, &request);
         break;
     case TOOL_END_CALL:
-        call_part(c);
+        call_part(c, REASON_AGENT_HANGUP);
         break;
     case TOOL_NONE:
         break;

@@ -40,28 +40,18 @@ static const char *field_of(const redisReply *fields, const char *name)
 }
 
 /* One journal entry: [id, [field, value, ...]]. */
-static bool take_turn(const redisReply *entry, struct claim *out)
+static bool take_entry(const redisReply *entry, struct history *history)
 {
     const redisReply *fields = entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 ? entry->element[1] : NULL;
-    struct past_turn *turn = &out->history[out->history_count];
     if (!fields || fields->type != REDIS_REPLY_ARRAY || strcmp(field_of(fields, "type"), "turn") != 0)
         return true;
-    snprintf(turn->speaker, sizeof turn->speaker, "%s", field_of(fields, "speaker"));
-    turn->text = strdup(field_of(fields, "message"));
-    out->history_count++;
-    return turn->text != NULL;
+    return history_add(history, field_of(fields, "speaker"), field_of(fields, "message"));
 }
 
-static bool take_history(const redisReply *entries, struct claim *out)
+static bool take_history(const redisReply *entries, struct history *history)
 {
-    size_t skip = entries->elements > HISTORY_MAX ? entries->elements - HISTORY_MAX : 0;
-    if (entries->elements == 0)
-        return true;
-    out->history = calloc(entries->elements - skip, sizeof *out->history);
-    if (!out->history)
-        return false;
-    for (size_t i = skip; i < entries->elements; i++) {
-        if (!take_turn(entries->element[i], out))
+    for (size_t i = 0; i < entries->elements; i++) {
+        if (!take_entry(entries->element[i], history))
             return false;
     }
     return true;
@@ -83,7 +73,7 @@ const char *claim_take(struct worker *w, const redisReply *reply, struct claim *
     out->epoch = strtoull(redis_text(reply, 1), NULL, 10);
     out->seq = strtoull(redis_text(reply, 2), NULL, 10);
     w->redis_clock_skew_ms = strtoll(redis_text(reply, 3), NULL, 10) - clock_mono_ms();
-    if (context_take(&out->context, reply->element[4]) != 0 || !take_history(reply->element[5], out))
+    if (context_take(&out->context, reply->element[4]) != 0 || !take_history(reply->element[5], &out->history))
         return "out of memory";
     return NULL;
 }
@@ -91,8 +81,6 @@ const char *claim_take(struct worker *w, const redisReply *reply, struct claim *
 void claim_release(struct claim *claim)
 {
     context_release(&claim->context);
-    for (int i = 0; i < claim->history_count; i++)
-        free(claim->history[i].text);
-    free(claim->history);
+    history_release(&claim->history);
     memset(claim, 0, sizeof *claim);
 }

@@ -2,20 +2,13 @@
  * the call was under way before, its journal. */
 #pragma once
 #include "worker/context.h"
+#include "worker/history.h"
 #include "worker/ticket.h"
-
-enum { HISTORY_MAX = 200 }; /* turns replayed to a new AI session; older ones are left out */
-
-struct past_turn {
-    char speaker[16];
-    char *text;
-};
 
 struct claim {
     uint64_t epoch, seq;
     struct context context;
-    struct past_turn *history;
-    int history_count;
+    struct history history; /* of the workers before; empty in a new call */
 };
 
 RF_NODISCARD struct ticket *claim_send(struct worker *w, const char *call_sid, int n, const char *token,

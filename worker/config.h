@@ -18,6 +18,15 @@
     X(STR, ai_transcription_model, "AI_TRANSCRIPTION_MODEL", "gpt-4o-mini-transcribe", "text",                     \
       "writes down what the caller says; empty for none")                                                          \
     X(STR, ai_ca_file, "AI_CA_FILE", "", "path", "certificates that vouch for the provider; the system's if empty") \
+    X(INT, ai_pool_size, "AI_POOL_SIZE", "2", "0..256", "AI sessions opened ahead for the next calls")             \
+    X(INT, ai_pool_age_seconds, "AI_POOL_AGE_SECONDS", "600", "10..3000",                                          \
+      "an unused session is replaced at this age; its life counts from its opening")                               \
+    X(INT, silence_nudge_seconds, "SILENCE_NUDGE_SECONDS", "12", "0..600",                                         \
+      "nobody has spoken for so long: the caller is asked; 0 never")                                               \
+    X(INT, silence_hangup_seconds, "SILENCE_HANGUP_SECONDS", "12", "0..600",                                       \
+      "and for so long after that: goodbye; 0 never")                                                              \
+    X(INT, max_call_seconds, "MAX_CALL_SECONDS", "3600", "0..86400",                                               \
+      "longest call; a minute before, the caller is told; 0 for no limit")                                         \
     X(SECRET, openai_api_key, "OPENAI_API_KEY", NULL, "text", "key of the provider account")
 
 struct worker_config {

@@ -8,7 +8,10 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/call_tools.h"
+#include "worker/greeting.h"
 #include "worker/media.h"
+
+enum { ANSWER_FAILURES_MAX = 2 }; /* an answer is asked for twice, then the caller gets configured words */
 
 void conversation_send(struct call *c, char *text)
 {
@@ -38,6 +41,8 @@ static void journal_turn(struct call *c, const struct turn *turn)
     snprintf(started, sizeof started, "%" PRId64, turn->started_ms);
     snprintf(ended, sizeof ended, "%" PRId64, turn->ended_ms);
     journal_append(&c->journal, JOURNAL_TURN, values);
+    if (!history_add(&c->claim.history, values[0], turn->text))
+        log_error(c->sid, "out of memory for the call's history");
     metric_add(turn->caller ? &c->w->metrics.turns_caller : &c->w->metrics.turns_assistant, 1);
     c->turn_count++;
 }
@@ -58,7 +63,7 @@ static void cut_to_heard(struct call *c, bool tell_ai)
             turn->complete = true;
             turn->ended_ms = clock_wall_ms();
         }
-        if (tell_ai && !whole)
+        if (tell_ai && !whole && item->content_index != PLAYOUT_NOT_THE_AIS)
             conversation_send(c, c->w->provider->truncate(item->id, item->content_index, heard));
     }
 }
@@ -91,6 +96,8 @@ static void barge_in(struct call *c)
 
 static void on_speech_started(struct call *c, const struct ai_event *ev)
 {
+    media_speaking(c, true);
+    watch_caller(&c->watch);
     if (c->playout.item_count > 0)
         barge_in(c);
     turns_open(&c->turns, true, ev->item, clock_wall_ms());
@@ -99,6 +106,7 @@ static void on_speech_started(struct call *c, const struct ai_event *ev)
 static void on_speech_stopped(struct call *c, const struct ai_event *ev)
 {
     struct turn *turn = turns_find(&c->turns, ev->item);
+    media_speaking(c, false);
     if (turn)
         turn->ended_ms = clock_wall_ms();
 }
@@ -119,6 +127,8 @@ static void on_audio(struct call *c, const struct ai_event *ev)
     }
     turns_open(&c->turns, false, ev->item, clock_wall_ms());
     media_to_caller(c, ev);
+    if (c->state == CALL_GREETING)
+        greeting_record(c, ev);
 }
 
 static void on_text(struct call *c, const struct ai_event *ev)
@@ -131,6 +141,8 @@ static void on_text(struct call *c, const struct ai_event *ev)
         turn_append(turn, ev->text ? ev->text : "");
     else
         turn_replace(turn, ev->text ? ev->text : "");
+    if (ev->kind == AI_TEXT_DONE && c->state == CALL_GREETING)
+        greeting_said(c, turn->text ? turn->text : "");
 }
 
 /* Turns heard to their end may be journalled. */
@@ -147,15 +159,31 @@ static void finish_heard(struct call *c)
     conversation_journal_turns(c, false);
 }
 
+/* Silence is the one answer a caller must not get. */
+static void answer_failed(struct call *c, const char *error)
+{
+    metric_add(&c->w->metrics.ai_failed, 1);
+    c->answer_failures++;
+    log_warn(c->sid, "the AI could not answer", log_str("error", error), log_int("times", c->answer_failures));
+    if (c->answer_failures >= ANSWER_FAILURES_MAX)
+        call_end(c, REASON_AI_FAILED, error);
+    else
+        c->answer_wanted = true; /* conversation_tick asks, a moment later: it may be a rate limit */
+}
+
 static void on_answer_done(struct call *c, const struct ai_event *ev)
 {
-    if (ev->status == AI_FAILED) {
-        metric_add(&c->w->metrics.ai_failed, 1);
-        log_warn(c->sid, "the AI could not answer", log_str("error", ev->error));
-    }
     c->answering = false;
     media_answer_done(c);
     finish_heard(c);
+    if (c->state == CALL_GREETING && ev->status == AI_COMPLETED)
+        greeting_store(c);
+    if (ev->status == AI_FAILED) {
+        answer_failed(c, ev->error);
+        return;
+    }
+    if (ev->status == AI_COMPLETED)
+        c->answer_failures = 0;
     if (c->answer_wanted && c->state != CALL_PARTING)
         conversation_answer(c, NULL);
 }
@@ -213,4 +241,47 @@ void conversation_on_played(struct call *c, const char *mark)
 {
     if (playout_marked(&c->playout, mark, clock_mono_ms()))
         finish_heard(c);
+}
+
+void conversation_caller_wrote(struct call *c, const char *item, const char *text)
+{
+    struct turn *turn = turns_open(&c->turns, true, item, clock_wall_ms());
+    turn_replace(turn, text);
+    turn->complete = true;
+    conversation_send(c, c->w->provider->past_turn(item, "caller", text));
+    conversation_journal_turns(c, false);
+}
+
+void conversation_greeting_plays(struct call *c, const char *text)
+{
+    turn_replace(turns_open(&c->turns, false, GREETING_ITEM, clock_wall_ms()), text);
+}
+
+/* By now the turn is in the history, or, if words of the caller before it are missing, still open. */
+void conversation_tell_greeting(struct call *c)
+{
+    const struct turn *open = turns_find(&c->turns, GREETING_ITEM);
+    const struct history *past = &c->claim.history;
+    const char *text = open ? open->text : past->count > 0 ? past->turns[past->count - 1].text : NULL;
+    if (text && *text)
+        conversation_send(c, c->w->provider->past_turn(GREETING_ITEM, "assistant", text));
+}
+
+/* Words of the caller that no session will transcribe any more; the tail lets the next one hear them. */
+void conversation_session_lost(struct call *c)
+{
+    for (int i = 0; i < c->turns.count; i++) {
+        struct turn *turn = &c->turns.open[i];
+        if (turn->caller)
+            turn->complete = true;
+    }
+    finish_heard(c);
+}
+
+void conversation_tick(struct call *c)
+{
+    if (turns_waiting(&c->turns))
+        conversation_journal_turns(c, false);
+    if (c->answer_wanted && !c->answering && c->ai && c->state != CALL_DIALLING)
+        conversation_answer(c, NULL);
 }

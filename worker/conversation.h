@@ -2,6 +2,9 @@
 #pragma once
 #include "worker/call.h"
 
+/* Item of the greeting that plays from the cache. */
+#define GREETING_ITEM "greeting"
+
 /* Any event of the session while greeting, talking or parting. */
 void conversation_on_ai(struct call *c, const struct ai_event *ev);
 
@@ -10,6 +13,21 @@ void conversation_on_played(struct call *c, const char *mark);
 
 /* Asks the AI to speak: at once, or when the answer under way is done. instructions may be NULL. */
 void conversation_answer(struct call *c, const char *instructions);
+
+/* The caller said something without a voice (keys): a turn of the journal, told to the AI. */
+void conversation_caller_wrote(struct call *c, const char *item, const char *text);
+
+/* The greeting plays from the cache, so it is a turn that the AI did not make. */
+void conversation_greeting_plays(struct call *c, const char *text);
+
+/* The cached greeting was heard, or cut: the AI is told what the caller knows. */
+void conversation_tell_greeting(struct call *c);
+
+/* The session is gone: turns that wait for it wait no more. */
+void conversation_session_lost(struct call *c);
+
+/* Once a second: what waits for time to pass (late words, a second try for a failed answer). */
+void conversation_tick(struct call *c);
 
 /* Sends what an encoder made, and frees it; NULL (out of memory) is skipped and logged. */
 void conversation_send(struct call *c, char *text);

@@ -13,6 +13,7 @@
 #include "common/base/admin.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/ai_pool.h"
 #include "worker/call.h"
 #include "worker/heartbeat.h"
 #include "worker/server.h"
@@ -29,7 +30,7 @@ static const struct config_spec config_spec = {
 
 #define METRIC_STRUCT struct worker_metrics
 static const struct metric_row metric_rows[] = {
-#define X(id, name, code) METRIC_ROW(COUNTER, ended[REASON_##id], "calls_ended_total", "reason=\"" name "\"", "calls ended")
+#define X(id, name, code, verdict) METRIC_ROW(COUNTER, ended[REASON_##id], "calls_ended_total", "reason=\"" name "\"", "calls ended")
     CALL_REASONS(X)
 #undef X
     WORKER_METRICS(METRIC_ROW)};
@@ -97,7 +98,7 @@ static void on_drain_look(evutil_socket_t fd, short what, void *arg)
     struct call *next;
     (void)fd;
     (void)what;
-    if (p->w.call_count == 0) {
+    if (p->w.call_count == 0 && p->w.conn_count == 0) {
         event_base_loopbreak(p->w.base);
         return;
     }
@@ -220,7 +221,8 @@ static bool build(struct program *p)
     w->redis = redis_async_new(&(struct redis_async_spec){.base = w->base, .resolver = w->resolver,
                                                           .url = &p->redis_url, .name = "ringfleet-worker",
                                                           .on_up = on_redis_up, .arg = p});
-    p->server = w->redis ? server_new(w) : NULL;
+    w->ai_pool = w->redis ? ai_pool_new(w) : NULL;
+    p->server = w->ai_pool ? server_new(w) : NULL;
     p->heartbeat = p->server ? heartbeat_new(w) : NULL;
     p->admin = p->heartbeat ? admin_new(w->base, &(struct admin_spec){.listen = p->config.admin_listen,
                                                                       .not_ready = not_ready,
@@ -245,6 +247,7 @@ static void tear_down(struct program *p)
     admin_free(p->admin);
     heartbeat_free(p->heartbeat);
     server_free(p->server);
+    ai_pool_free(w->ai_pool);
     redis_async_free(w->redis);
     resolver_free(w->resolver);
     run_deferred(-1, 0, w);

@@ -3,65 +3,130 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <event2/buffer.h>
-
 #include "common/base/base64.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
 /* A message to the carrier holds at most this much base64 (562 ms), so that a clear never waits
  * behind much; a multiple of 4, so that each piece is base64 of its own. */
-enum { PIECE_CHARS = 6000, EARLY_CHUNK = 6000 };
+enum { PIECE_CHARS = 6000, PIECE_BYTES = PIECE_CHARS / 4 * 3 };
 
-static void keep_early(struct call *c, const struct carrier_event *ev)
+enum {
+    FRAME_BYTES_MAX = 4096,    /* of one carrier message; usual are 160 */
+    TAIL_DROP = 8000,          /* what a full tail lets go of: its oldest second */
+    GAP_MIN_MS = 60,           /* later than this is a gap, not jitter */
+    GAP_MAX_MS = 10000,        /* silence sent for one gap */
+    PAUSE_MS = 750,            /* no frame for so long while the caller speaks */
+    PAUSE_FILL_MS = 1000,
+};
+
+static void keep_tail(struct call *c, const uint8_t *audio, size_t len)
 {
-    uint8_t audio[2048];
-    ptrdiff_t n = -1;
-    size_t over;
-    if (ev->audio_len / 4 * 3 <= sizeof audio)
-        n = base64_decode(audio, ev->audio, ev->audio_len);
-    if (n < 0)
+    if (!c->tail)
+        c->tail = malloc(TAIL_AUDIO_MAX);
+    if (!c->tail || len > TAIL_DROP)
         return;
-    if (!c->early)
-        c->early = evbuffer_new();
-    if (!c->early || evbuffer_add(c->early, audio, (size_t)n) != 0)
-        return;
-    if (evbuffer_get_length(c->early) > EARLY_AUDIO_MAX) {
-        over = evbuffer_get_length(c->early) - EARLY_AUDIO_MAX;
-        evbuffer_drain(c->early, over);
-        metric_add(&c->w->metrics.early_audio_dropped, over);
+    if (c->tail_len + len > TAIL_AUDIO_MAX) {
+        c->tail_len -= TAIL_DROP;
+        memmove(c->tail, c->tail + TAIL_DROP, c->tail_len);
+        metric_add(&c->w->metrics.early_audio_dropped, TAIL_DROP);
     }
+    memcpy(c->tail + c->tail_len, audio, len);
+    c->tail_len += len;
+}
+
+static void forget_tail(struct call *c)
+{
+    free(c->tail);
+    c->tail = NULL;
+    c->tail_len = 0;
+}
+
+static bool ai_hears(const struct call *c)
+{
+    return c->ai && c->state >= CALL_GREETING;
 }
 
 static void append(struct call *c, const char *base64, size_t len)
 {
-    size_t size;
-    char *room = ws_room(c->ai, &size);
-    size_t n = c->w->provider->append(room, size, base64, len);
+    size_t size, n;
+    char *room;
+    if (!c->ai)
+        return;
+    room = ws_room(c->ai, &size);
+    n = c->w->provider->append(room, size, base64, len);
     if (n > 0)
         ws_send_room(c->ai, n);
 }
 
+/* mu-law silence is FF, and three of them are "////": no encoding is needed. */
+static void append_silence(struct call *c, int64_t ms)
+{
+    char slashes[PIECE_CHARS];
+    memset(slashes, '/', sizeof slashes);
+    metric_add(&c->w->metrics.silence_filled, (uint64_t)ms * PLAYOUT_BYTES_PER_MS);
+    for (int64_t bytes = ms * PLAYOUT_BYTES_PER_MS; bytes > 0; bytes -= PIECE_BYTES) {
+        int64_t piece = bytes < PIECE_BYTES ? bytes : PIECE_BYTES;
+        append(c, slashes, (size_t)((piece + 2) / 3 * 4));
+    }
+}
+
+static void fill_gap(struct call *c, const struct carrier_event *ev, size_t bytes)
+{
+    int64_t gap = c->line_next_ms ? (int64_t)(ev->timestamp_ms - c->line_next_ms) : 0;
+    if (gap >= GAP_MIN_MS && ai_hears(c))
+        append_silence(c, gap < GAP_MAX_MS ? gap : GAP_MAX_MS);
+    c->line_next_ms = ev->timestamp_ms + bytes / PLAYOUT_BYTES_PER_MS;
+}
+
 void media_from_caller(struct call *c, const struct carrier_event *ev)
 {
+    uint8_t audio[FRAME_BYTES_MAX];
+    ptrdiff_t n = -1;
     metric_add(&c->w->metrics.frames_in, 1);
-    if (c->state == CALL_CLAIMING || c->state == CALL_DIALLING)
-        keep_early(c, ev);
-    else if (c->ai)
+    watch_line(&c->watch, clock_mono_ms());
+    fill_gap(c, ev, base64_decoded_size(ev->audio, ev->audio_len));
+    if (!ai_hears(c) || c->speaking) {
+        if (ev->audio_len / 4 * 3 <= sizeof audio)
+            n = base64_decode(audio, ev->audio, ev->audio_len);
+        if (n > 0)
+            keep_tail(c, audio, (size_t)n);
+    }
+    if (ai_hears(c))
         append(c, ev->audio, ev->audio_len);
 }
 
-void media_send_early(struct call *c)
+void media_fill_pause(struct call *c, int64_t now_ms)
 {
-    uint8_t audio[EARLY_CHUNK];
-    char text[BASE64_TEXT_SIZE(EARLY_CHUNK)];
-    int n;
-    if (!c->early)
+    if (!c->speaking || !ai_hears(c) || now_ms - c->watch.line_ms < PAUSE_MS)
         return;
-    while ((n = evbuffer_remove(c->early, audio, sizeof audio)) > 0)
-        append(c, text, base64_encode(text, audio, (size_t)n));
-    evbuffer_free(c->early);
-    c->early = NULL;
+    append_silence(c, PAUSE_FILL_MS);
+    if (c->line_next_ms)
+        c->line_next_ms += PAUSE_FILL_MS; /* the gap, if frames come again, is that much smaller */
+}
+
+static void append_bytes(struct call *c, const uint8_t *audio, size_t len)
+{
+    char text[BASE64_TEXT_SIZE(PIECE_BYTES)];
+    for (size_t at = 0; at < len; at += PIECE_BYTES) {
+        size_t piece = len - at < PIECE_BYTES ? len - at : PIECE_BYTES;
+        append(c, text, base64_encode(text, audio + at, piece));
+    }
+}
+
+void media_send_tail(struct call *c)
+{
+    if (c->tail)
+        append_bytes(c, c->tail, c->tail_len);
+    forget_tail(c);
+    c->speaking = false; /* if the caller still is, the new session will say so */
+}
+
+void media_speaking(struct call *c, bool speaking)
+{
+    c->speaking = speaking;
+    if (!speaking)
+        forget_tail(c);
 }
 
 static void send_mark(struct call *c, bool at_end)
@@ -85,6 +150,20 @@ static void first_audio(struct call *c, int64_t now)
     log_info(c->sid, "greeting first audio", log_int("after_start_ms", c->first_audio_ms));
 }
 
+static void send_piece(struct call *c, const char *item, const char *response, int content_index, const char *base64,
+                       size_t len, int64_t now)
+{
+    size_t size, n;
+    char *room = ws_room(c->stream, &size);
+    n = c->carrier->audio(room, size, c->stream_sid, base64, len);
+    if (n == 0)
+        return;
+    ws_send_room(c->stream, n);
+    metric_add(&c->w->metrics.frames_out, 1);
+    playout_sent(&c->playout, item, response, content_index, base64_decoded_size(base64, len), now);
+    send_mark(c, false);
+}
+
 void media_to_caller(struct call *c, const struct ai_event *ev)
 {
     int64_t now = clock_mono_ms();
@@ -93,17 +172,24 @@ void media_to_caller(struct call *c, const struct ai_event *ev)
     if (!c->spoke)
         first_audio(c, now);
     for (size_t at = 0; at < ev->audio_len; at += PIECE_CHARS) {
-        size_t len = ev->audio_len - at < PIECE_CHARS ? ev->audio_len - at : PIECE_CHARS, size;
-        char *room = ws_room(c->stream, &size);
-        size_t n = c->carrier->audio(room, size, c->stream_sid, ev->audio + at, len);
-        if (n == 0 || !c->stream)
-            return;
-        ws_send_room(c->stream, n);
-        metric_add(&c->w->metrics.frames_out, 1);
-        playout_sent(&c->playout, ev->item, ev->response, ev->content_index, base64_decoded_size(ev->audio + at, len),
-                     now);
-        send_mark(c, false);
+        size_t len = ev->audio_len - at < PIECE_CHARS ? ev->audio_len - at : PIECE_CHARS;
+        send_piece(c, ev->item, ev->response, ev->content_index, ev->audio + at, len, now);
     }
+}
+
+void media_play(struct call *c, const char *item, const uint8_t *mulaw, size_t len)
+{
+    char text[BASE64_TEXT_SIZE(PIECE_BYTES)];
+    int64_t now = clock_mono_ms();
+    if (!c->stream)
+        return;
+    if (!c->spoke)
+        first_audio(c, now);
+    for (size_t at = 0; at < len; at += PIECE_BYTES) {
+        size_t piece = len - at < PIECE_BYTES ? len - at : PIECE_BYTES;
+        send_piece(c, item, "", PLAYOUT_NOT_THE_AIS, text, base64_encode(text, mulaw + at, piece), now);
+    }
+    media_answer_done(c);
 }
 
 void media_answer_done(struct call *c)

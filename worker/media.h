@@ -2,11 +2,22 @@
 #pragma once
 #include "worker/call.h"
 
-/* The caller's audio: to the AI, or kept while the AI is not ready (bounded, oldest lost first). */
+/* The caller's audio: to the AI, and into the tail while the AI may not have it (before it can
+ * hear, and while the caller speaks: words not finished are lost with a session). Frames that the
+ * carrier left out are replaced by silence, or a turn would never end. */
 void media_from_caller(struct call *c, const struct carrier_event *ev);
 
-/* What was kept, now that the AI can hear. */
-void media_send_early(struct call *c);
+/* No frame came for a while in the middle of the caller's words: silence lets the turn end. */
+void media_fill_pause(struct call *c, int64_t now_ms);
+
+/* The tail goes to an AI session that can hear now. */
+void media_send_tail(struct call *c);
+
+/* The caller began, or ended, an utterance. */
+void media_speaking(struct call *c, bool speaking);
+
+/* Audio of ours that is no AI's: the greeting from the cache. */
+void media_play(struct call *c, const char *item, const uint8_t *mulaw, size_t len);
 
 /* A piece of the assistant's speech, to the carrier's queue. */
 void media_to_caller(struct call *c, const struct ai_event *ev);

@@ -2,24 +2,30 @@
 #pragma once
 #include "common/base/metrics.h"
 
-/* X(ID, "name in logs, Redis and metrics", close code the carrier's socket gets) */
-#define CALL_REASONS(X)                        \
-    X(CARRIER_STOP, "carrier_stop", 1000)      \
-    X(AGENT_HANGUP, "agent_hangup", 1000)      \
-    X(CARRIER_LOST, "carrier_lost", 1000)      \
-    X(CARRIER_PROTOCOL, "carrier_protocol", 1002)\
-    X(TOKEN_REFUSED, "token_refused", 1008)    \
-    X(CLAIM_REFUSED, "claim_refused", 1008)    \
-    X(STORE_AWAY, "store_away", 1013)          \
-    X(FENCED, "fenced", 1001)                  \
-    X(AI_UNREACHABLE, "ai_unreachable", 1011)  \
-    X(AI_LOST, "ai_lost", 1011)                \
-    X(START_TIMEOUT, "start_timeout", 1008)    \
-    X(DRAINED, "drained", 1001)                \
-    X(NO_MEMORY, "no_memory", 1011)
+/* X(ID, "name in logs, Redis and metrics", close code the carrier's socket gets, verdict)
+ * The verdict is what the warmer reads when the carrier asks what comes next: "" lets another worker
+ * go on with the call, "hangup" ends it, "apology" says the configured words first. */
+#define CALL_REASONS(X)                               \
+    X(CARRIER_STOP, "carrier_stop", 1000, "")         \
+    X(AGENT_HANGUP, "agent_hangup", 1000, "hangup")   \
+    X(VOICEMAIL, "voicemail", 1000, "hangup")         \
+    X(SILENCE, "silence", 1000, "hangup")             \
+    X(TIME_LIMIT, "time_limit", 1000, "hangup")       \
+    X(CARRIER_LOST, "carrier_lost", 1000, "")         \
+    X(CARRIER_PROTOCOL, "carrier_protocol", 1002, "") \
+    X(TOKEN_REFUSED, "token_refused", 1008, "")       \
+    X(CLAIM_REFUSED, "claim_refused", 1008, "")       \
+    X(STORE_AWAY, "store_away", 1013, "")             \
+    X(FENCED, "fenced", 1001, "")                     \
+    X(AI_UNREACHABLE, "ai_unreachable", 1011, "apology") \
+    X(AI_REFUSED, "ai_refused", 1011, "apology")      \
+    X(AI_FAILED, "ai_failed", 1011, "apology")        \
+    X(START_TIMEOUT, "start_timeout", 1008, "")       \
+    X(DRAINED, "drained", 1001, "")                   \
+    X(NO_MEMORY, "no_memory", 1011, "")
 
 enum call_reason {
-#define X(id, name, code) REASON_##id,
+#define X(id, name, code, verdict) REASON_##id,
     CALL_REASONS(X)
 #undef X
     CALL_REASON_COUNT
@@ -43,6 +49,14 @@ enum call_reason {
     X(COUNTER, turns_assistant, "turns_total", "speaker=\"assistant\"", "turns journalled")                        \
     X(COUNTER, ai_refused, "ai_refused_total", "", "events of ours that the AI provider refused")                  \
     X(COUNTER, ai_failed, "ai_responses_failed_total", "", "answers the AI provider could not give")               \
+    X(COUNTER, ai_rebuilt, "ai_sessions_rebuilt_total", "", "sessions replaced in the middle of a call")           \
+    X(GAUGE, ai_pool_ready, "ai_pool_ready", "", "AI sessions that stand open for the next calls")                 \
+    X(COUNTER, ai_pool_hits, "ai_pool_taken_total", "", "calls that found a session open")                         \
+    X(COUNTER, ai_pool_failed, "ai_pool_failed_total", "", "sessions that could not be opened ahead")              \
+    X(COUNTER, greetings_cached, "greetings_cached_total", "", "greetings played from the cache")                  \
+    X(COUNTER, silence_filled, "silence_filled_bytes_total", "", "silence sent for audio the carrier left out")    \
+    X(COUNTER, nudges, "silence_nudges_total", "", "callers asked whether they are still there")                   \
+    X(COUNTER, dtmf, "dtmf_digits_total", "", "keys pressed by callers")                                            \
     X(COUNTER, journal_appended, "journal_appended_total", "", "journal entries confirmed by Redis")               \
     X(COUNTER, journal_refused, "journal_refused_total", "", "journal entries past the bound of what may wait")    \
     X(COUNTER, journal_fenced, "journal_fenced_total", "", "journals stopped because another worker has the call") \

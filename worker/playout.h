@@ -12,6 +12,7 @@ enum {
     PLAYOUT_ITEMS = 8,         /* spoken items not yet fully heard; more are merged into the last */
     PLAYOUT_MARK_EVERY_MS = 500, /* sparse: a mark costs a message each way */
     PLAYOUT_MARK_SIZE = 32,
+    PLAYOUT_NOT_THE_AIS = -1, /* content_index of audio the AI session did not make: it cannot cut it */
 };
 
 struct playout_item {

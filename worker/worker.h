@@ -10,6 +10,7 @@
 #include "worker/config.h"
 #include "worker/metrics.h"
 
+struct ai_pool;
 struct call;
 struct event;
 struct event_base;
@@ -38,9 +39,11 @@ struct worker {
     struct redis_async *redis;
     const struct provider *provider;
     struct ai_target ai;
+    struct ai_pool *ai_pool;
     SSL_CTX *tls; /* NULL when the AI leg is plain */
     struct call *calls; /* a list, newest first */
     int call_count;
+    int conn_count; /* WebSockets, those that only wait for the end of their closing too */
     bool draining;
     int64_t redis_clock_skew_ms; /* Redis' wall clock minus our monotonic one */
     struct event *deferred_event;

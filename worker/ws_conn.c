@@ -40,7 +40,9 @@ struct ws_conn {
 
 static void release(void *arg)
 {
-    free(arg);
+    struct ws_conn *ws = arg;
+    ws->w->conn_count--;
+    free(ws);
 }
 
 static void let_go(struct ws_conn *ws)
@@ -354,6 +356,7 @@ static struct ws_conn *ws_new(struct worker *w, size_t max_message, const struct
     ws->handler = handler;
     ws->arg = arg;
     ws->decoder.max_payload = max_message;
+    w->conn_count++;
     evtimer_assign(&ws->deadline, w->base, on_deadline, ws);
     arm(ws, WS_HANDSHAKE_SECONDS);
     return ws;

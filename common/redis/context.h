@@ -11,4 +11,7 @@
     X(greeting)           \
     X(prompt_compact)     \
     X(prompt_full)        \
-    X(booked_slots) /* JSON array of {"start","end"}, ISO 8601 with offset */
+    X(source)            /* database | snapshot | minimal */                    \
+    X(answered_by)       /* outbound: human, machine_start, machine_end_beep, .. */ \
+    X(voicemail_message) /* said to a machine; without it the call ends */       \
+    X(booked_slots)      /* JSON array of {"start","end"}, ISO 8601 with offset */

@@ -1,0 +1,123 @@
+#include "worker/ai_leg.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "common/base/crypto.h"
+#include "common/base/log.h"
+#include "worker/ai_pool.h"
+#include "worker/conversation.h"
+#include "worker/tools.h"
+
+enum { PAST_ID_SIZE = 16, REDIAL_MIN_MS = 100, REDIAL_MAX_MS = 2000 };
+
+#define CONTINUE_HINT "You were cut off in the middle of your answer. Go on where you stopped, without greeting."
+
+static void on_open(struct ws_conn *ws, void *arg)
+{
+    (void)ws;
+    call_on(arg, &(struct call_event){.kind = CALL_EV_AI_OPEN});
+}
+
+static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)
+{
+    struct call *c = arg;
+    struct ai_event ev;
+    (void)ws;
+    c->w->provider->parse(text, len, &ev);
+    if (ev.kind == AI_BAD && ev.permanent)
+        ai_pool_refused(c->w->ai_pool, ev.error);
+    if (ev.kind == AI_BAD)
+        call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = ev.error, .permanent = ev.permanent});
+    else if (ev.kind != AI_NOTHING)
+        call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &ev});
+    ai_event_release(&ev);
+}
+
+static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *arg)
+{
+    struct call *c = arg;
+    char detail[192];
+    (void)ws;
+    c->ai = NULL;
+    snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
+    call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = detail});
+}
+
+static const struct ws_handler events = {NULL, on_open, on_text, on_closed};
+
+void ai_leg_open(struct call *c)
+{
+    c->ai_tries++;
+    c->ai = ai_pool_take(c->w->ai_pool, &events, c);
+    if (c->ai) {
+        metric_add(&c->w->metrics.ai_pool_hits, 1);
+        call_on(c, &(struct call_event){.kind = CALL_EV_AI_OPEN});
+        return;
+    }
+    c->ai = ws_dial(c->w, &c->w->ai, AI_MESSAGE_MAX, &events, c);
+    if (!c->ai)
+        call_end(c, REASON_NO_MEMORY, "no memory to dial the AI");
+}
+
+void ai_leg_close(struct call *c)
+{
+    struct ws_conn *ai = c->ai;
+    c->ai = NULL;
+    event_del(&c->redial);
+    ws_close(ai, WS_CLOSE_NORMAL, "");
+}
+
+void ai_leg_redial(struct call *c)
+{
+    int64_t wait = REDIAL_MIN_MS << (c->ai_tries < 6 ? c->ai_tries : 6);
+    struct timeval tv;
+    wait = wait < REDIAL_MAX_MS ? wait : REDIAL_MAX_MS;
+    wait = wait / 2 + random_below((uint32_t)wait / 2 + 1);
+    tv = (struct timeval){wait / 1000, (wait % 1000) * 1000};
+    evtimer_add(&c->redial, &tv);
+}
+
+void ai_leg_configure(struct call *c)
+{
+    const struct context *ctx = &c->claim.context;
+    const struct history *past = &c->claim.history;
+    struct ai_settings settings = {
+        .instructions = c->past_greeting ? ctx->prompt_full : ctx->prompt_compact,
+        .voice = *ctx->voice ? ctx->voice : c->w->config->ai_voice,
+        .language = ctx->language,
+        .transcription_model = c->w->config->ai_transcription_model,
+        .tools = tools_describe(),
+    };
+    conversation_send(c, c->w->provider->session(&settings));
+    json_decref(settings.tools);
+    for (int i = 0; i < past->count; i++) {
+        char id[PAST_ID_SIZE];
+        snprintf(id, sizeof id, "past_%d", i);
+        conversation_send(c, c->w->provider->past_turn(id, past->turns[i].speaker, past->turns[i].text));
+    }
+}
+
+/* What is in the carrier's queue plays on. The old session's ids mean nothing to the next one: an
+ * answer that is cut now is only cut in our own record. */
+static void disown_playout(struct call *c)
+{
+    playout_complete(&c->playout);
+    for (int i = 0; i < c->playout.item_count; i++)
+        c->playout.items[i].content_index = PLAYOUT_NOT_THE_AIS;
+}
+
+void ai_leg_lost(struct call *c)
+{
+    metric_add(&c->w->metrics.ai_rebuilt, 1);
+    ai_leg_close(c);
+    c->past_greeting = c->past_greeting || c->spoke;
+    c->rejoin = c->answering && !c->speaking ? CONTINUE_HINT : NULL;
+    c->answering = c->answer_wanted = false;
+    c->ai_tries = 0;
+    *c->dropped_response = '\0';
+    disown_playout(c);
+    conversation_session_lost(c);
+}

@@ -1,0 +1,17 @@
+/* The AI's side of a call: opening a session, telling it what it must know, replacing a lost one. */
+#pragma once
+#include "worker/call.h"
+
+/* Takes a session that stands open, or dials. CALL_EV_AI_OPEN, or CALL_EV_AI_LOST, follows. */
+void ai_leg_open(struct call *c);
+
+/* The first thing a session hears: settings, prompt, and the turns so far. */
+void ai_leg_configure(struct call *c);
+
+/* The session is gone while the call goes on: what it knew is made ready for the next one. */
+void ai_leg_lost(struct call *c);
+
+/* Tries again, later each time. */
+void ai_leg_redial(struct call *c);
+
+void ai_leg_close(struct call *c);

@@ -1,0 +1,27 @@
+/* The greeting's audio, kept in Redis by text and voice, so that the next call's first word does
+ * not wait for the AI. */
+#pragma once
+#include "worker/call.h"
+
+enum { GREETING_AUDIO_MAX = 30 * 8000 }; /* 30 s of mu-law; a longer one is not kept */
+
+/* Asks Redis for the audio of this call's greeting. CALL_EV_GREETING follows, with the audio or
+ * without; c->greeting.ticket tells that it is still to come. */
+void greeting_look_up(struct call *c);
+
+/* Plays what the cache had. */
+void greeting_play(struct call *c, const redisReply *audio);
+
+/* Asks the AI to speak the greeting. */
+void greeting_ask(struct call *c);
+
+/* While the AI speaks the greeting itself: keeps a copy of what goes to the caller. */
+void greeting_record(struct call *c, const struct ai_event *ev);
+
+/* The AI has said these words. If they are not the greeting's, the audio is not the greeting's. */
+void greeting_said(struct call *c, const char *words);
+
+/* The AI's greeting is complete: its audio goes to the cache. */
+void greeting_store(struct call *c);
+
+void greeting_release(struct call *c);
