@@ -54,7 +54,7 @@ void ai_leg_open(struct call *c)
     c->ai = ai_pool_take(c->w->ai_pool, &events, c);
     if (c->ai) {
         metric_add(&c->w->metrics.ai_pool_hits, 1);
-        call_on(c, &(struct call_event){.kind = CALL_EV_AI_OPEN});
+        ai_leg_configure(c);
         return;
     }
     c->ai = ws_dial(c->w, &c->w->ai, AI_MESSAGE_MAX, &events, c);

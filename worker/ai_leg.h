@@ -2,7 +2,8 @@
 #pragma once
 #include "worker/call.h"
 
-/* Takes a session that stands open, or dials. CALL_EV_AI_OPEN, or CALL_EV_AI_LOST, follows. */
+/* Takes a session that stands open, and configures it; or dials: then CALL_EV_AI_OPEN follows. If
+ * there is none to be had, CALL_EV_AI_LOST. */
 void ai_leg_open(struct call *c);
 
 /* The first thing a session hears: settings, prompt, and the turns so far. */
