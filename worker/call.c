@@ -159,6 +159,7 @@ static void forget(struct call *c)
     claim_release(&c->claim);
     greeting_release(c);
     free(c->tail);
+    free(c->reorder);
     worker_defer(w, &c->deferred, release, c);
 }
 
@@ -168,6 +169,11 @@ static void hang_up(struct call *c)
     struct ws_conn *stream = c->stream;
     c->stream = NULL;
     ws_close(stream, reasons[c->reason].close_code, reasons[c->reason].name);
+    if (stream && !c->carrier->ends_call_on_close) {
+        metric_add(&c->w->metrics.calls_left_up, 1);
+        log_warn(c->sid, "the carrier keeps the call up: it ends through the carrier's API",
+                 log_str("carrier", c->carrier->name), log_str("verdict", reasons[c->reason].verdict));
+    }
     log_info(c->sid, "call ended", log_str("reason", reasons[c->reason].name), log_int("turns", c->turn_count),
              log_real("seconds", c->started_ms ? (double)(clock_mono_ms() - c->started_ms) / 1e3 : 0));
     metric_add(&c->w->metrics.ended[c->reason], 1);
@@ -305,6 +311,14 @@ static void on_timeout(struct call *c)
     }
 }
 
+/* Where one message is refused, hundreds may be: the first is logged, all are counted. */
+static void on_carrier_refused(struct call *c, const struct carrier_event *ev)
+{
+    metric_add(&c->w->metrics.carrier_refused, 1);
+    if (c->refusals++ == 0)
+        log_warn(c->sid, "the carrier refused a message", log_int("code", (int64_t)ev->code));
+}
+
 /* What can happen in any state. true: it was that. */
 static bool call_on_anywhere(struct call *c, const struct call_event *ev)
 {
@@ -332,6 +346,8 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
             call_end(c, REASON_CARRIER_PROTOCOL, ev->carrier->error);
         else if (ev->carrier->kind == CARRIER_STOP)
             call_end(c, REASON_CARRIER_STOP, "");
+        else if (ev->carrier->kind == CARRIER_REFUSED)
+            on_carrier_refused(c, ev->carrier);
         else
             return false;
         return true;
@@ -474,13 +490,43 @@ bool call_silent(const struct call *c)
 
 /* ---- the carrier leg, and life ---- */
 
+static void on_carrier_event(struct call *c, const struct carrier_event *ev)
+{
+    call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER, .carrier = ev});
+}
+
+/* Audio of a carrier that does not keep the order: a piece may have to wait, or let others go. */
+static void on_unordered_audio(struct call *c, const struct carrier_event *ev)
+{
+    struct reorder_piece *piece;
+    enum reorder_verdict verdict;
+    if (!c->reorder)
+        c->reorder = calloc(1, sizeof *c->reorder);
+    if (!c->reorder) {
+        on_carrier_event(c, ev);
+        return;
+    }
+    verdict = reorder_take(c->reorder, ev->chunk, ev->timestamp_ms, ev->audio, ev->audio_len);
+    if (verdict == REORDER_NOW)
+        on_carrier_event(c, ev);
+    else
+        metric_add(verdict == REORDER_KEPT ? &c->w->metrics.frames_reordered : &c->w->metrics.frames_dropped, 1);
+    while (c->state != CALL_GONE && (piece = reorder_next(c->reorder)) != NULL)
+        on_carrier_event(c, &(struct carrier_event){.kind = CARRIER_AUDIO, .chunk = piece->chunk,
+                                                    .timestamp_ms = piece->timestamp_ms, .audio = piece->audio,
+                                                    .audio_len = piece->len});
+}
+
 static void on_carrier_text(struct ws_conn *ws, char *text, size_t len, void *arg)
 {
     struct call *c = arg;
     struct carrier_event ev;
     (void)ws;
     c->carrier->parse(text, len, &ev);
-    call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER, .carrier = &ev});
+    if (ev.kind == CARRIER_AUDIO && ev.chunk != 0 && !c->carrier->keeps_order)
+        on_unordered_audio(c, &ev);
+    else
+        on_carrier_event(c, &ev);
 }
 
 static void on_carrier_open(struct ws_conn *ws, void *arg)

@@ -10,6 +10,7 @@
 #include "worker/claim.h"
 #include "worker/journal.h"
 #include "worker/playout.h"
+#include "worker/reorder.h"
 #include "worker/turns.h"
 #include "worker/watch.h"
 #include "worker/worker.h"
@@ -96,6 +97,8 @@ struct call {
     size_t tail_len;
     bool speaking;         /* the caller, by the AI's ear */
     uint64_t line_next_ms; /* timestamp the next frame should have */
+    struct reorder *reorder; /* of carriers that do not keep the order; NULL until audio comes */
+    int refusals;            /* messages of ours that the carrier refused */
     struct watch watch;
     char digits[DIGITS_MAX + 1]; /* pressed and not yet told to the AI */
     int64_t digits_ms;

@@ -164,6 +164,14 @@ static void send_piece(struct call *c, const char *item, const char *response, i
     send_mark(c, false);
 }
 
+/* The last two pieces share what is left, so that none is a scrap that a carrier might refuse. */
+static size_t piece_of(size_t rest)
+{
+    if (rest <= PIECE_CHARS)
+        return rest;
+    return rest < 2 * PIECE_CHARS ? rest / 8 * 4 : PIECE_CHARS;
+}
+
 void media_to_caller(struct call *c, const struct ai_event *ev)
 {
     int64_t now = clock_mono_ms();
@@ -171,8 +179,8 @@ void media_to_caller(struct call *c, const struct ai_event *ev)
         return;
     if (!c->spoke)
         first_audio(c, now);
-    for (size_t at = 0; at < ev->audio_len; at += PIECE_CHARS) {
-        size_t len = ev->audio_len - at < PIECE_CHARS ? ev->audio_len - at : PIECE_CHARS;
+    for (size_t at = 0, len; at < ev->audio_len; at += len) {
+        len = piece_of(ev->audio_len - at);
         send_piece(c, ev->item, ev->response, ev->content_index, ev->audio + at, len, now);
     }
 }

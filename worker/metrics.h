@@ -41,6 +41,11 @@ enum call_reason {
     X(COUNTER, calls_resumed, "calls_resumed_total", "", "of these, calls taken over from another worker")         \
     X(COUNTER, frames_in, "carrier_frames_total", "direction=\"in\"", "audio messages of the carrier leg")         \
     X(COUNTER, frames_out, "carrier_frames_total", "direction=\"out\"", "audio messages of the carrier leg")       \
+    X(COUNTER, frames_reordered, "carrier_frames_reordered_total", "", "audio messages that came before their turn") \
+    X(COUNTER, frames_dropped, "carrier_frames_dropped_total", "", "audio messages that came too late, or twice")  \
+    X(COUNTER, carrier_refused, "carrier_refused_total", "", "messages of ours that the carrier refused")          \
+    X(COUNTER, calls_left_up, "calls_left_up_total", "",                                                           \
+      "streams we ended whose carrier keeps the call up until its API is told")                                    \
     X(COUNTER, early_audio_dropped, "early_audio_dropped_bytes_total", "",                                         \
       "caller audio past what is kept while the AI connects")                                                      \
     X(COUNTER, late_audio_dropped, "late_audio_dropped_total", "", "AI audio of answers that were interrupted")    \

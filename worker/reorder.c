@@ -8,7 +8,8 @@ static bool waits(const struct reorder *r, const struct reorder_piece *piece)
     return piece->chunk >= r->expected && piece->chunk != 0;
 }
 
-enum reorder_verdict reorder_take(struct reorder *r, uint64_t chunk, const char *audio, size_t len)
+enum reorder_verdict reorder_take(struct reorder *r, uint64_t chunk, uint64_t timestamp_ms, const char *audio,
+                                  size_t len)
 {
     struct reorder_piece *room = NULL;
     if (r->expected == 0 || chunk == r->expected) {
@@ -27,6 +28,7 @@ enum reorder_verdict reorder_take(struct reorder *r, uint64_t chunk, const char 
     if (!room)
         return REORDER_DROPPED;
     room->chunk = chunk;
+    room->timestamp_ms = timestamp_ms;
     room->len = len;
     memcpy(room->audio, audio, len);
     r->count++;

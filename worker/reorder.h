@@ -17,7 +17,7 @@ enum reorder_verdict {
 };
 
 struct reorder_piece {
-    uint64_t chunk;
+    uint64_t chunk, timestamp_ms;
     size_t len;
     char audio[REORDER_AUDIO_MAX];
 };
@@ -30,7 +30,8 @@ struct reorder {
 };
 
 /* chunk counts pieces from the stream's start, in steps of one. */
-enum reorder_verdict reorder_take(struct reorder *r, uint64_t chunk, const char *audio, size_t len);
+enum reorder_verdict reorder_take(struct reorder *r, uint64_t chunk, uint64_t timestamp_ms, const char *audio,
+                                  size_t len);
 
 /* The next piece whose turn has come, oldest first; NULL if there is none. Valid until the next
  * reorder_take; may be scribbled on. */

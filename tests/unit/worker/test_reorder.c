@@ -13,10 +13,11 @@ static void feed(const char *in, const char *expected)
     size_t n = 0;
     for (; *in; in++) {
         struct reorder_piece *piece;
-        if (reorder_take(r, (uint64_t)(*in - 'a' + 1), in, 1) == REORDER_NOW)
+        if (reorder_take(r, (uint64_t)(*in - 'a' + 1), (uint64_t)*in, in, 1) == REORDER_NOW)
             out[n++] = *in;
         while ((piece = reorder_next(r)) != NULL) {
             assert_int_equal(piece->len, 1);
+            assert_int_equal(piece->timestamp_ms, piece->audio[0]);
             out[n++] = piece->audio[0];
         }
     }
@@ -55,12 +56,12 @@ static void test_bounds(void **state)
     static char audio[REORDER_AUDIO_MAX + 1];
     struct reorder *r = calloc(1, sizeof *r);
     (void)state;
-    assert_int_equal(reorder_take(r, 1, audio, sizeof audio), REORDER_NOW); /* in order: any length */
-    assert_int_equal(reorder_take(r, 3, audio, sizeof audio), REORDER_DROPPED);
-    assert_int_equal(reorder_take(r, 3, audio, REORDER_AUDIO_MAX), REORDER_KEPT);
+    assert_int_equal(reorder_take(r, 1, 0, audio, sizeof audio), REORDER_NOW); /* in order: any length */
+    assert_int_equal(reorder_take(r, 3, 0, audio, sizeof audio), REORDER_DROPPED);
+    assert_int_equal(reorder_take(r, 3, 0, audio, REORDER_AUDIO_MAX), REORDER_KEPT);
     assert_null(reorder_next(r));
-    assert_int_equal(reorder_take(r, UINT64_MAX, audio, 1), REORDER_KEPT);
-    assert_int_equal(reorder_take(r, 2, audio, 1), REORDER_NOW);
+    assert_int_equal(reorder_take(r, UINT64_MAX, 0, audio, 1), REORDER_KEPT);
+    assert_int_equal(reorder_take(r, 2, 0, audio, 1), REORDER_NOW);
     assert_int_equal(reorder_next(r)->chunk, 3);
     free(r);
 }
