@@ -1,0 +1,176 @@
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+
+#include "worker/http_client.h"
+
+/* A client and the server it asks, on one loop. */
+static struct event_base *base;
+static struct evhttp *server;
+static struct http_client *client;
+static char url[96];
+
+static struct {
+    int calls, status;
+    char body[256], error[256];
+    size_t len;
+} answer;
+
+static struct {
+    char method, uri[128], key[64], body[64];
+    bool silent; /* the next request gets no answer */
+    struct evhttp_request *unanswered;
+} seen;
+
+static void on_request(struct evhttp_request *request, void *arg)
+{
+    struct evbuffer *out = evbuffer_new(), *in = evhttp_request_get_input_buffer(request);
+    const char *key = evhttp_find_header(evhttp_request_get_input_headers(request), "xi-api-key");
+    size_t size = evbuffer_get_length(in) < sizeof seen.body - 1 ? evbuffer_get_length(in) : sizeof seen.body - 1;
+    (void)arg;
+    seen.method = evhttp_request_get_command(request) == EVHTTP_REQ_GET ? 'G' : 'P';
+    snprintf(seen.uri, sizeof seen.uri, "%s", evhttp_request_get_uri(request));
+    snprintf(seen.key, sizeof seen.key, "%s", key ? key : "");
+    evbuffer_copyout(in, seen.body, size);
+    seen.body[size] = '\0';
+    if (seen.silent) {
+        seen.unanswered = request;
+    } else {
+        evbuffer_add_printf(out, "{\"ok\":true}%*s", strcmp(seen.uri, "/long") == 0 ? 200 : 0, "");
+        evhttp_send_reply(request, strcmp(seen.uri, "/missing") == 0 ? 404 : 200, NULL, out);
+    }
+    evbuffer_free(out);
+}
+
+static int set_up(void **state)
+{
+    struct evhttp_bound_socket *bound;
+    struct sockaddr_in addr;
+    socklen_t len = sizeof addr;
+    (void)state;
+    memset(&answer, 0, sizeof answer);
+    memset(&seen, 0, sizeof seen);
+    base = event_base_new();
+    server = evhttp_new(base);
+    evhttp_set_gencb(server, on_request, NULL);
+    bound = evhttp_bind_socket_with_handle(server, "127.0.0.1", 0);
+    getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&addr, &len);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", ntohs(addr.sin_port));
+    client = http_client_new(base);
+    return client ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    http_client_free(client);
+    evhttp_free(server);
+    event_base_free(base);
+    return 0;
+}
+
+static void on_done(void *arg, int status, const char *body, size_t len, const char *error)
+{
+    (void)arg;
+    answer.calls++;
+    answer.status = status;
+    answer.len = len;
+    snprintf(answer.body, sizeof answer.body, "%s", body);
+    snprintf(answer.error, sizeof answer.error, "%s", error ? error : "");
+    event_base_loopbreak(base);
+}
+
+static struct http_request *ask(const char *path, const char *body, size_t answer_max, int timeout_ms)
+{
+    char whole[128];
+    snprintf(whole, sizeof whole, "%s%s", url, path);
+    return http_send(client, &(struct http_spec){.url = whole, .headers = {"xi-api-key: secret"}, .body = body,
+                                                 .answer_max = answer_max, .timeout_ms = timeout_ms}, on_done, NULL);
+}
+
+static void test_get_and_post(void **state)
+{
+    (void)state;
+    assert_non_null(ask("/a?b=c", NULL, 100, 5000));
+    assert_int_equal(answer.calls, 0); /* never from inside */
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 200);
+    assert_string_equal(answer.body, "{\"ok\":true}");
+    assert_int_equal(answer.len, 11);
+    assert_string_equal(answer.error, "");
+    assert_int_equal(seen.method, 'G');
+    assert_string_equal(seen.uri, "/a?b=c");
+    assert_string_equal(seen.key, "secret");
+    assert_non_null(ask("/missing", "{}", 100, 5000));
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 404);
+    assert_int_equal(seen.method, 'P');
+    assert_string_equal(seen.body, "{}");
+    assert_int_equal(answer.calls, 2);
+}
+
+static void test_failures(void **state)
+{
+    struct evhttp_connection *peer;
+    (void)state;
+    assert_non_null(ask("/long", NULL, 100, 5000)); /* longer than may be */
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 0);
+    assert_string_not_equal(answer.error, "");
+    seen.silent = true;
+    assert_non_null(ask("/", NULL, 100, 50));
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 0);
+    assert_non_null(strstr(answer.error, "imed out"));
+    peer = evhttp_request_get_connection(seen.unanswered);
+    evhttp_connection_free(peer);
+    snprintf(url, sizeof url, "http://127.0.0.1:1");
+    assert_non_null(ask("/", NULL, 100, 5000));
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 0);
+    snprintf(url, sizeof url, "file:///etc/hostname#");
+    assert_non_null(ask("", NULL, 100, 5000));
+    event_base_dispatch(base);
+    assert_int_equal(answer.calls, 4);
+    assert_int_equal(answer.status, 0);
+}
+
+static void test_cancelled_requests_say_nothing(void **state)
+{
+    struct http_request *request = ask("/a", NULL, 100, 5000);
+    (void)state;
+    http_cancel(request);
+    http_cancel(NULL);
+    assert_non_null(ask("/b", NULL, 100, 5000)); /* freed while under way, below */
+    event_base_loop(base, EVLOOP_ONCE);
+    assert_int_equal(answer.calls, 0);
+}
+
+static void test_the_number_is_bounded(void **state)
+{
+    (void)state;
+    for (int i = 0; i < HTTP_REQUESTS_MAX; i++)
+        assert_non_null(ask("/", NULL, 100, 5000));
+    assert_null(ask("/", NULL, 100, 5000));
+    while (answer.calls < HTTP_REQUESTS_MAX)
+        event_base_dispatch(base);
+    assert_non_null(ask("/", NULL, 100, 5000));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_get_and_post, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_failures, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancelled_requests_say_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_number_is_bounded, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,41 @@
+/* Short HTTPS requests on the loop, over libcurl: for what is asked beside the calls (a signed
+ * address, a tool of the user's). Nothing blocks; requests, their time and their answers are bounded.
+ * One client per loop. */
+#pragma once
+#include "common/base/base.h"
+
+struct event_base;
+struct http_client;
+struct http_request;
+
+enum {
+    HTTP_REQUESTS_MAX = 64, /* under way at once, per client */
+    HTTP_HEADERS_MAX = 4,
+};
+
+/* All borrowed until http_send returns. */
+struct http_spec {
+    const char *url;                       /* http: or https: */
+    const char *headers[HTTP_HEADERS_MAX]; /* "Name: value"; NULL ends them */
+    const char *body;                      /* NULL: GET; otherwise POST */
+    size_t answer_max;                     /* a longer answer is a failure */
+    int timeout_ms;                        /* for all of it, name look-up to last byte */
+    const char *ca_file;                   /* NULL or "": the system's certificates */
+};
+
+/* status is 0 and error a text if there was no answer. body ends with a NUL that len does not
+ * count; valid during the callback. */
+typedef void http_done_fn(void *arg, int status, const char *body, size_t len, const char *error);
+
+RF_NODISCARD struct http_client *http_client_new(struct event_base *base);
+
+/* Cancels what is under way. Accepts NULL. */
+void http_client_free(struct http_client *client);
+
+/* fn is called exactly once, from the loop and never from inside here, unless cancelled. NULL: too
+ * many are under way, or out of memory. */
+RF_NODISCARD struct http_request *http_send(struct http_client *client, const struct http_spec *spec, http_done_fn *fn,
+                                            void *arg);
+
+/* No callback comes any more. For requests that have not called back yet; accepts NULL. */
+void http_cancel(struct http_request *request);
