@@ -150,8 +150,7 @@ static void forget(struct call *c)
     *(c->prev ? &c->prev->next : &w->calls) = c->next;
     if (c->next)
         c->next->prev = c->prev;
-    w->call_count--;
-    metric_set(&w->metrics.calls_active, (uint64_t)w->call_count);
+    worker_call_over(w);
     ticket_drop(c->claiming);
     journal_release(&c->journal);
     call_tools_release(c);
@@ -319,12 +318,35 @@ static void on_carrier_refused(struct call *c, const struct carrier_event *ev)
         log_warn(c->sid, "the carrier refused a message", log_int("code", (int64_t)ev->code));
 }
 
+/* Why the carrier's socket went, by the rule it broke. */
+static enum call_reason lost_reason(enum peer_fault fault)
+{
+    switch (fault) {
+    case FAULT_NONE:
+    case FAULT_HTTP:
+    case FAULT_TIMEOUT:
+        return REASON_CARRIER_LOST;
+    case FAULT_PROTOCOL:
+    case FAULT_UNSUPPORTED:
+    case FAULT_BAD_UTF8:
+    case FAULT_TOO_BIG:
+        return REASON_CARRIER_PROTOCOL;
+    case FAULT_FLOOD:
+        return REASON_CARRIER_FLOOD;
+    case FAULT_SLOW:
+        return REASON_CARRIER_SLOW;
+    case PEER_FAULT_COUNT:
+        break;
+    }
+    return REASON_CARRIER_LOST;
+}
+
 /* What can happen in any state. true: it was that. */
 static bool call_on_anywhere(struct call *c, const struct call_event *ev)
 {
     switch (ev->kind) {
     case CALL_EV_CARRIER_LOST:
-        call_end(c, REASON_CARRIER_LOST, ev->why);
+        call_end(c, lost_reason(ev->fault), ev->why);
         return true;
     case CALL_EV_AI_LOST:
         on_ai_lost(c, ev);
@@ -348,6 +370,10 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
             call_end(c, REASON_CARRIER_STOP, "");
         else if (ev->carrier->kind == CARRIER_REFUSED)
             on_carrier_refused(c, ev->carrier);
+        else if (ev->carrier->kind == CARRIER_START && c->state != CALL_ACCEPTED)
+            call_end(c, REASON_CARRIER_PROTOCOL, "start came twice");
+        else if (ev->carrier->kind == CARRIER_AUDIO && !media_in_time(c, ev->carrier))
+            call_end(c, REASON_CARRIER_FLOOD, "far more audio than time has passed");
         else
             return false;
         return true;
@@ -488,6 +514,25 @@ bool call_silent(const struct call *c)
     return !c->answering && playout_idle(&c->playout);
 }
 
+bool call_may_hand_over(const struct call *c)
+{
+    switch (c->state) {
+    case CALL_ACCEPTED:
+    case CALL_PARTING: /* is about to end anyway */
+    case CALL_ENDING:
+    case CALL_GONE:
+        return false;
+    case CALL_CLAIMING:
+        return false; /* a moment later it is clear what there is to hand over */
+    case CALL_DIALLING:
+        return true;
+    case CALL_GREETING:
+    case CALL_TALKING:
+        return call_silent(c) && !c->speaking && !c->answer_wanted && !c->tools && c->turns.count == 0;
+    }
+    return false;
+}
+
 /* ---- the carrier leg, and life ---- */
 
 static void on_carrier_event(struct call *c, const struct carrier_event *ev)
@@ -539,10 +584,9 @@ static void on_carrier_closed(struct ws_conn *ws, uint16_t code, const char *why
 {
     struct call *c = arg;
     char detail[192];
-    (void)ws;
     c->stream = NULL;
     snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
-    call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER_LOST, .why = detail});
+    call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER_LOST, .why = detail, .fault = ws_fault(ws)});
 }
 
 static const struct ws_handler carrier_events = {NULL, on_carrier_open, on_carrier_text, on_carrier_closed};

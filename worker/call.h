@@ -6,6 +6,7 @@
 #include <event2/event_struct.h>
 
 #include "worker/ai.h"
+#include "worker/bucket.h"
 #include "worker/carrier.h"
 #include "worker/claim.h"
 #include "worker/journal.h"
@@ -62,6 +63,7 @@ struct call_event {
     enum journal_outcome outcome;
     const char *why;
     bool permanent;
+    enum peer_fault fault; /* CARRIER_LOST: the rule the carrier broke */
 };
 
 struct call {
@@ -103,6 +105,7 @@ struct call {
     char digits[DIGITS_MAX + 1]; /* pressed and not yet told to the AI */
     int64_t digits_ms;
 
+    struct bucket heard; /* ms of caller audio, against the clock */
     struct playout playout;
     struct turns turns;
     char dropped_response[AI_ID_SIZE]; /* interrupted: its late audio is not played */
@@ -131,6 +134,10 @@ void call_end(struct call *c, enum call_reason why, const char *detail);
 
 /* The assistant has nothing to say and nothing of it still plays. */
 bool call_silent(const struct call *c);
+
+/* Neither side speaks and everything said is in the journal: another worker can go on from here and
+ * the caller hears no more than a short silence. */
+bool call_may_hand_over(const struct call *c);
 
 /* Redis is reachable again. */
 void call_redis_up(struct call *c);

@@ -8,6 +8,7 @@
     X(STR, worker_id, "WORKER_ID", "", "text", "name of this worker in Redis and logs; host name and pid if empty") \
     X(SECRET, stream_secret, "STREAM_SECRET", NULL, "text", "signs the stream tokens; the same as the warmer's")   \
     X(INT, max_calls, "MAX_CALLS", "500", "1..20000", "calls carried at once; further streams get 503")            \
+    X(INT, threads, "THREADS", "1", "1..64", "event loops, each on a thread of its own")                            \
     X(INT, drain_seconds, "DRAIN_SECONDS", "600", "0..86400",                                                      \
       "after SIGTERM, how long calls may finish here before they are handed to another worker")                    \
     X(INT, lease_seconds, "LEASE_SECONDS", "15", "3..300", "a call not renewed for so long counts as abandoned")    \

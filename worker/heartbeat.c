@@ -9,8 +9,8 @@
 #include "common/base/clock.h"
 #include "worker/call.h"
 
-/* A lease survives two missed renewals; so does the worker's entry. */
-enum { RENEWALS_PER_LEASE = 3, WORKER_ENTRY_SECONDS = 15 };
+/* A lease survives two missed renewals. */
+enum { RENEWALS_PER_LEASE = 3 };
 
 struct heartbeat {
     struct worker *w;
@@ -30,22 +30,6 @@ static void renew_lease(const struct call *c)
     (void)!redis_async_send(w->redis, NULL, NULL, (int)ARRAY_LEN(argv), argv, NULL);
 }
 
-static void tell_fleet(struct worker *w)
-{
-    char key[KEY_SIZE], active[16], capacity[24], seen[24], ttl[16];
-    const char *set[] = {"HSET", key, "active", active, "capacity", capacity, "draining", w->draining ? "1" : "0",
-                         "seen_ms", seen};
-    const char *expire[] = {"EXPIRE", key, ttl};
-    if (!key_global(key, &w->keys, "worker", w->id, NULL))
-        return;
-    snprintf(active, sizeof active, "%d", w->call_count);
-    snprintf(capacity, sizeof capacity, "%" PRId64, w->config->max_calls);
-    snprintf(seen, sizeof seen, "%" PRId64, clock_wall_ms());
-    snprintf(ttl, sizeof ttl, "%d", WORKER_ENTRY_SECONDS);
-    if (redis_async_send(w->redis, NULL, NULL, (int)ARRAY_LEN(set), set, NULL) == 0)
-        (void)!redis_async_send(w->redis, NULL, NULL, (int)ARRAY_LEN(expire), expire, NULL);
-}
-
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
     struct heartbeat *hb = arg;
@@ -62,7 +46,6 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     }
     if (renew)
         hb->renewed_ms = now;
-    tell_fleet(hb->w);
 }
 
 struct heartbeat *heartbeat_new(struct worker *w)

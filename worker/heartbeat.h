@@ -1,4 +1,4 @@
-/* Once a second: leases of the live calls and the worker's own entry in Redis. */
+/* Once a second: the leases of a loop's live calls, and what only time can tell them. */
 #pragma once
 #include "worker/worker.h"
 

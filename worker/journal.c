@@ -47,11 +47,11 @@ static void pop(struct journal *j)
 
 static void retry_later(struct journal *j, const char *error)
 {
-    static struct log_limit limit;
+    struct log_limit *limit = &j->w->journal_limit;
     struct timeval tv = {0, JOURNAL_RETRY_MS * 1000};
-    if (log_allow(&limit))
+    if (log_allow(limit))
         log_error(j->call_sid, "redis refused a journal write", log_str("error", error),
-                  log_int("waiting", j->waiting), log_int("suppressed", limit.suppressed));
+                  log_int("waiting", j->waiting), log_int("suppressed", limit->suppressed));
     evtimer_add(&j->retry, &tv);
 }
 

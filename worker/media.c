@@ -11,6 +11,10 @@
  * behind much; a multiple of 4, so that each piece is base64 of its own. */
 enum { PIECE_CHARS = 6000, PIECE_BYTES = PIECE_CHARS / 4 * 3 };
 
+/* Caller audio comes as time passes: twice that, and the ten seconds that a stall may have held back,
+ * is three times real time over ten seconds. More is no phone. */
+enum { FAST_MS_PER_SECOND = 2000, FAST_BURST_MS = 10000 };
+
 enum {
     FRAME_BYTES_MAX = 4096,    /* of one carrier message; usual are 160 */
     TAIL_DROP = 8000,          /* what a full tail lets go of: its oldest second */
@@ -77,6 +81,12 @@ static void fill_gap(struct call *c, const struct carrier_event *ev, size_t byte
     if (gap >= GAP_MIN_MS && ai_hears(c))
         append_silence(c, gap < GAP_MAX_MS ? gap : GAP_MAX_MS);
     c->line_next_ms = ev->timestamp_ms + bytes / PLAYOUT_BYTES_PER_MS;
+}
+
+bool media_in_time(struct call *c, const struct carrier_event *ev)
+{
+    int64_t ms = (int64_t)base64_decoded_size(ev->audio, ev->audio_len) / PLAYOUT_BYTES_PER_MS;
+    return bucket_take(&c->heard, ms, FAST_MS_PER_SECOND, FAST_BURST_MS, clock_mono_ms());
 }
 
 void media_from_caller(struct call *c, const struct carrier_event *ev)

@@ -7,6 +7,9 @@
  * carrier left out are replaced by silence, or a turn would never end. */
 void media_from_caller(struct call *c, const struct carrier_event *ev);
 
+/* false: more audio than time has passed, beyond what a stall of the network could have held back. */
+bool media_in_time(struct call *c, const struct carrier_event *ev);
+
 /* No frame came for a while in the middle of the caller's words: silence lets the turn end. */
 void media_fill_pause(struct call *c, int64_t now_ms);
 

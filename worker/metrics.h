@@ -22,13 +22,35 @@
     X(AI_FAILED, "ai_failed", 1011, "apology")        \
     X(START_TIMEOUT, "start_timeout", 1008, "")       \
     X(DRAINED, "drained", 1001, "")                   \
-    X(NO_MEMORY, "no_memory", 1011, "")
+    X(NO_MEMORY, "no_memory", 1011, "")               \
+    X(CARRIER_FLOOD, "carrier_flood", 1008, "")       \
+    X(CARRIER_SLOW, "carrier_slow", 1008, "")
 
 enum call_reason {
 #define X(id, name, code, verdict) REASON_##id,
     CALL_REASONS(X)
 #undef X
     CALL_REASON_COUNT
+};
+
+/* What a peer can do wrong on its connection. X(ID, "name in metrics") */
+#define PEER_FAULTS(X)                                                                  \
+    X(HTTP, "bad_http")              /* no WebSocket handshake, or a wrong one */       \
+    X(TIMEOUT, "handshake_timeout")  /* none in time */                                 \
+    X(PROTOCOL, "protocol")          /* RFC 6455 broken: 1002 */                        \
+    X(UNSUPPORTED, "binary")         /* 1003 */                                         \
+    X(BAD_UTF8, "bad_utf8")          /* 1007 */                                         \
+    X(TOO_BIG, "too_big")            /* frame or message: 1009 */                       \
+    X(FLOOD, "flood")                /* more than it could have reason to send: 1008 */ \
+    X(SLOW, "slow_reader")           /* does not read what it asked for */
+#define PEER_FAULTS_HELP "connections ended because the peer broke a rule"
+
+enum peer_fault {
+    FAULT_NONE = -1,
+#define X(id, name) FAULT_##id,
+    PEER_FAULTS(X)
+#undef X
+    PEER_FAULT_COUNT
 };
 
 #define WORKER_METRICS(X)                                                                                          \
@@ -65,7 +87,16 @@ enum call_reason {
     X(COUNTER, journal_appended, "journal_appended_total", "", "journal entries confirmed by Redis")               \
     X(COUNTER, journal_refused, "journal_refused_total", "", "journal entries past the bound of what may wait")    \
     X(COUNTER, journal_fenced, "journal_fenced_total", "", "journals stopped because another worker has the call") \
-    X(GAUGE, redis_up, "redis_up", "", "1 while connected to Redis")                                               \
+    X(GAUGE, guests, "connections_waiting", "", "connections that have not sent their request yet")                \
+    X(COUNTER, guests_dropped, "connections_dropped_total", "",                                                    \
+      "connections closed, still without a request, to make room for newer ones")                                  \
+    X(COUNTER, loops_full, "connections_refused_total", "", "connections that no event loop took")                 \
+    X(COUNTER, reads_cut, "reads_cut_total", "", "times a connection had more to read than one turn allows")       \
+    X(COUNTER, journal_reclaimed, "journal_reclaimed_total", "",                                                   \
+      "calls taken back after this worker was believed dead")                                                      \
+    X(GAUGE, websockets, "websockets", "", "open sockets of both legs, those in their closing too")                \
+    X(GAUGE, loops, "loops", "", "event loops")                                                                    \
+    X(GAUGE_MIN, redis_up, "redis_up", "", "1 while every event loop is connected to Redis")                       \
     X(HISTOGRAM, claim_seconds, "claim_seconds", "", "claim sent to context read")                                 \
     X(HISTOGRAM, ai_ready_seconds, "ai_ready_seconds", "", "stream start to AI session configured")                \
     X(HISTOGRAM, first_audio_seconds, "first_audio_seconds", "", "stream start to first audio sent to the caller") \
@@ -73,5 +104,12 @@ enum call_reason {
 
 struct worker_metrics {
     metric_value ended[CALL_REASON_COUNT];
+    metric_value carrier_faults[PEER_FAULT_COUNT], ai_faults[PEER_FAULT_COUNT];
     WORKER_METRICS(METRIC_MEMBER)
 };
+
+/* All loops' as one (metrics_sum). */
+void worker_metrics_sum(struct worker_metrics *total, const void *const parts[], int count);
+
+struct evbuffer;
+void worker_metrics_print(struct evbuffer *out, const struct worker_metrics *total);

@@ -1,11 +1,18 @@
-/* The door: listens for the carrier's media streams and admits as many as the worker can carry. */
+/* A loop's door: connections that have not sent their request yet, and who is admitted as a call. */
 #pragma once
 #include "worker/worker.h"
 
 struct server;
 
-/* Listens at once. NULL, with a log line, when the address cannot be had. */
+enum { SERVER_GUESTS_MAX = 256 }; /* connections of a loop that may wait before their request */
+
 RF_NODISCARD struct server *server_new(struct worker *w);
 
-/* Accepts no more connections; calls go on. Accepts NULL. */
+/* Takes over an accepted, non-blocking descriptor; the acceptor has counted it in w->load. A
+ * connection that does not become a call within WS_HANDSHAKE_SECONDS is closed. Past the bound the
+ * one that has waited longest goes: who has a request sends it at once, who has none takes nobody's
+ * place for long. */
+void server_take(struct server *s, int fd);
+
+/* Closes the connections that wait; calls are not touched. Accepts NULL. */
 void server_free(struct server *s);

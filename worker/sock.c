@@ -25,7 +25,9 @@ struct sock {
     struct event readable, writable;
     struct evbuffer *out; /* NULL until something had to wait */
     uint8_t *held;        /* the start of a frame whose rest is missing */
-    size_t held_len, held_size, held_max;
+    size_t held_len, held_size, held_max, queue_max;
+    bool slow;            /* FAILED: because of the queue */
+    bool finishing;
     const char *why;      /* FAILED: what on_closed will say */
     const struct sock_handler *handler;
     void *arg;
@@ -96,9 +98,10 @@ static void queue(struct sock *s, const uint8_t *bytes, size_t len)
         s->out = evbuffer_new();
     if (!s->out || evbuffer_add(s->out, bytes, len) != 0)
         fail(s, "out of memory");
-    else if (evbuffer_get_length(s->out) > SOCK_QUEUE_MAX)
+    else if (evbuffer_get_length(s->out) > s->queue_max) {
+        s->slow = true;
         fail(s, "the peer reads too slowly");
-    else
+    } else
         event_add(&s->writable, NULL);
 }
 
@@ -148,6 +151,18 @@ static void flush(struct sock *s)
         evbuffer_free(s->out);
         s->out = NULL;
     }
+    if (s->finishing)
+        shutdown(s->fd, SHUT_WR);
+}
+
+void sock_finish(struct sock *s)
+{
+    if (s->state != STATE_OPEN)
+        return;
+    s->finishing = true;
+    event_del(&s->readable);
+    if (sock_queued(s) == 0)
+        shutdown(s->fd, SHUT_WR);
 }
 
 static void opened(struct sock *s)
@@ -266,9 +281,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (s->state == STATE_TLS)
         shake_hands(s);
-    for (int i = 0; i < SOCK_READS_PER_WAKE && s->state == STATE_OPEN; i++) {
-        if (!read_once(s))
+    for (int i = 0; s->state == STATE_OPEN && !s->finishing && read_once(s); i++) {
+        if (i + 1 == SOCK_READS_PER_WAKE) { /* the rest has its turn after the others */
+            metric_add(&s->w->metrics.reads_cut, 1);
             break;
+        }
     }
     /* TLS may have decrypted more than was asked for, and the kernel will not say so. */
     if (s->state == STATE_OPEN && s->ssl && SSL_pending(s->ssl) > 0)
@@ -315,6 +332,7 @@ static struct sock *sock_new(struct worker *w, int fd, const struct sock_handler
     s->handler = handler;
     s->arg = arg;
     s->held_max = HELD_MAX_DEFAULT;
+    s->queue_max = SOCK_QUEUE_MAX;
     event_assign(&s->readable, w->base, fd, EV_READ | EV_PERSIST, on_readable, s);
     event_assign(&s->writable, w->base, fd, EV_WRITE, on_writable, s);
     return s;
@@ -323,8 +341,12 @@ static struct sock *sock_new(struct worker *w, int fd, const struct sock_handler
 struct sock *sock_accept(struct worker *w, int fd, const struct sock_handler *handler, void *arg)
 {
     struct sock *s = sock_new(w, fd, handler, arg);
+    int bytes = SOCK_KERNEL_BYTES;
     if (!s)
         return NULL;
+    /* Without a bound the kernel keeps up to 6 MB for a peer that floods, or does not read. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     s->state = STATE_OPEN;
     event_add(&s->readable, NULL);
     return s;
@@ -356,6 +378,16 @@ struct sock *sock_connect(struct worker *w, const struct sockaddr *addr, socklen
     else if (connect(fd, addr, len) != 0 && errno != EINPROGRESS)
         fail(s, "cannot connect");
     return s;
+}
+
+void sock_set_queue_max(struct sock *s, size_t bytes)
+{
+    s->queue_max = bytes;
+}
+
+bool sock_was_slow(const struct sock *s)
+{
+    return s->slow;
 }
 
 void sock_set_held_max(struct sock *s, size_t bytes)

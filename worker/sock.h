@@ -13,6 +13,7 @@ struct sock;
 enum {
     SOCK_QUEUE_MAX = 4 << 20,  /* unsent bytes; a peer that reads slower than that is cut off */
     SOCK_READS_PER_WAKE = 4,   /* so that one flooding peer cannot hold the loop */
+    SOCK_KERNEL_BYTES = 131072, /* accepted sockets: what the kernel may hold for each direction */
 };
 
 struct sock_handler {
@@ -37,6 +38,16 @@ void sock_send(struct sock *s, const void *bytes, size_t len);
 
 /* Bytes that wait to be sent. */
 size_t sock_queued(const struct sock *s);
+
+/* Most unsent bytes, if not SOCK_QUEUE_MAX. */
+void sock_set_queue_max(struct sock *s, size_t bytes);
+
+/* In on_closed: the peer left more than that unread. */
+bool sock_was_slow(const struct sock *s);
+
+/* Nothing that comes is read any more; what waits is sent, then the end of our side. The owner frees
+ * the socket after a while: closing it now could discard our last words on their way. Plain only. */
+void sock_finish(struct sock *s);
 
 /* Most bytes kept for a frame that is not complete; past it the socket fails. */
 void sock_set_held_max(struct sock *s, size_t bytes);

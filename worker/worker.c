@@ -4,6 +4,8 @@
 
 #include <event2/event.h>
 
+#include "worker/ws_conn.h"
+
 void worker_defer(struct worker *w, struct deferred *d, void (*fn)(void *arg), void *arg)
 {
     d->fn = fn;
@@ -11,6 +13,28 @@ void worker_defer(struct worker *w, struct deferred *d, void (*fn)(void *arg), v
     d->next = w->deferred;
     w->deferred = d;
     event_active(w->deferred_event, EV_TIMEOUT, 0);
+}
+
+void worker_run_deferred(struct worker *w)
+{
+    while (w->deferred) {
+        struct deferred *d = w->deferred;
+        w->deferred = d->next;
+        d->fn(d->arg);
+    }
+}
+
+void worker_unload(struct worker *w)
+{
+    atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
+}
+
+void worker_call_over(struct worker *w)
+{
+    w->call_count--;
+    metric_set(&w->metrics.calls_active, (uint64_t)w->call_count);
+    places_give(w->places);
+    worker_unload(w);
 }
 
 uint8_t *worker_take_buffer(struct worker *w, size_t *size)
@@ -27,4 +51,17 @@ void worker_give_buffer(struct worker *w, uint8_t *buffer, size_t size)
         w->spares[w->spare_count++] = buffer;
     else
         free(buffer);
+}
+
+void worker_release(struct worker *w)
+{
+    while (w->conns)
+        ws_abandon(w->conns);
+    worker_run_deferred(w);
+    if (w->deferred_event)
+        event_free(w->deferred_event);
+    while (w->spare_count > 0)
+        free(w->spares[--w->spare_count]);
+    if (w->base)
+        event_base_free(w->base);
 }

@@ -1,19 +1,23 @@
-/* One event loop's world. Loops share nothing; everything below belongs to one thread. */
+/* One event loop's world. Loops share nothing; everything below belongs to one thread, except what is
+ * atomic: the metrics and `load`, which others read, and the process's places. */
 #pragma once
 #include <openssl/ssl.h>
 
 #include "common/base/base.h"
+#include "common/base/log.h"
 #include "common/base/resolve.h"
 #include "common/redis/async.h"
 #include "common/redis/keys.h"
 #include "worker/ai.h"
 #include "worker/config.h"
 #include "worker/metrics.h"
+#include "worker/places.h"
 
 struct ai_pool;
 struct call;
 struct event;
 struct event_base;
+struct ws_conn;
 
 enum {
     WORKER_READ_BYTES = 65536,  /* shared by all sockets: idle ones hold no buffer */
@@ -43,8 +47,11 @@ struct worker {
     SSL_CTX *tls; /* NULL when the AI leg is plain */
     struct call *calls; /* a list, newest first */
     int call_count;
-    int conn_count; /* WebSockets, those that only wait for the end of their closing too */
+    struct places *places;  /* the process's; every call has taken one */
+    _Atomic int load;       /* connections: given to this loop, waiting at its door, or carried as calls */
+    struct ws_conn *conns;  /* all WebSockets, those that only wait for the end of their closing too */
     bool draining;
+    struct log_limit journal_limit;
     int64_t redis_clock_skew_ms; /* Redis' wall clock minus our monotonic one */
     struct event *deferred_event;
     struct deferred *deferred;
@@ -58,7 +65,19 @@ struct worker {
  * that is freed: deferring cannot fail. */
 void worker_defer(struct worker *w, struct deferred *d, void (*fn)(void *arg), void *arg);
 
+/* Runs what was deferred. For the event of the loop, and for its end. */
+void worker_run_deferred(struct worker *w);
+
+/* A connection that the acceptor gave is over. */
+void worker_unload(struct worker *w);
+
+/* A call is over: its place is free, its connection too. */
+void worker_call_over(struct worker *w);
+
 /* A buffer of at least size bytes; the real size comes back in *size. NULL when out of memory.
  * Small ones are recycled, so that partial frames cost no allocation. */
 uint8_t *worker_take_buffer(struct worker *w, size_t *size);
 void worker_give_buffer(struct worker *w, uint8_t *buffer, size_t size);
+
+/* After the last turn: closes what connections are left, frees buffers and base. */
+void worker_release(struct worker *w);

@@ -9,6 +9,8 @@
 #include <event2/util.h>
 
 #include "common/base/base64.h"
+#include "common/base/clock.h"
+#include "worker/bucket.h"
 #include "worker/sock.h"
 
 enum state {
@@ -23,7 +25,10 @@ enum state {
 
 struct ws_conn {
     struct worker *w;
+    struct ws_conn *next, *prev; /* the worker's list */
     enum state state;
+    enum peer_fault fault;
+    struct bucket bucket; /* what the peer has sent */
     struct sock *sock;
     struct ws_decoder decoder;
     char *message; /* fragments so far */
@@ -41,7 +46,6 @@ struct ws_conn {
 static void release(void *arg)
 {
     struct ws_conn *ws = arg;
-    ws->w->conn_count--;
     free(ws);
 }
 
@@ -50,6 +54,10 @@ static void let_go(struct ws_conn *ws)
     if (ws->state == STATE_GONE)
         return;
     ws->state = STATE_GONE;
+    *(ws->prev ? &ws->prev->next : &ws->w->conns) = ws->next;
+    if (ws->next)
+        ws->next->prev = ws->prev;
+    metric_add(&ws->w->metrics.websockets, (uint64_t)-1);
     resolve_cancel(ws->resolving);
     sock_free(ws->sock);
     event_del(&ws->deadline);
@@ -66,6 +74,18 @@ static void over(struct ws_conn *ws, uint16_t code, const char *why)
         ws->handler->on_closed(ws, code, why, ws->arg);
 }
 
+static bool is_server(const struct ws_conn *ws)
+{
+    return ws->decoder.masked;
+}
+
+static void blame(struct ws_conn *ws, enum peer_fault fault)
+{
+    struct worker_metrics *m = &ws->w->metrics;
+    ws->fault = fault;
+    metric_add(is_server(ws) ? &m->carrier_faults[fault] : &m->ai_faults[fault], 1);
+}
+
 static void arm(struct ws_conn *ws, int seconds)
 {
     struct timeval tv = {seconds, 0};
@@ -77,6 +97,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     struct ws_conn *ws = arg;
     (void)fd;
     (void)what;
+    if (!ws->no_address && ws->state != STATE_LINGERING)
+        blame(ws, FAULT_TIMEOUT);
     over(ws, WS_CLOSE_ABNORMAL, ws->no_address ? ws->no_address : "no WebSocket handshake in time");
 }
 
@@ -84,7 +106,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 static void send_frame(struct ws_conn *ws, enum ws_opcode opcode, uint8_t *payload, size_t len)
 {
     uint8_t head[WS_HEAD_MAX], mask[4];
-    bool client = !ws->decoder.masked;
+    bool client = !is_server(ws);
     size_t n;
     if (client)
         evutil_secure_rng_get_bytes(mask, sizeof mask);
@@ -160,12 +182,40 @@ void ws_close(struct ws_conn *ws, uint16_t code, const char *reason)
     arm(ws, WS_LINGER_SECONDS);
 }
 
-/* The peer broke a rule: it is told which, and the owner as well. */
+/* What was wrong, for the counters; the code says the same to the peer. */
+static enum peer_fault fault_of(uint16_t code)
+{
+    switch (code) {
+    case WS_CLOSE_UNSUPPORTED: return FAULT_UNSUPPORTED;
+    case WS_CLOSE_BAD_UTF8: return FAULT_BAD_UTF8;
+    case WS_CLOSE_TOO_BIG: return FAULT_TOO_BIG;
+    case WS_CLOSE_POLICY: return FAULT_FLOOD;
+    default: return FAULT_PROTOCOL;
+    }
+}
+
+/* The peer broke a rule: it is told which, and the owner as well. Nothing more is read. */
 static void refuse(struct ws_conn *ws, uint16_t code, const char *why)
 {
-    if (ws->state == STATE_OPEN)
+    bool tell = ws->state == STATE_OPEN;
+    if (code != WS_CLOSE_INTERNAL)
+        blame(ws, fault_of(code));
+    if (tell)
         send_close(ws, code, why);
-    over(ws, code, why);
+    if (!tell || !is_server(ws)) {
+        over(ws, code, why);
+        return;
+    }
+    sock_finish(ws->sock);
+    ws->state = STATE_LINGERING;
+    arm(ws, WS_LINGER_SECONDS);
+    ws->handler->on_closed(ws, code, why, ws->arg);
+}
+
+/* RFC 6455 section 7.4, and the codes registered since (1012 to 1014). */
+static bool close_code_valid(uint16_t code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
 }
 
 static void on_close_frame(struct ws_conn *ws, const struct ws_frame *f)
@@ -174,6 +224,14 @@ static void on_close_frame(struct ws_conn *ws, const struct ws_frame *f)
     char why[WS_CONTROL_MAX];
     if (f->len >= 2)
         code = (uint16_t)(f->data[0] << 8 | f->data[1]);
+    if (f->len == 1 || (f->len >= 2 && !close_code_valid(code))) {
+        refuse(ws, WS_CLOSE_PROTOCOL, "no such close code");
+        return;
+    }
+    if (f->len > 2 && !ws_utf8_valid(f->data + 2, f->len - 2)) {
+        refuse(ws, WS_CLOSE_BAD_UTF8, "a close reason must be UTF-8");
+        return;
+    }
     snprintf(why, sizeof why, "%.*s", f->len > 2 ? (int)f->len - 2 : 0, f->len > 2 ? (const char *)f->data + 2 : "");
     if (ws->state == STATE_OPEN)
         send_close(ws, code == WS_CLOSE_NO_STATUS ? WS_CLOSE_NORMAL : code, "");
@@ -237,8 +295,17 @@ static void on_frame(struct ws_conn *ws, const struct ws_frame *f)
     }
 }
 
+/* false: the peer has sent more than it could have reason to. */
+static bool within_rate(struct ws_conn *ws, const struct ws_frame *f, int64_t now_ms)
+{
+    int64_t units = 1 + (int64_t)(f->len / WS_UNIT_BYTES);
+    return is_server(ws) ? bucket_take(&ws->bucket, units, WS_SERVER_UNITS, WS_SERVER_BURST, now_ms)
+                         : bucket_take(&ws->bucket, units, WS_CLIENT_UNITS, WS_CLIENT_BURST, now_ms);
+}
+
 static size_t take_frames(struct ws_conn *ws, uint8_t *buf, size_t len)
 {
+    int64_t now_ms = clock_mono_ms();
     size_t used = 0;
     while (ws->state == STATE_OPEN || ws->state == STATE_LINGERING) {
         struct ws_frame frame;
@@ -252,7 +319,10 @@ static size_t take_frames(struct ws_conn *ws, uint8_t *buf, size_t len)
             break;
         }
         used += taken;
-        on_frame(ws, &frame);
+        if (within_rate(ws, &frame, now_ms))
+            on_frame(ws, &frame);
+        else
+            refuse(ws, WS_CLOSE_POLICY, "too much in too short a time");
     }
     return used;
 }
@@ -284,6 +354,8 @@ static size_t take_request(struct ws_conn *ws, const char *buf, size_t len)
     if (result == WS_HTTP_NEED_MORE)
         return 0;
     status = result == WS_HTTP_BAD ? 400 : ws->handler->on_request(ws, &request, ws->arg);
+    if (status == 400)
+        blame(ws, FAULT_HTTP);
     if (status != 0) {
         refuse_http(ws, status);
         return taken;
@@ -305,6 +377,8 @@ static size_t take_response(struct ws_conn *ws, const char *buf, size_t len)
         return 0;
     if (result == WS_HTTP_BAD || status != 101) {
         snprintf(why, sizeof why, "HTTP status %d instead of 101", status);
+        if (result == WS_HTTP_BAD)
+            blame(ws, FAULT_HTTP);
         over(ws, WS_CLOSE_ABNORMAL, result == WS_HTTP_BAD ? "not a WebSocket server" : why);
         return taken;
     }
@@ -327,7 +401,10 @@ static size_t on_bytes(void *arg, uint8_t *buf, size_t len)
 
 static void on_sock_closed(void *arg, const char *why)
 {
-    over(arg, WS_CLOSE_ABNORMAL, why);
+    struct ws_conn *ws = arg;
+    if (sock_was_slow(ws->sock))
+        blame(ws, FAULT_SLOW);
+    over(ws, WS_CLOSE_ABNORMAL, why);
 }
 
 static void on_connected(void *arg)
@@ -353,31 +430,37 @@ static struct ws_conn *ws_new(struct worker *w, size_t max_message, const struct
     if (!ws)
         return NULL;
     ws->w = w;
+    ws->fault = FAULT_NONE;
+    ws->next = w->conns;
+    if (ws->next)
+        ws->next->prev = ws;
+    w->conns = ws;
+    metric_add(&w->metrics.websockets, 1);
     ws->handler = handler;
     ws->arg = arg;
     ws->decoder.max_payload = max_message;
-    w->conn_count++;
     evtimer_assign(&ws->deadline, w->base, on_deadline, ws);
     arm(ws, WS_HANDSHAKE_SECONDS);
     return ws;
 }
 
-int ws_accept(struct worker *w, int fd, size_t max_message, const struct ws_handler *handler, void *arg)
+struct ws_conn *ws_accept(struct worker *w, int fd, size_t max_message, const struct ws_handler *handler, void *arg)
 {
     struct ws_conn *ws = ws_new(w, max_message, handler, arg);
     if (!ws) {
         evutil_closesocket(fd);
-        return -1;
+        return NULL;
     }
     ws->decoder.masked = true;
     ws->state = STATE_REQUEST;
     ws->sock = sock_accept(w, fd, &sock_events, ws);
     if (!ws->sock) {
         let_go(ws);
-        return -1;
+        return NULL;
     }
     sock_set_held_max(ws->sock, max_message + WS_HTTP_HEAD_MAX);
-    return 0;
+    sock_set_queue_max(ws->sock, WS_SERVER_QUEUE_MAX);
+    return ws;
 }
 
 static void on_resolved(const char *error, const struct sockaddr *addr, socklen_t len, void *arg)
@@ -411,6 +494,16 @@ struct ws_conn *ws_dial(struct worker *w, const struct ai_target *target, size_t
     base64_encode(ws->key, nonce, sizeof nonce);
     ws->resolving = resolve(w->resolver, target->host, target->port, on_resolved, ws);
     return ws;
+}
+
+enum peer_fault ws_fault(const struct ws_conn *ws)
+{
+    return ws->fault;
+}
+
+void ws_abandon(struct ws_conn *ws)
+{
+    let_go(ws);
 }
 
 void ws_set_handler(struct ws_conn *ws, const struct ws_handler *handler, void *arg)

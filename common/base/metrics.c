@@ -5,7 +5,7 @@
 #include <event2/buffer.h>
 
 static const double bucket_bounds[METRIC_BUCKET_COUNT] = METRIC_BUCKETS;
-static const char *const kind_names[] = {"counter", "gauge", "histogram"};
+static const char *const kind_names[] = {"counter", "gauge", "gauge", "histogram"};
 
 void metric_observe_us(struct metric_histogram *h, int64_t us)
 {
@@ -59,5 +59,41 @@ void metrics_print(struct evbuffer *out, const struct metric_row *rows, size_t c
             print_histogram(out, row, value);
         else
             print_value(out, row, metric_get((const metric_value *)value));
+    }
+}
+
+static const metric_value *value_at(const void *values, size_t offset)
+{
+    return (const metric_value *)((const char *)values + offset);
+}
+
+static uint64_t sum_at(size_t offset, const void *const parts[], int count)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < count; i++)
+        sum += metric_get(value_at(parts[i], offset));
+    return sum;
+}
+
+static uint64_t least_at(size_t offset, const void *const parts[], int count)
+{
+    uint64_t least = metric_get(value_at(parts[0], offset));
+    for (int i = 1; i < count; i++) {
+        uint64_t value = metric_get(value_at(parts[i], offset));
+        least = value < least ? value : least;
+    }
+    return least;
+}
+
+void metrics_sum(const struct metric_row *rows, size_t row_count, void *total, const void *const parts[], int count)
+{
+    for (const struct metric_row *row = rows; row < rows + row_count; row++) {
+        /* a histogram is nothing but values, one after the other */
+        size_t values = row->kind == METRIC_HISTOGRAM ? sizeof(struct metric_histogram) / sizeof(metric_value) : 1;
+        for (size_t i = 0; i < values; i++) {
+            size_t at = row->offset + i * sizeof(metric_value);
+            uint64_t value = row->kind == METRIC_GAUGE_MIN ? least_at(at, parts, count) : sum_at(at, parts, count);
+            metric_set((metric_value *)((char *)total + at), value);
+        }
     }
 }

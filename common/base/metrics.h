@@ -16,7 +16,9 @@
 
 #include "common/base/base.h"
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+/* GAUGE_MIN is a gauge of which the least of several threads' values is the process's ("connected");
+ * the others add up. */
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_GAUGE_MIN, METRIC_HISTOGRAM };
 
 typedef _Atomic uint64_t metric_value;
 
@@ -32,6 +34,7 @@ struct metric_histogram {
 
 #define METRIC_CTYPE_COUNTER metric_value
 #define METRIC_CTYPE_GAUGE metric_value
+#define METRIC_CTYPE_GAUGE_MIN metric_value
 #define METRIC_CTYPE_HISTOGRAM struct metric_histogram
 #define METRIC_MEMBER(kind, field, name, labels, help) METRIC_CTYPE_##kind field;
 #define METRIC_ROW(kind, field, name, labels, help) \
@@ -62,3 +65,6 @@ void metric_observe_us(struct metric_histogram *h, int64_t us);
 
 struct evbuffer;
 void metrics_print(struct evbuffer *out, const struct metric_row *rows, size_t count, const void *values);
+
+/* Sets total to what count threads' values (each laid out as total is) come to. At least one. */
+void metrics_sum(const struct metric_row *rows, size_t row_count, void *total, const void *const parts[], int count);

@@ -14,6 +14,7 @@
     X(COUNTER, ended_hangup, "calls_ended_total", "reason=\"hangup\"", "calls ended")     \
     X(COUNTER, ended_lost, "calls_ended_total", "reason=\"lost\",by=\"reap\"", "calls ended") \
     X(GAUGE, active, "calls_active", "", "calls right now")                               \
+    X(GAUGE_MIN, up, "connected", "", "1 while all are")                                  \
     X(HISTOGRAM, load, "load_seconds", "", "context load")                                \
     X(HISTOGRAM, ai_open, "open_seconds", "leg=\"ai\"", "socket open")                    \
     X(HISTOGRAM, media_open, "open_seconds", "leg=\"media\"", "socket open")
@@ -122,6 +123,35 @@ static void test_negative_duration(void **state)
     assert_has("ringfleet_load_seconds_sum 0.000000\nringfleet_load_seconds_count 1\n");
 }
 
+/* Three threads' values as one process's: each kind by its meaning. */
+static void test_sum(void **state)
+{
+    static struct test_metrics parts[3];
+    const void *const all[] = {&parts[0], &parts[1], &parts[2]};
+    (void)state;
+    memset(parts, 0, sizeof parts);
+    memset(&metrics, 0xff, sizeof metrics); /* what was there before does not count */
+    for (int i = 0; i < 3; i++) {
+        metric_add(&parts[i].started, 10);
+        metric_set(&parts[i].active, (uint64_t)i);
+        metric_set(&parts[i].up, i != 1);
+        metric_observe_us(&parts[i].load, 1000 + i);
+    }
+    metric_add(&parts[2].ended_lost, 1);
+    metrics_sum(rows, ARRAY_LEN(rows), &metrics, all, 3);
+    assert_has("ringfleet_calls_started_total 30\n");
+    assert_has("ringfleet_calls_ended_total{reason=\"hangup\"} 0\nringfleet_calls_ended_total{reason=\"lost\",by=\"reap\"} 1\n");
+    assert_has("ringfleet_calls_active 3\n");
+    assert_has("# TYPE ringfleet_connected gauge\nringfleet_connected 0\n");
+    assert_has("ringfleet_load_seconds_bucket{le=\"0.001\"} 1\nringfleet_load_seconds_bucket{le=\"0.0025\"} 3\n");
+    assert_has("ringfleet_load_seconds_sum 0.003003\nringfleet_load_seconds_count 3\n");
+    metric_set(&parts[1].up, 1);
+    metrics_sum(rows, ARRAY_LEN(rows), &metrics, all, 3);
+    assert_has("ringfleet_connected 1\n");
+    metrics_sum(rows, ARRAY_LEN(rows), &metrics, all, 1);
+    assert_has("ringfleet_calls_started_total 10\n");
+}
+
 /* ---- the text format's grammar, as promtool would check it ---- */
 
 static size_t name_len(const char *s)
@@ -199,8 +229,8 @@ static void test_grammar(void **state)
             samples++;
         }
     }
-    assert_int_equal(typed, 5);
-    assert_int_equal(samples, 4 + 3 * (METRIC_BUCKET_COUNT + 3));
+    assert_int_equal(typed, 6);
+    assert_int_equal(samples, 5 + 3 * (METRIC_BUCKET_COUNT + 3));
     free(text);
 }
 
@@ -211,6 +241,7 @@ int main(void)
         cmocka_unit_test_setup(test_histogram_is_cumulative, clear),
         cmocka_unit_test_setup(test_labelled_histogram, clear),
         cmocka_unit_test_setup(test_negative_duration, clear),
+        cmocka_unit_test_setup(test_sum, clear),
         cmocka_unit_test_setup(test_grammar, clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
