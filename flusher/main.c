@@ -12,6 +12,7 @@
 #include "flusher/config.h"
 #include "flusher/flush.h"
 #include "flusher/migrate.h"
+#include "flusher/options.h"
 
 #define CONFIG_STRUCT struct flusher_config
 static const struct config_row config_rows[] = {FLUSHER_CONFIG(CONFIG_ROW)};
@@ -19,10 +20,9 @@ static const struct config_row config_rows[] = {FLUSHER_CONFIG(CONFIG_ROW)};
 static const struct config_spec config_spec = {
     .program = "flusher",
     .summary = "Takes ended calls from Redis and writes their journals to Postgres, exactly once.",
-    .commands = "  (none)          run until SIGTERM\n"
-                "  migrate         bring the database to the newest schema\n"
-                "  migrate to N    bring it up or back to version N (0: nothing is left)\n"
-                "  migrate plan    say what migrate would do, change nothing\n",
+    .commands = "  (none)                        run until SIGTERM\n"
+                "  migrate [--to N] [--dry-run]  bring the database to the newest schema, or up or back to version N\n"
+                "                                (0: nothing is left); --dry-run says what would be done\n",
     .rows = config_rows,
     .row_count = ARRAY_LEN(config_rows),
 };
@@ -31,22 +31,6 @@ static int usage(const char *word)
 {
     fprintf(stderr, "flusher: do not know what to do with \"%s\"; flusher --help lists the commands\n", word);
     return 2;
-}
-
-static int migrate_command(const struct flusher_config *config, char **words, int count)
-{
-    char *end;
-    long target;
-    if (count == 0)
-        return migrate(config->database_url, MIGRATE_NEWEST);
-    if (count == 1 && strcmp(words[0], "plan") == 0)
-        return migrate_plan(config->database_url, MIGRATE_NEWEST);
-    if (count != 2 || strcmp(words[0], "to") != 0)
-        return usage(words[0]);
-    target = strtol(words[1], &end, 10);
-    if (end == words[1] || *end || target < 0 || target > 9999)
-        return usage(words[1]);
-    return migrate(config->database_url, (int)target);
 }
 
 /* A stop that takes longer is cut short: being killed at any moment is safe. */
@@ -112,11 +96,12 @@ static int run_loop(struct running *r, const struct flusher_config *config)
     return code;
 }
 
-static int run_command(const struct flusher_config *config)
+static int run_command(const struct flusher_config *config, const struct options *options)
 {
     char error[512];
     struct running r = {.base = event_base_new(), .flusher = flusher_new(config, error, sizeof error)};
     int code = 1;
+    (void)options;
     if (!r.flusher)
         log_error(NULL, "cannot start", log_str("error", error));
     else if (r.base)
@@ -127,22 +112,49 @@ static int run_command(const struct flusher_config *config)
     return code;
 }
 
+static int migrate_command(const struct flusher_config *config, const struct options *options)
+{
+    int target = options->to >= 0 ? options->to : MIGRATE_NEWEST;
+    return options->dry_run ? migrate_plan(config->database_url, target) : migrate(config->database_url, target);
+}
+
+typedef int command_fn(const struct flusher_config *config, const struct options *options);
+
+static const struct command {
+    const char *name;
+    int words; /* at most, its name included */
+    command_fn *run;
+} commands[] = {
+    {"", 0, run_command},
+    {"migrate", 1, migrate_command},
+};
+
+static int dispatch(const struct flusher_config *config, const struct options *options)
+{
+    const char *name = options->word_count > 0 ? options->words[0] : "";
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i].name, name) != 0)
+            continue;
+        return options->word_count > commands[i].words ? usage(options->words[commands[i].words])
+                                                       : commands[i].run(config, options);
+    }
+    return usage(name);
+}
+
 int main(int argc, char **argv)
 {
     struct flusher_config config;
-    int words = 0, code;
-    enum config_result loaded = config_load(&config_spec, &config, argc, argv, &words);
+    struct options options;
+    int words = 0, code = 2;
+    enum config_result loaded;
     log_init("flusher");
-    if (loaded == CONFIG_OK)
-        log_set_level(config.log_level);
-    if (loaded != CONFIG_OK)
-        code = loaded == CONFIG_HELP ? 0 : 2;
-    else if (words == 0)
-        code = run_command(&config);
-    else if (strcmp(argv[1], "migrate") == 0)
-        code = migrate_command(&config, argv + 2, words - 1);
-    else
-        code = usage(argv[1]);
+    if (!options_take(&options, &argc, argv))
+        return 2;
+    loaded = config_load(&config_spec, &config, argc, argv, &words);
+    if (loaded == CONFIG_HELP)
+        code = 0;
+    else if (loaded == CONFIG_OK && log_set_level(config.log_level) == 0)
+        code = options_set_words(&options, argv + 1, words) ? dispatch(&config, &options) : usage(argv[words]);
     config_release(&config_spec, &config);
     return code;
 }

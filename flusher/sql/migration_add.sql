@@ -1,2 +1,2 @@
--- $1 int version, $2 text name: written in the migration's own transaction
+-- $1 int version, $2 text name: written in the transaction of the migration's last step
 insert into schema_migration (version, name) values ($1::int, $2)

@@ -181,7 +181,8 @@ def journal_without_gaps(e: Evidence) -> None:
         for entry_id, entry in e.journal
         if entry["type"] == "turn"
     ]
-    assert turns == [(row["seq"], row["speaker"], row["message"]) for row in e.turns]
+    assert turns == [(row["journal_seq"], row["speaker"], row["message"]) for row in e.turns]
+    assert [row["seq"] for row in e.turns] == list(range(1, len(turns) + 1))
     assert f"{e.ledger['writes_epoch']}-{e.ledger['writes_seq']}" == ids[-1]
 
 

@@ -80,7 +80,8 @@ def test_a_call_with_everything(rig, business):
     rig.wait_flushed()
 
     turn = rig.one("select * from conversation_turn")
-    assert (turn["call_sid"], turn["seq"], turn["speaker"]) == ("CA1", 2, "caller")
+    assert (turn["call_sid"], turn["speaker"]) == ("CA1", "caller")
+    assert (turn["seq"], turn["journal_seq"]) == (1, 2)
     assert turn["message"] == "Hello, grüß Gott"
     assert (turn["confidence"], turn["interrupted"]) == (0.5, True)
     assert (turn["ended_at"] - turn["started_at"]).total_seconds() == 1.25
@@ -198,12 +199,35 @@ def test_a_late_event_is_a_second_small_flush(rig):
     assert rig.one("select call_sid from recording")["call_sid"] == "CA1"
 
 
+def test_turns_are_counted_without_gaps(rig):
+    """Over other entries, refused turns, a lost worker and another flush."""
+    call = rig.call("CA1").open().claim(lease_ms=1)
+    call.turn("one")
+    call.append("callsession_update", data="{}")
+    call.turn("refused", speaker="robot")
+    call.turn("two")
+    rig.start(reap_grace_ms=0)
+    eventually("the first flush", lambda: rig.turns("CA1") == ["one", "two"])
+    answer = rig.redis.fcall("rf_after", 2, call.session, LIVE, "CA1", 1, "t1", 60_000)
+    assert answer == ["RESUME", "t1"]
+    call.claim(1)
+    call.turn("three")
+    call.append("callsession_update", data="{}")
+    call.turn("four")
+    call.end()
+    rig.wait_flushed()
+    rows = rig.sql("select seq, message, journal_seq from conversation_turn order by seq")
+    assert [(row["seq"], row["message"]) for row in rows] == list(enumerate(("one", "two", "three", "four"), 1))
+    assert [row["journal_seq"] for row in rows] == [2, 5, 8, 10]
+
+
 def test_a_journal_of_several_pages(rig):
     ended_call(rig, "CA1", turns=2100)
     ended_call(rig, "CA2", turns=3)
     rig.start()
     rig.wait_flushed()
     assert rig.turns("CA1") == [f"CA1 {i}" for i in range(2100)]
+    assert rig.one("select max(seq) as n from conversation_turn where call_sid = 'CA1'")["n"] == 2100
     assert len(rig.turns("CA2")) == 3
 
 
@@ -370,10 +394,14 @@ def test_kill_9_again_and_again(rig):
     rig.wait_flushed(60)
     assert caught_at_work > 0
     print("caught at work", caught_at_work)
-    rows = rig.sql("select call_sid, array_agg(message order by seq) as said from conversation_turn group by 1")
+    rows = rig.sql(
+        "select call_sid, array_agg(message order by journal_seq) as said, array_agg(seq order by journal_seq) "
+        "as numbers from conversation_turn group by 1"
+    )
     assert {row["call_sid"]: row["said"] for row in rows} == {
         sid: said for sid, said in expected.items() if said
     }
+    assert all(row["numbers"] == list(range(1, len(row["said"]) + 1)) for row in rows)
     assert rig.one("select count(*) as n from call_flush")["n"] == len(expected)
     dead = [(entry["call_sid"], entry["entry_id"]) for entry in rig.dead()]
     assert len(dead) == len(set(dead)) == poisoned
@@ -530,31 +558,6 @@ def test_journals_leave_after_the_retention(rig):
     final.event("recording", recording_sid="RE1", url="https://x.test", duration="3")
     eventually("the recording", lambda: rig.sql("select * from recording"))
     assert rig.turns("CA1") == ["CA1 0", "CA1 1"]
-
-
-# ---- migrations ----
-
-
-def test_two_migrates_at_once(rig):
-    assert rig.migrate("to", "0").returncode == 0
-    assert rig.sql("select * from schema_migration") == []
-    both = [rig.migrate(wait=False) for _ in range(2)]
-    said = [process.communicate(timeout=60) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    applied = sorted(line for out, _ in said for line in out.splitlines() if line.startswith("applied"))
-    assert len(applied) == len(set(applied)) == 3
-    assert rig.migrate("plan").stdout == ""
-
-
-def test_a_migration_that_fails_leaves_nothing(rig):
-    assert rig.migrate("to", "2").returncode == 0
-    rig.sql("create table recording (mine int)")
-    failed = rig.migrate()
-    assert failed.returncode == 1
-    assert "0003_calls.sql" in failed.stderr and "recording" in failed.stderr
-    assert rig.sql("select to_regclass('call_log') as t") == [{"t": None}]
-    rig.sql("drop table recording")
-    assert rig.migrate().returncode == 0
 
 
 def test_statements_of_ones_own(rig, tmp_path):

@@ -16,27 +16,35 @@ create table outbound_call_job (
     created_at   timestamptz not null default now()
 );
 
-create table call_log (
-    id                   bigint generated always as identity primary key,
-    call_sid             text not null unique,
-    business_id          bigint references business (id),
-    lead_id              bigint references lead (id),
-    outbound_call_job_id bigint references outbound_call_job (id),
-    direction            text,
-    from_number          text,
-    to_number            text,
-    provider_call_sid    text,
-    conversation_id      text,
-    status               text, -- the carrier's word; only its webhooks change it
-    status_sequence      int not null default -1, -- of the event that set status: late ones are below it
-    duration_seconds     int,
-    end_reason           text, -- why the media side ended
-    started_at           timestamptz,
-    ended_at             timestamptz,
-    created_at           timestamptz not null default now()
-);
-create index call_log_business_id_created_at_idx on call_log (business_id, created_at);
-create index call_log_lead_id_created_at_idx on call_log (lead_id, created_at);
+-- A call_log that is here already is one from before calls had an identity of their own. It stays, with its
+-- rows, and 0005 brings it to the same shape as a new one.
+do $$
+begin
+    if to_regclass('call_log') is not null then
+        return;
+    end if;
+    create table call_log (
+        id                   bigint generated always as identity primary key,
+        call_sid             text,
+        business_id          bigint references business (id),
+        lead_id              bigint references lead (id),
+        outbound_call_job_id bigint references outbound_call_job (id),
+        direction            text,
+        from_number          text,
+        to_number            text,
+        provider_call_sid    text,
+        conversation_id      text,
+        status               text, -- the carrier's word; only its webhooks change it
+        status_sequence      int not null default -1, -- of the event that set status: late ones are below it
+        duration_seconds     int,
+        end_reason           text, -- why the media side ended
+        started_at           timestamptz,
+        ended_at             timestamptz,
+        created_at           timestamptz not null default now()
+    );
+    comment on table call_log is 'made by ringfleet 0003_calls'; -- so the way back knows whose it is
+end
+$$;
 
 create table call_session (
     call_sid   text primary key,
@@ -45,19 +53,21 @@ create table call_session (
     updated_at timestamptz not null default now()
 );
 
--- (call_sid, seq) is the idempotency key of every entry. For turns of the media journal seq is the
--- journal's own number, 1, 2, 3, ... with the numbers between taken by entries of other types; for
--- turns that came as events it is <ms> * 1000 + <n>. Either way order by seq is the order spoken.
+-- seq counts the turns of a call, 1, 2, 3, ... without gaps, in the order spoken. journal_seq is the number
+-- of the journal's entry (flusher/sql/README.md), which entries of other types take too: it is what keeps
+-- a turn from being written twice, should the ledger ever fail to.
 create table conversation_turn (
     call_sid    text not null,
-    seq         bigint not null,
+    seq         int not null,
+    journal_seq bigint not null,
     speaker     text not null check (speaker in ('caller', 'assistant', 'system')),
     message     text not null,
     confidence  real,
     started_at  timestamptz,
     ended_at    timestamptz,
     interrupted boolean not null default false,
-    primary key (call_sid, seq)
+    primary key (call_sid, seq),
+    unique (call_sid, journal_seq)
 );
 
 -- status: booked; conflict (a call agreed to a time that was taken meanwhile: somebody must ring the
