@@ -115,7 +115,7 @@ static void on_claim(struct call *c, const redisReply *reply)
         call_end(c, reply && reply->type != REDIS_REPLY_ERROR ? REASON_CLAIM_REFUSED : REASON_STORE_AWAY, wrong);
         return;
     }
-    journal_init(&c->journal, c->w, c->sid, c->claim.epoch, c->claim.seq, on_journal, c);
+    journal_init(&c->journal, c->w, c->sid, c->stream_sid, c->claim.epoch, c->claim.seq, on_journal, c);
     metric_add(&c->w->metrics.calls_claimed, 1);
     if (c->claim.epoch > 1)
         metric_add(&c->w->metrics.calls_resumed, 1);
@@ -182,6 +182,10 @@ static void hang_up(struct call *c)
 static void finish_journal(struct call *c)
 {
     char metrics[384];
+    if (c->reason == REASON_DRAINED) {
+        journal_leave(&c->journal);
+        return;
+    }
     snprintf(metrics, sizeof metrics,
              "{\"seconds\":%.1f,\"turns\":%" PRId64 ",\"barge_ins\":%" PRId64 ",\"first_audio_ms\":%" PRId64
              ",\"worker\":\"%.128s\"}",

@@ -1,7 +1,5 @@
 #include "worker/heartbeat.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <event2/event.h>
@@ -18,18 +16,6 @@ struct heartbeat {
     int64_t renewed_ms;
 };
 
-/* XX: a call that has ended is not revived. GT: a claim that came later keeps its lease. */
-static void renew_lease(const struct call *c)
-{
-    char key[KEY_SIZE], deadline[24];
-    struct worker *w = c->w;
-    const char *argv[] = {"ZADD", key_of_call(key, &w->keys, KEY_LIVE, c->sid), "XX", "GT", deadline, c->sid};
-    snprintf(deadline, sizeof deadline, "%" PRId64,
-             clock_mono_ms() + w->redis_clock_skew_ms + w->config->lease_seconds * 1000);
-    /* Redis away: nothing to renew, the next beat tries again. */
-    (void)!redis_async_send(w->redis, NULL, NULL, (int)ARRAY_LEN(argv), argv, NULL);
-}
-
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
     struct heartbeat *hb = arg;
@@ -40,8 +26,8 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for (struct call *c = hb->w->calls; c; c = next) {
         next = c->next;
-        if (renew && c->journal.w && !c->journal.fenced)
-            renew_lease(c);
+        if (renew && c->journal.w)
+            journal_renew(&c->journal);
         call_tick(c);
     }
     if (renew)
@@ -61,6 +47,12 @@ struct heartbeat *heartbeat_new(struct worker *w)
         return NULL;
     }
     return hb;
+}
+
+void heartbeat_soon(struct heartbeat *hb)
+{
+    hb->renewed_ms = 0;
+    event_active(hb->timer, EV_TIMEOUT, 0);
 }
 
 void heartbeat_free(struct heartbeat *hb)

@@ -5,4 +5,7 @@
 struct heartbeat;
 
 RF_NODISCARD struct heartbeat *heartbeat_new(struct worker *w);
+/* Redis was away: leases are renewed in this loop turn. */
+void heartbeat_soon(struct heartbeat *hb);
+
 void heartbeat_free(struct heartbeat *hb);

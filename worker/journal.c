@@ -59,7 +59,14 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    journal_kick(arg);
+    go_on(arg);
+}
+
+/* Somebody raised the epoch: another worker, or the reaper for a worker it believed dead. */
+static void displaced(struct journal *j)
+{
+    j->displaced = true;
+    go_on(j);
 }
 
 static void on_appended(void *owner, const redisReply *reply)
@@ -76,7 +83,7 @@ static void on_appended(void *owner, const redisReply *reply)
     } else if (reply->type == REDIS_REPLY_NIL) {
         fence(j, "the journal is gone: the call was flushed and purged");
     } else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "equal or smaller")) {
-        fence(j, "another worker has the call");
+        displaced(j);
     } else {
         retry_later(j, reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply");
     }
@@ -98,11 +105,55 @@ static void on_last_id(void *owner, const redisReply *reply)
         last = (struct stream_id){0, 0};
     j->unsure = false;
     if (last.hi > j->epoch) {
-        fence(j, "another worker has the call");
+        displaced(j);
         return;
     }
     while (j->head && j->head->seq <= last.lo)
         pop(j);
+    go_on(j);
+}
+
+/* What waits follows the entries that came between: seq has no gaps, whoever wrote. */
+static void renumber(struct journal *j, uint64_t epoch, uint64_t seq, uint64_t kept)
+{
+    while (j->head && j->head->seq <= kept)
+        pop(j);
+    j->epoch = epoch;
+    j->seq = seq;
+    for (struct journal_entry *e = j->head; e; e = e->next)
+        e->seq = ++j->seq;
+}
+
+static void on_reclaimed(void *owner, const redisReply *reply)
+{
+    struct journal *j = owner;
+    j->ticket = NULL;
+    if (!reply)
+        return; /* may be asked twice; journal_kick asks again */
+    if (reply->type == REDIS_REPLY_ERROR) {
+        retry_later(j, reply->str);
+        return;
+    }
+    if (strcmp(redis_word(reply), "RECLAIMED") != 0) {
+        fence(j, "another worker has the call");
+        return;
+    }
+    j->displaced = j->unsure = false;
+    renumber(j, strtoull(redis_text(reply, 1), NULL, 10), strtoull(redis_text(reply, 2), NULL, 10),
+             strtoull(redis_text(reply, 3), NULL, 10));
+    metric_add(&j->w->metrics.journal_reclaimed, 1);
+    log_warn(j->call_sid, "call taken back", log_int("epoch", (int64_t)j->epoch), log_int("unwritten", j->waiting));
+    go_on(j);
+}
+
+/* ZADD XX CH changes nothing if the call is not live any more: it was ended for a dead worker. */
+static void on_renewed(void *owner, const redisReply *reply)
+{
+    struct journal *j = owner;
+    j->lease = NULL;
+    if (!reply || reply->type != REDIS_REPLY_INTEGER || reply->integer != 0)
+        return;
+    j->unsure = true;
     go_on(j);
 }
 
@@ -118,6 +169,8 @@ static void on_ended(void *owner, const redisReply *reply)
         j->on_outcome(j->arg, JOURNAL_ENDED);
     } else if (reply->type == REDIS_REPLY_ERROR) {
         retry_later(j, reply->str);
+    } else if (strcmp(word, "FENCED") == 0) {
+        displaced(j);
     } else {
         fence(j, word);
     }
@@ -160,30 +213,71 @@ static void send_look(struct journal *j)
     j->ticket = ticket_send(j->w, on_last_id, j, (int)ARRAY_LEN(argv), argv);
 }
 
+static void send_reclaim(struct journal *j)
+{
+    char keys[3][KEY_SIZE], epoch[24], lease[24];
+    static const enum key_kind kinds[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE};
+    const char *argv[] = {"FCALL", "rf_reclaim", "3", keys[0], keys[1], keys[2], j->call_sid, epoch, j->w->id,
+                          j->stream_sid, lease};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        key_of_call(keys[i], &j->w->keys, kinds[i], j->call_sid);
+    snprintf(epoch, sizeof epoch, "%" PRIu64, j->epoch);
+    snprintf(lease, sizeof lease, "%" PRId64, j->w->config->lease_seconds * 1000);
+    j->ticket = ticket_send(j->w, on_reclaimed, j, (int)ARRAY_LEN(argv), argv);
+}
+
+/* Everything is written, and the call is somebody else's to go on with. */
+static void leave(struct journal *j)
+{
+    j->ended = true;
+    j->on_outcome(j->arg, JOURNAL_ENDED);
+}
+
 /* The next thing to do, one at a time. If Redis is away the ticket stays NULL and a kick follows. */
 static void go_on(struct journal *j)
 {
     if (j->ticket || j->fenced || j->ended || evtimer_pending(&j->retry, NULL))
         return;
-    if (j->unsure)
+    if (j->displaced)
+        send_reclaim(j);
+    else if (j->unsure)
         send_look(j);
     else if (j->head)
         send_head(j);
+    else if (j->end.only_media)
+        leave(j);
     else if (j->end.wanted)
         send_end(j);
 }
 
 void journal_kick(struct journal *j)
 {
+    j->unsure = true;
     go_on(j);
 }
 
-void journal_init(struct journal *j, struct worker *w, const char *call_sid, uint64_t epoch, uint64_t seq,
-                  void (*on_outcome)(void *arg, enum journal_outcome outcome), void *arg)
+/* XX: a call that has ended is not revived. GT: a claim that came later keeps its lease. */
+void journal_renew(struct journal *j)
+{
+    char key[KEY_SIZE], deadline[24];
+    struct worker *w = j->w;
+    const char *argv[] = {"ZADD", key_of_call(key, &w->keys, KEY_LIVE, j->call_sid), "XX", "GT", "CH", deadline,
+                          j->call_sid};
+    if (j->lease || j->fenced || j->ended)
+        return;
+    snprintf(deadline, sizeof deadline, "%" PRId64,
+             clock_mono_ms() + w->redis_clock_skew_ms + w->config->lease_seconds * 1000);
+    /* Redis away: nothing to renew, the next beat tries again. */
+    j->lease = ticket_send(w, on_renewed, j, (int)ARRAY_LEN(argv), argv);
+}
+
+void journal_init(struct journal *j, struct worker *w, const char *call_sid, const char *stream_sid, uint64_t epoch,
+                  uint64_t seq, void (*on_outcome)(void *arg, enum journal_outcome outcome), void *arg)
 {
     memset(j, 0, sizeof *j);
     j->w = w;
     j->call_sid = call_sid;
+    j->stream_sid = stream_sid;
     j->epoch = epoch;
     j->seq = seq;
     j->on_outcome = on_outcome;
@@ -244,10 +338,20 @@ void journal_end(struct journal *j, const char *reason, const char *verdict, con
     go_on(j);
 }
 
+/* From the loop, not from inside: the caller is not done with its own step yet. */
+void journal_leave(struct journal *j)
+{
+    struct timeval now = {0, 0};
+    j->end.wanted = j->end.only_media = true;
+    if (!evtimer_pending(&j->retry, NULL))
+        evtimer_add(&j->retry, &now);
+}
+
 void journal_release(struct journal *j)
 {
     if (!j->w)
         return; /* never begun */
+    ticket_drop(j->lease);
     ticket_drop(j->ticket);
     event_del(&j->retry);
     while (j->head) {

@@ -4,7 +4,8 @@
  * under way at a time, so no hole can arise below one that was accepted; the others wait here,
  * bounded, also while Redis is away. After a lost connection the last id is read before anything
  * is sent again. Redis refuses an id that is not above the last: then another worker has the call
- * and this journal is fenced, for good. */
+ * and this journal is fenced, for good; or nobody has, because this worker was cut off for so long
+ * that the call was ended for it. Then it takes the call back (rf_reclaim) and goes on. */
 #pragma once
 #include <event2/event_struct.h>
 
@@ -22,26 +23,30 @@ struct journal_entry;
 
 struct journal {
     struct worker *w;
-    const char *call_sid; /* the call's */
+    const char *call_sid, *stream_sid; /* the call's */
     uint64_t epoch;
     uint64_t seq; /* last one given out */
     struct journal_entry *head, *tail;
     int waiting;
-    bool unsure; /* the connection was lost with an entry under way */
+    bool unsure;    /* the connection was lost: look what is there before anything is sent */
+    bool displaced; /* somebody raised the epoch: ask for the call back */
     bool fenced;
     bool ended;
     struct ticket *ticket; /* what is under way */
+    struct ticket *lease;  /* its renewal, beside the journal proper */
     struct event retry;
     struct {
         bool wanted;
+        bool only_media; /* another worker will go on: the call is not ended */
         char reason[32], verdict[48], metrics[512];
     } end;
     void (*on_outcome)(void *arg, enum journal_outcome outcome);
     void *arg;
 };
 
-void journal_init(struct journal *j, struct worker *w, const char *call_sid, uint64_t epoch, uint64_t seq,
-                  void (*on_outcome)(void *arg, enum journal_outcome outcome), void *arg);
+/* The texts are borrowed. */
+void journal_init(struct journal *j, struct worker *w, const char *call_sid, const char *stream_sid, uint64_t epoch,
+                  uint64_t seq, void (*on_outcome)(void *arg, enum journal_outcome outcome), void *arg);
 
 /* Appends an entry with the fields of its type, in the order of journal.h (common/redis). Copies.
  * Past the bound, or when fenced, the entry is refused, counted and logged. */
@@ -50,7 +55,14 @@ void journal_append(struct journal *j, enum journal_type type, const char *const
 /* After everything that waits: ends the call (rf_end). on_outcome tells when it is done. */
 void journal_end(struct journal *j, const char *reason, const char *verdict, const char *metrics);
 
-/* Redis is reachable (again): goes on with what waits. */
+/* After everything that waits: on_outcome tells that the journal is complete. The call stays live, for
+ * another worker to claim. */
+void journal_leave(struct journal *j);
+
+/* The call goes on here: its lease runs from now. Notices if the call was ended for a dead worker. */
+void journal_renew(struct journal *j);
+
+/* Redis is reachable (again): looks what is there, and goes on with what waits. */
 void journal_kick(struct journal *j);
 
 /* Forgets what still waits; an answer that is under way is ignored. */

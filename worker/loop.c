@@ -39,19 +39,21 @@ struct loop {
 
 static void on_redis_up(void *arg)
 {
-    struct worker *w = arg;
+    struct loop *loop = arg;
+    struct worker *w = &loop->w;
     struct call *next;
     metric_set(&w->metrics.redis_up, 1);
     for (struct call *c = w->calls; c; c = next) {
         next = c->next;
         call_redis_up(c);
     }
+    heartbeat_soon(loop->heartbeat);
 }
 
 static void on_redis_down(void *arg)
 {
-    struct worker *w = arg;
-    metric_set(&w->metrics.redis_up, 0);
+    struct loop *loop = arg;
+    metric_set(&loop->w.metrics.redis_up, 0);
 }
 
 static void on_deferred(evutil_socket_t fd, short what, void *arg)
@@ -131,7 +133,7 @@ static bool build(struct loop *loop, struct shared *shared)
     w->redis = redis_async_new(&(struct redis_async_spec){.base = w->base, .resolver = w->resolver,
                                                           .url = &shared->redis_url, .name = "ringfleet-worker",
                                                           .on_up = on_redis_up, .on_down = on_redis_down,
-                                                          .arg = w});
+                                                          .arg = loop});
     w->ai_pool = w->redis ? ai_pool_new(w) : NULL;
     loop->server = w->ai_pool ? server_new(w) : NULL;
     loop->heartbeat = loop->server ? heartbeat_new(w) : NULL;

@@ -118,6 +118,30 @@ local function rf_claim(keys, args)
   return { 'CLAIMED', int(epoch), int(seq), int(now), redis.call('HGETALL', context), before }
 end
 
+-- rf_reclaim: the owner of a call was cut off from Redis, or asleep, for so long that the call was ended
+-- for it (rf_reap). Nobody has claimed it since: it goes on where it is. Asking again is harmless.
+-- KEYS session, writes, live
+-- ARGV sid, epoch (the owner's), worker, stream_sid, lease_ms
+-- -> FENCED epoch | RECLAIMED epoch seq kept (last seq that was written at the owner's epoch)
+local function rf_reclaim(keys, args)
+  local session, writes, live = keys[1], keys[2], keys[3]
+  if field(session, 'worker') ~= args[3] or field(session, 'stream_sid') ~= args[4] then
+    return { 'FENCED', field(session, 'epoch') }
+  end
+  local now = now_ms()
+  local last_epoch, last_seq = last_id(writes)
+  local kept = redis.call('XREVRANGE', writes, args[2] .. '-18446744073709551615', '-', 'COUNT', 1)
+  local kept_seq = kept[1] and string.match(kept[1][1], '-(%d+)$') or '0'
+  local epoch = math.max(number_field(session, 'epoch', 0), last_epoch) + 1
+  local owner = cjson.encode({ worker = args[3], stream_sid = args[4], reclaimed = true })
+  redis.call('XADD', writes, int(epoch) .. '-' .. int(last_seq + 1), 'type', 'callsession_update', 'by', 'worker',
+    'at', int(now), 'data', owner)
+  redis.call('HSET', session, 'epoch', int(epoch), 'phase', 'live', 'seen_ms', int(now))
+  redis.call('HDEL', session, 'reason', 'ended_ms')
+  redis.call('ZADD', live, int(now + args[5]), args[1])
+  return { 'RECLAIMED', int(epoch), int(last_seq + 1), kept_seq }
+end
+
 -- rf_end: the worker's end of the media. Appends call_end and hands the call to the flusher.
 -- KEYS session, writes, live, ended
 -- ARGV sid, epoch, seq (of the call_end entry), reason, verdict, metrics (JSON)
@@ -266,6 +290,7 @@ end
 redis.register_function('rf_open', rf_open)
 redis.register_function('rf_fill', rf_fill)
 redis.register_function('rf_claim', rf_claim)
+redis.register_function('rf_reclaim', rf_reclaim)
 redis.register_function { function_name = 'rf_after', callback = rf_after, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_end', callback = rf_end, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_event', callback = rf_event, flags = { 'allow-oom' } }

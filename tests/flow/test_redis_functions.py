@@ -65,6 +65,10 @@ class Call:
         keys = [self.context, self.session, self.writes, self.live]
         return self._do("rf_claim", keys, self.sid, n, token, worker, "MZ1", lease, '{"owner":1}')
 
+    def reclaim(self, epoch=1, worker="w1", stream="MZ1", lease=MINUTE):
+        keys = [self.session, self.writes, self.live]
+        return self._do("rf_reclaim", keys, self.sid, epoch, worker, stream, lease)
+
     def turn(self, id: str, message="hello"):
         """A plain append, as the worker does it."""
         fields = {"type": "turn", "by": "worker", "at": 1, "message": message}
@@ -552,6 +556,48 @@ def test_a_reaped_call_can_be_resumed(call):
     assert call.after() == ["RESUME", "t1"]
     assert call.claim(n=1, token="t1")[:3] == ["CLAIMED", "3", "3"]
     assert call.turn("3-4") == "3-4"
+
+
+def test_a_worker_that_was_only_cut_off_takes_its_call_back(call):
+    call.open()
+    call.claim(lease=PAST)
+    call.turn("1-2")
+    call.reap()
+    assert call.reclaim() == ["RECLAIMED", "3", "4", "2"]
+    assert call.field("phase") == "live" and call.field("epoch") == "3"
+    assert call.field("reason") is None and call.field("ended_ms") is None
+    assert int(call.lease()) > 0
+    entry_id, entry = call.db.xrange(call.writes)[-1]
+    assert (entry_id, entry["type"]) == ("3-4", "callsession_update")
+    assert call.turn("3-5") == "3-5"
+    assert call.end(epoch=3, seq=6) == ["ENDED"]
+    assert call.index() == ["reap", "end"]
+
+
+def test_the_answer_to_a_reclaim_may_be_lost(call):
+    call.open()
+    call.claim(lease=PAST)
+    call.reap()
+    assert call.reclaim() == ["RECLAIMED", "3", "3", "1"]
+    assert call.reclaim() == ["RECLAIMED", "4", "4", "1"]
+    assert call.turn("4-5") == "4-5"
+
+
+@pytest.mark.parametrize("who", [{"worker": "w2"}, {"stream": "MZ2"}])
+def test_a_call_that_another_worker_has_claimed_is_not_taken_back(call, who):
+    call.open()
+    call.claim(lease=PAST)
+    call.reap()
+    call.after()
+    call.claim(n=1, token="t1")
+    before = call.last(call.writes)
+    assert call.reclaim(**who) == ["FENCED", "3"]
+    assert call.last(call.writes) == before
+
+
+def test_a_purged_call_is_not_born_again(call):
+    assert call.reclaim() == ["FENCED", ""]
+    assert call.keys() == 0
 
 
 # ---- dead, done, purge ----

@@ -19,6 +19,7 @@ struct fixture {
     struct redis_server server;
     struct redis_url url;
     struct worker *w;
+    struct worker_config config;
     struct journal journal;
     int outcome; /* -1: none yet */
     bool up;
@@ -74,6 +75,9 @@ static int setup(void **state)
                                      sizeof error), 0);
     f->w = calloc(1, sizeof *f->w);
     f->w->base = event_base_new();
+    f->w->id = "w1";
+    f->config.lease_seconds = 15;
+    f->w->config = &f->config;
     f->w->keys = (struct key_space){"rf", 1};
     f->w->resolver = resolver_new(f->w->base);
     f->w->redis = redis_async_new(&(struct redis_async_spec){.base = f->w->base, .resolver = f->w->resolver,
@@ -81,9 +85,9 @@ static int setup(void **state)
                                                              .on_down = on_down, .arg = f});
     wait_until(f, f->up);
     /* what rf_claim leaves: the session at epoch 3 and the owner's entry */
-    redis_server_do(&f->server, NULL, "HSET rf:{p0}:call:" SID ":session epoch 3 phase live");
+    redis_server_do(&f->server, NULL, "HSET rf:{p0}:call:" SID ":session epoch 3 phase live worker w1 stream_sid MZ1");
     redis_server_do(&f->server, NULL, "XADD " WRITES " 3-7 type callsession_update");
-    journal_init(&f->journal, f->w, SID, 3, 7, on_outcome, f);
+    journal_init(&f->journal, f->w, SID, "MZ1", 3, 7, on_outcome, f);
     *state = f;
     return 0;
 }
@@ -173,6 +177,7 @@ static void test_server_restarted(void **state)
 static void test_fenced(void **state)
 {
     struct fixture *f = *state;
+    redis_server_do(&f->server, NULL, "HSET rf:{p0}:call:" SID ":session epoch 4 worker w2 stream_sid MZ2");
     redis_server_do(&f->server, NULL, "XADD " WRITES " 4-8 type callsession_update");
     say(f, "too late");
     wait_until(f, f->outcome == JOURNAL_FENCED);
@@ -181,6 +186,95 @@ static void test_fenced(void **state)
     redisReply *len = ask(f, "XLEN " WRITES);
     assert_int_equal(len->integer, 2);
     freeReplyObject(len);
+}
+
+static void expect_id(struct fixture *f, int back, const char *id, const char *type)
+{
+    redisReply *all = ask(f, "XREVRANGE " WRITES " + -");
+    assert_true((size_t)back < all->elements);
+    assert_string_equal(all->element[back]->element[0]->str, id);
+    assert_string_equal(all->element[back]->element[1]->element[1]->str, type);
+    freeReplyObject(all);
+}
+
+/* What rf_reap leaves of a call whose worker was not heard of: here after 3-10. */
+static void reap(struct fixture *f)
+{
+    redis_server_do(&f->server, NULL, "XADD " WRITES " 4-11 type call_end");
+    redis_server_do(&f->server, NULL, "HSET rf:{p0}:call:" SID ":session epoch 4 phase ended reason worker_lost");
+}
+
+/* Believed dead and only cut off: the call comes back, and what waits follows without a gap. */
+static void test_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    say_numbered(f, 8, 10);
+    wait_until(f, f->journal.waiting == 0);
+    reap(f);
+    say_numbered(f, 11, 13);
+    wait_until(f, f->journal.waiting == 0);
+    assert_int_equal(f->outcome, -1);
+    assert_int_equal(metric_get(&f->w->metrics.journal_reclaimed), 1);
+    expect_id(f, 4, "4-11", "call_end");
+    expect_id(f, 3, "5-12", "callsession_update");
+    expect_id(f, 2, "5-13", "turn");
+    expect_id(f, 0, "5-15", "turn");
+    redisReply *live = ask(f, "ZSCORE rf:{p0}:live " SID);
+    assert_int_equal(live->type, REDIS_REPLY_STRING);
+    freeReplyObject(live);
+    redisReply *phase = ask(f, "HGET rf:{p0}:call:" SID ":session phase");
+    assert_string_equal(phase->str, "live");
+    freeReplyObject(phase);
+}
+
+/* An entry whose answer was lost, and which was accepted, is not written again at the new epoch. */
+static void test_taken_back_without_doubling(void **state)
+{
+    struct fixture *f = *state;
+    say_numbered(f, 8, 9);
+    wait_until(f, f->journal.waiting == 0);
+    redis_server_do(&f->server, NULL, "CONFIG SET maxmemory 1");
+    say(f, "m10");
+    wait_until(f, event_pending(&f->journal.retry, EV_TIMEOUT, NULL));
+    redis_server_do(&f->server, NULL, "CONFIG SET maxmemory 0");
+    redis_server_do(&f->server, NULL, "XADD " WRITES " 3-10 type turn"); /* it had arrived after all */
+    reap(f);
+    say(f, "m11");
+    wait_until(f, f->journal.waiting == 0);
+    expect_id(f, 2, "4-11", "call_end");
+    expect_id(f, 1, "5-12", "callsession_update");
+    expect_id(f, 0, "5-13", "turn");
+    redisReply *len = ask(f, "XLEN " WRITES);
+    assert_int_equal(len->integer, 7); /* 3-7 to 3-10, 4-11, 5-12, 5-13 */
+    freeReplyObject(len);
+}
+
+/* Nothing to say for a while: the renewal of the lease notices. */
+static void test_lease_notices(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_do(&f->server, NULL, "ZADD rf:{p0}:live 1 " SID);
+    journal_renew(&f->journal);
+    wait_until(f, !f->journal.lease);
+    assert_int_equal(metric_get(&f->w->metrics.journal_reclaimed), 0);
+    say_numbered(f, 8, 10);
+    wait_until(f, f->journal.waiting == 0);
+    reap(f);
+    redis_server_do(&f->server, NULL, "ZREM rf:{p0}:live " SID);
+    journal_renew(&f->journal);
+    wait_until(f, metric_get(&f->w->metrics.journal_reclaimed) == 1);
+    expect_id(f, 0, "5-12", "callsession_update");
+}
+
+/* Handed over: all entries, but no end. */
+static void test_leave(void **state)
+{
+    struct fixture *f = *state;
+    say_numbered(f, 8, 10);
+    journal_leave(&f->journal);
+    assert_int_equal(f->outcome, -1); /* told from the loop */
+    wait_until(f, f->outcome == JOURNAL_ENDED);
+    expect_gapless(f, 4);
 }
 
 /* A purged journal is not born again. */
@@ -242,6 +336,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_server_restarted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fenced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_taken_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_taken_back_without_doubling, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lease_notices, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(test_journal_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
