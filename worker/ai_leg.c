@@ -8,8 +8,8 @@
 #include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "worker/ai_pool.h"
+#include "worker/call_tools.h"
 #include "worker/conversation.h"
-#include "worker/tools.h"
 
 enum { PAST_ID_SIZE = 16, REDIAL_MIN_MS = 100, REDIAL_MAX_MS = 2000 };
 
@@ -89,7 +89,7 @@ void ai_leg_configure(struct call *c)
         .voice = *ctx->voice ? ctx->voice : c->w->config->ai_voice,
         .language = ctx->language,
         .transcription_model = c->w->config->ai_transcription_model,
-        .tools = tools_describe(),
+        .tools = call_tools_describe(c),
     };
     conversation_send(c, c->w->provider->session(&settings));
     json_decref(settings.tools);
@@ -114,10 +114,11 @@ void ai_leg_lost(struct call *c)
     metric_add(&c->w->metrics.ai_rebuilt, 1);
     ai_leg_close(c);
     c->past_greeting = c->past_greeting || c->spoke;
-    c->rejoin = c->answering && !c->speaking ? CONTINUE_HINT : NULL;
+    c->rejoin = (c->answering || c->tools) && !c->speaking ? CONTINUE_HINT : NULL;
     c->answering = c->answer_wanted = false;
     c->ai_tries = 0;
     *c->dropped_response = '\0';
     disown_playout(c);
+    call_tools_session_lost(c);
     conversation_session_lost(c);
 }

@@ -181,17 +181,19 @@ static void hang_up(struct call *c)
 
 static void finish_journal(struct call *c)
 {
-    char metrics[384];
+    char metrics[384], verdict[48];
     if (c->reason == REASON_DRAINED) {
         journal_leave(&c->journal);
         return;
     }
+    snprintf(verdict, sizeof verdict, "%s%s", reasons[c->reason].verdict,
+             c->reason == REASON_AGENT_TRANSFER ? c->transfer_to : "");
     snprintf(metrics, sizeof metrics,
              "{\"seconds\":%.1f,\"turns\":%" PRId64 ",\"barge_ins\":%" PRId64 ",\"first_audio_ms\":%" PRId64
              ",\"worker\":\"%.128s\"}",
              (double)(clock_mono_ms() - c->started_ms) / 1e3, c->turn_count, c->barge_in_count, c->first_audio_ms,
              c->w->id);
-    journal_end(&c->journal, reasons[c->reason].name, reasons[c->reason].verdict, metrics);
+    journal_end(&c->journal, reasons[c->reason].name, verdict, metrics);
 }
 
 /* The greeting is over: the FULL prompt takes over, and the AI learns what the caller heard if it did
@@ -237,6 +239,7 @@ static void call_enter(struct call *c, enum call_state next)
         break;
     case CALL_ENDING:
         ai_leg_close(c);
+        call_tools_release(c);
         conversation_journal_turns(c, true);
         finish_journal(c);
         break;

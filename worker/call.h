@@ -11,6 +11,7 @@
 #include "worker/claim.h"
 #include "worker/journal.h"
 #include "worker/playout.h"
+#include "worker/transfer.h"
 #include "worker/reorder.h"
 #include "worker/turns.h"
 #include "worker/watch.h"
@@ -40,6 +41,7 @@ enum call_state {
 enum {
     TAIL_AUDIO_MAX = 5 * 8000, /* caller audio the AI may not have: the last 5 s of mu-law */
     DIGITS_MAX = 32,           /* keys pressed in one go */
+    TOOL_IDS_MAX = 64,         /* tool calls that are known again if the provider repeats them */
 };
 
 enum call_event_kind {
@@ -81,7 +83,12 @@ struct call {
     struct ticket *claiming;
     struct claim claim; /* its history grows with every turn */
     struct journal journal;
-    struct tool_run *tools; /* under way in Redis */
+    struct tool_run *tools; /* under way */
+    struct {
+        uint64_t hashes[TOOL_IDS_MAX]; /* of the last call_ids, a ring */
+        unsigned count;
+    } tool_ids;
+    char transfer_to[TRANSFER_NUMBER_SIZE];
 
     struct {
         struct ticket *ticket;      /* the cache is being asked */

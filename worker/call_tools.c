@@ -4,135 +4,272 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/conversation.h"
-#include "worker/tools.h"
+#include "worker/tool_run.h"
+#include "worker/transfer.h"
 
-/* A held slot outlives the call and its flush by far; after that Postgres knows it. */
-#define SLOT_HOLD_SECONDS "86400"
-
-/* A tool that waits for Redis. */
-struct tool_run {
-    struct tool_run *next;
-    struct call *call;
-    struct ticket *ticket;
-    char tool_id[AI_ID_SIZE];
-    struct tool_request request;
-};
-
-static void answer(struct call *c, const char *tool_id, json_t *output)
+json_t *call_tools_describe(const struct call *c)
 {
-    char *text = output ? json_dumps(output, JSON_COMPACT) : NULL;
-    conversation_send(c, text ? c->w->provider->tool_output(tool_id, text) : NULL);
-    free(text);
-    json_decref(output);
-    conversation_answer(c, NULL);
+    const struct context *ctx = &c->claim.context;
+    json_t *places = transfer_places(ctx->transfer_number, ctx->transfer_numbers);
+    json_t *tools = tools_describe(places);
+    own_tools_describe(c->sid, ctx->tools, tools);
+    json_decref(places);
+    return tools;
 }
 
-static void answer_ok(struct call *c, const char *tool_id)
+/* ---- a run and its answer ---- */
+
+static struct tool_run *run_new(struct call *c, const struct ai_event *ev)
 {
-    answer(c, tool_id, json_pack("{s:b}", "ok", 1));
+    struct tool_run *run = calloc(1, sizeof *run);
+    if (!run)
+        return NULL;
+    run->call = c;
+    run->started_ms = clock_mono_ms();
+    snprintf(run->id, sizeof run->id, "%s", ev->tool_id);
+    snprintf(run->name, sizeof run->name, "%s", ev->tool_name);
+    run->next = c->tools;
+    c->tools = run;
+    return run;
 }
 
-static void answer_error(struct call *c, const char *tool_id, const char *error)
-{
-    answer(c, tool_id, json_pack("{s:b, s:s}", "ok", 0, "error", error));
-}
-
-static void set_customer_name(struct call *c, const char *tool_id, const struct tool_request *request)
-{
-    const char *const values[] = {c->claim.context.lead_id, "full_name", request->name};
-    journal_append(&c->journal, JOURNAL_LEAD_UPDATE, values);
-    log_info(c->sid, "customer name set", log_name("name", request->name));
-    answer_ok(c, tool_id);
-}
-
-static void unlink_run(struct tool_run *run)
+void tool_run_free(struct tool_run *run)
 {
     struct tool_run **at = &run->call->tools;
     while (*at != run)
         at = &(*at)->next;
     *at = run->next;
-}
-
-/* SET NX GET answers nil when the slot is ours now, else who holds it: us, if the answer to an
- * earlier try was lost. */
-static void on_slot(void *owner, const redisReply *reply)
-{
-    struct tool_run *run = owner;
-    struct call *c = run->call;
-    const struct tool_request *r = &run->request;
-    const char *const values[] = {c->claim.context.business_id, c->claim.context.lead_id, r->starts_at, r->ends_at,
-                                  r->title, r->notes};
-    bool ours = reply && (reply->type == REDIS_REPLY_NIL ||
-                          (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, c->sid) == 0));
-    unlink_run(run);
-    if (ours) {
-        journal_append(&c->journal, JOURNAL_APPOINTMENT_CREATE, values);
-        log_info(c->sid, "appointment held", log_str("starts_at", r->starts_at));
-        answer(c, run->tool_id, json_pack("{s:b, s:s, s:s}", "ok", 1, "starts_at", r->starts_at, "ends_at", r->ends_at));
-    } else if (reply && reply->type == REDIS_REPLY_STRING) {
-        answer_error(c, run->tool_id, "that time has just been taken: offer another one");
-    } else {
-        answer_error(c, run->tool_id, "the calendar cannot be reached: take the wish down and promise a call back");
-    }
+    ticket_drop(run->ticket);
+    http_cancel(run->http);
+    calendar_free(run->calendar);
     free(run);
 }
 
-static void book_appointment(struct call *c, const char *tool_id, const struct tool_request *request)
+/* The session that asked is gone, and another one would not know the call_id: it is told in words. */
+static void tell_next_session(struct tool_run *run, const char *output)
 {
-    char key[KEY_SIZE];
-    const char *argv[] = {"SET", key, c->sid, "NX", "EX", SLOT_HOLD_SECONDS, "GET"};
-    struct tool_run *run;
-    if (slots_overlap(c->claim.context.booked_slots, request->starts_s, request->ends_s)) {
-        answer_error(c, tool_id, "that time is taken: offer another one");
+    struct call *c = run->call;
+    size_t size = strlen(output) + sizeof run->name + 64;
+    char *text = malloc(size), id[32];
+    if (!text)
         return;
-    }
-    run = calloc(1, sizeof *run);
-    if (run && key_global(key, &c->w->keys, "slot", c->claim.context.business_id, request->starts_at))
-        run->ticket = ticket_send(c->w, on_slot, run, (int)ARRAY_LEN(argv), argv);
-    if (!run || !run->ticket) {
-        free(run);
-        answer_error(c, tool_id, "the calendar cannot be reached: take the wish down and promise a call back");
-        return;
-    }
-    run->call = c;
-    run->request = *request;
-    snprintf(run->tool_id, sizeof run->tool_id, "%s", tool_id);
-    run->next = c->tools;
-    c->tools = run;
+    snprintf(text, size, "The tool %s, asked for before you were cut off, has answered: %s", run->name, output);
+    snprintf(id, sizeof id, "tool_%u", c->tool_ids.count);
+    if (!history_add(&c->claim.history, "system", text))
+        log_error(c->sid, "out of memory for the call's history");
+    if (c->state == CALL_TALKING)
+        conversation_send(c, c->w->provider->past_turn(id, "system", text));
+    free(text);
 }
 
-void call_tools_run(struct call *c, const struct ai_event *ev)
+void tool_run_answer(struct tool_run *run, json_t *output)
 {
-    struct tool_request request;
-    const char *wrong = tool_parse(ev->tool_name, ev->text, &request);
-    if (wrong) {
-        log_warn(c->sid, "tool call refused", log_str("tool", ev->tool_name), log_str("why", wrong));
-        answer_error(c, ev->tool_id, wrong);
+    struct call *c = run->call;
+    char *text = output ? json_dumps(output, JSON_COMPACT) : NULL;
+    bool ok = json_is_true(json_object_get(output, "ok"));
+    metric_add(ok ? &c->w->metrics.tools_done : &c->w->metrics.tools_failed, 1);
+    log_info(c->sid, "tool answered", log_str("tool", run->name), log_str("result", ok ? "ok" : "error"),
+             log_int("ms", clock_mono_ms() - run->started_ms));
+    if (run->orphan)
+        tell_next_session(run, text ? text : "out of memory");
+    else
+        conversation_send(c, text ? c->w->provider->tool_output(run->id, text) : NULL);
+    free(text);
+    json_decref(output);
+    tool_run_free(run);
+    if (!c->tools && (c->state == CALL_GREETING || c->state == CALL_TALKING))
+        conversation_answer(c, NULL);
+}
+
+void tool_run_ok(struct tool_run *run)
+{
+    tool_run_answer(run, json_pack("{s:b}", "ok", 1));
+}
+
+void tool_run_error(struct tool_run *run, const char *sentence)
+{
+    tool_run_answer(run, json_pack("{s:b, s:s}", "ok", 0, "error", sentence));
+}
+
+/* ---- the tools that need only the journal ---- */
+
+static void journal_lead(struct call *c, const char *field, const char *value)
+{
+    const char *const values[] = {c->claim.context.lead_id, field, value};
+    journal_append(&c->journal, JOURNAL_LEAD_UPDATE, values);
+}
+
+/* Takes the reference. */
+static void journal_fact(struct call *c, json_t *object)
+{
+    char *data = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    const char *const values[] = {data};
+    if (data)
+        journal_append(&c->journal, JOURNAL_CALLSESSION_UPDATE, values);
+    else
+        log_error(c->sid, "out of memory for a fact of the call");
+    free(data);
+    json_decref(object);
+}
+
+static void set_customer_name(struct tool_run *run)
+{
+    struct call *c = run->call;
+    journal_lead(c, "full_name", run->request.name);
+    log_info(c->sid, "customer name set", log_name("name", run->request.name));
+    tool_run_ok(run);
+}
+
+static void update_customer(struct tool_run *run)
+{
+    if (*run->request.email)
+        journal_lead(run->call, "email", run->request.email);
+    if (*run->request.notes)
+        journal_lead(run->call, "notes", run->request.notes);
+    tool_run_ok(run);
+}
+
+/* Kept twice: with the call, and where people look at the customer. */
+static void take_message(struct tool_run *run)
+{
+    const struct tool_request *r = &run->request;
+    char note[TOOL_LONG_SIZE + TOOL_TEXT_SIZE + 32];
+    snprintf(note, sizeof note, *r->callback ? "Message: %s (call back: %s)" : "Message: %s", r->message, r->callback);
+    journal_lead(run->call, "notes", note);
+    journal_fact(run->call, json_pack("{s:{s:s, s:s}}", "message", "text", r->message, "callback_number", r->callback));
+    log_info(run->call->sid, "message taken");
+    tool_run_ok(run);
+}
+
+/* No answer: the AI has said what it had to say. */
+static void transfer_call(struct tool_run *run)
+{
+    struct call *c = run->call;
+    const struct context *ctx = &c->claim.context;
+    const struct tool_request *r = &run->request;
+    if (!transfer_pick(ctx->transfer_number, ctx->transfer_numbers, r->to, c->transfer_to)) {
+        tool_run_error(run, "there is nobody by that name to transfer to: offer to take a message");
         return;
     }
-    switch (request.tool) {
+    journal_fact(c, json_pack("{s:{s:s, s:s}}", "transfer", "number", c->transfer_to, "reason", r->reason));
+    log_info(c->sid, "transfer wanted", log_phone("number", c->transfer_to));
+    metric_add(&c->w->metrics.tools_done, 1);
+    tool_run_free(run);
+    call_part(c, REASON_AGENT_TRANSFER);
+}
+
+static void end_call(struct tool_run *run)
+{
+    struct call *c = run->call;
+    metric_add(&c->w->metrics.tools_done, 1);
+    tool_run_free(run);
+    call_part(c, REASON_AGENT_HANGUP);
+}
+
+/* ---- which one ---- */
+
+static void run_builtin(struct tool_run *run)
+{
+    switch (run->request.tool) {
     case TOOL_SET_CUSTOMER_NAME:
-        set_customer_name(c, ev->tool_id, &request);
+        set_customer_name(run);
+        break;
+    case TOOL_UPDATE_CUSTOMER:
+        update_customer(run);
+        break;
+    case TOOL_CHECK_AVAILABILITY:
+        calendar_check_availability(run);
         break;
     case TOOL_BOOK_APPOINTMENT:
-        book_appointment(c, ev->tool_id, &request);
+        calendar_book_appointment(run);
+        break;
+    case TOOL_TAKE_MESSAGE:
+        take_message(run);
+        break;
+    case TOOL_TRANSFER_CALL:
+        transfer_call(run);
         break;
     case TOOL_END_CALL:
-        call_part(c, REASON_AGENT_HANGUP);
+        end_call(run);
         break;
     case TOOL_NONE:
         break;
     }
 }
 
+/* FNV-1a: enough to tell the ids of one provider apart. */
+static uint64_t hash_of(const char *id)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (; *id; id++)
+        hash = (hash ^ (uint8_t)*id) * 1099511628211u;
+    return hash;
+}
+
+static bool seen_before(struct call *c, const char *id)
+{
+    uint64_t hash = hash_of(id);
+    unsigned known = c->tool_ids.count < TOOL_IDS_MAX ? c->tool_ids.count : TOOL_IDS_MAX;
+    for (unsigned i = 0; i < known; i++) {
+        if (c->tool_ids.hashes[i] == hash)
+            return true;
+    }
+    c->tool_ids.hashes[c->tool_ids.count++ % TOOL_IDS_MAX] = hash;
+    return false;
+}
+
+static int runs_under_way(const struct call *c)
+{
+    int count = 0;
+    for (const struct tool_run *run = c->tools; run; run = run->next)
+        count++;
+    return count;
+}
+
+static void refuse(struct tool_run *run, const char *why)
+{
+    log_warn(run->call->sid, "tool call refused", log_str("tool", run->name), log_str("why", why));
+    tool_run_error(run, why);
+}
+
+void call_tools_run(struct call *c, const struct ai_event *ev)
+{
+    struct own_tool own;
+    struct tool_run *run;
+    const char *wrong;
+    if (seen_before(c, ev->tool_id)) {
+        metric_add(&c->w->metrics.tools_repeated, 1);
+        return;
+    }
+    run = run_new(c, ev);
+    if (!run) {
+        log_error(c->sid, "out of memory for a tool call");
+    } else if (runs_under_way(c) > TOOL_RUNS_MAX) {
+        refuse(run, "too many tools at once: wait for the others");
+    } else if (tool_named(ev->tool_name) == TOOL_NONE && own_tool_find(c->claim.context.tools, ev->tool_name, &own)) {
+        web_run(run, &own, ev->text);
+        own_tool_release(&own);
+    } else if ((wrong = tool_parse(ev->tool_name, ev->text, &run->request))) {
+        refuse(run, wrong);
+    } else {
+        run_builtin(run);
+    }
+}
+
+void call_tools_session_lost(struct call *c)
+{
+    for (struct tool_run *run = c->tools; run; run = run->next)
+        run->orphan = true;
+}
+
 void call_tools_release(struct call *c)
 {
     while (c->tools) {
-        struct tool_run *run = c->tools;
-        c->tools = run->next;
-        ticket_drop(run->ticket);
-        free(run);
+        if (c->tools->abandon)
+            c->tools->abandon(c->tools);
+        tool_run_free(c->tools);
     }
 }

@@ -39,19 +39,35 @@ static const char *field_of(const redisReply *fields, const char *name)
     return "";
 }
 
-/* One journal entry: [id, [field, value, ...]]. */
-static bool take_entry(const redisReply *entry, struct history *history)
+void claim_add_booking(struct claim *claim, struct span time)
 {
-    const redisReply *fields = entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 ? entry->element[1] : NULL;
-    if (!fields || fields->type != REDIS_REPLY_ARRAY || strcmp(field_of(fields, "type"), "turn") != 0)
-        return true;
-    return history_add(history, field_of(fields, "speaker"), field_of(fields, "message"));
+    if (claim->booking_count < CLAIM_BOOKINGS_MAX)
+        claim->bookings[claim->booking_count++] = time;
 }
 
-static bool take_history(const redisReply *entries, struct history *history)
+static void take_booking(const redisReply *fields, struct claim *out)
+{
+    struct span time;
+    if (iso_time_parse(field_of(fields, "starts_at"), &time.from) && iso_time_parse(field_of(fields, "ends_at"), &time.to))
+        claim_add_booking(out, time);
+}
+
+/* One journal entry: [id, [field, value, ...]]. false: out of memory. */
+static bool take_entry(const redisReply *entry, struct claim *out)
+{
+    const redisReply *fields = entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 ? entry->element[1] : NULL;
+    const char *type = fields && fields->type == REDIS_REPLY_ARRAY ? field_of(fields, "type") : "";
+    if (strcmp(type, "turn") == 0)
+        return history_add(&out->history, field_of(fields, "speaker"), field_of(fields, "message"));
+    if (strcmp(type, "appointment_create") == 0)
+        take_booking(fields, out);
+    return true;
+}
+
+static bool take_journal(const redisReply *entries, struct claim *out)
 {
     for (size_t i = 0; i < entries->elements; i++) {
-        if (!take_entry(entries->element[i], history))
+        if (!take_entry(entries->element[i], out))
             return false;
     }
     return true;
@@ -73,7 +89,7 @@ const char *claim_take(struct worker *w, const redisReply *reply, struct claim *
     out->epoch = strtoull(redis_text(reply, 1), NULL, 10);
     out->seq = strtoull(redis_text(reply, 2), NULL, 10);
     w->redis_clock_skew_ms = strtoll(redis_text(reply, 3), NULL, 10) - clock_mono_ms();
-    if (context_take(&out->context, reply->element[4]) != 0 || !take_history(reply->element[5], &out->history))
+    if (context_take(&out->context, reply->element[4]) != 0 || !take_journal(reply->element[5], out))
         return "out of memory";
     return NULL;
 }

@@ -1,14 +1,19 @@
 /* Claiming a call in Redis: one round trip that raises the epoch and brings the context and, if
  * the call was under way before, its journal. */
 #pragma once
+#include "worker/calendar.h"
 #include "worker/context.h"
 #include "worker/history.h"
 #include "worker/ticket.h"
+
+enum { CLAIM_BOOKINGS_MAX = 16 }; /* appointments that one call may book */
 
 struct claim {
     uint64_t epoch, seq;
     struct context context;
     struct history history; /* of the workers before; empty in a new call */
+    struct span bookings[CLAIM_BOOKINGS_MAX]; /* this call's own, of any worker */
+    int booking_count;
 };
 
 RF_NODISCARD struct ticket *claim_send(struct worker *w, const char *call_sid, int n, const char *token,
@@ -16,4 +21,8 @@ RF_NODISCARD struct ticket *claim_send(struct worker *w, const char *call_sid, i
 
 /* NULL and *out filled, or why the call was not claimed. Release in both cases. */
 const char *claim_take(struct worker *w, const redisReply *reply, struct claim *out);
+
+/* The call has booked this time. Past the bound it is forgotten. */
+void claim_add_booking(struct claim *claim, struct span time);
+
 void claim_release(struct claim *claim);

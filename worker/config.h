@@ -28,6 +28,10 @@
       "and for so long after that: goodbye; 0 never")                                                              \
     X(INT, max_call_seconds, "MAX_CALL_SECONDS", "3600", "0..86400",                                               \
       "longest call; a minute before, the caller is told; 0 for no limit")                                         \
+    X(STR, tool_ca_file, "TOOL_CA_FILE", "", "path",                                                               \
+      "certificates that vouch for the businesses' own tools; the system's if empty")                              \
+    X(INT, tool_allow_private, "TOOL_ALLOW_PRIVATE", "0", "0..1",                                                  \
+      "1 lets the businesses' own tools be at private addresses and at http://")                                   \
     X(SECRET, openai_api_key, "OPENAI_API_KEY", NULL, "text", "key of the provider account")
 
 struct worker_config {

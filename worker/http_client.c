@@ -5,8 +5,15 @@
 
 #include <curl/curl.h>
 #include <event2/event.h>
+#include <openssl/ssl.h>
+
+#include "worker/address.h"
 
 enum { ANSWER_FIRST = 1024 };
+
+const char http_timed_out[] = "timed out";
+const char http_not_public[] = "the address is not of the public internet";
+const char http_cut[] = "the answer is longer than what is read of it";
 
 struct http_request {
     struct http_client *client;
@@ -15,6 +22,8 @@ struct http_request {
     struct curl_slist *headers;
     char *answer;
     size_t len, room, max;
+    bool may_cut, cut, refused;
+    X509_STORE *trusted;
     char error[CURL_ERROR_SIZE];
     http_done_fn *fn;
     void *arg;
@@ -48,8 +57,14 @@ static void finish(struct http_request *r, CURLcode code)
     long status = 0;
     const char *error = NULL;
     curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (code != CURLE_OK) {
+    if (r->cut) {
+        error = http_cut;
+    } else if (code != CURLE_OK) {
         error = *r->error ? r->error : curl_easy_strerror(code);
+        if (r->refused)
+            error = http_not_public;
+        else if (code == CURLE_OPERATION_TIMEDOUT)
+            error = http_timed_out;
         status = 0;
     }
     r->fn(r->arg, (int)status, r->answer ? r->answer : "", r->len, error);
@@ -118,10 +133,14 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *n
 static size_t on_answer(char *bytes, size_t size, size_t count, void *arg)
 {
     struct http_request *r = arg;
-    size_t more = size * count, room = r->room ? r->room : ANSWER_FIRST;
+    size_t all = size * count, more = all, room = r->room ? r->room : ANSWER_FIRST;
     char *larger;
-    if (r->len + more > r->max)
-        return 0; /* curl takes anything but `more` as a failure of ours */
+    if (r->len + more > r->max) {
+        if (!r->may_cut)
+            return 0; /* curl takes anything but `all` as a failure of ours, and ends the request */
+        r->cut = true;
+        more = r->max - r->len;
+    }
     while (room < r->len + more + 1)
         room *= 2;
     if (room != r->room) {
@@ -134,7 +153,22 @@ static size_t on_answer(char *bytes, size_t size, size_t count, void *arg)
     memcpy(r->answer + r->len, bytes, more);
     r->len += more;
     r->answer[r->len] = '\0';
-    return more;
+    return more; /* less than all, if it is cut: that ends the request */
+}
+
+static curl_socket_t open_public(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct http_request *r = arg;
+    (void)purpose;
+    r->refused = !address_public(&to->addr);
+    return r->refused ? CURL_SOCKET_BAD : socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+static CURLcode use_trusted(CURL *easy, void *ctx, void *arg)
+{
+    struct http_request *r = arg;
+    (void)easy;
+    return SSL_CTX_set1_verify_cert_store(ctx, r->trusted) == 1 ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
 struct http_client *http_client_new(struct event_base *base)
@@ -153,6 +187,7 @@ struct http_client *http_client_new(struct event_base *base)
     curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_KEPT_MAX);
     return client;
 }
 
@@ -169,15 +204,39 @@ void http_client_free(struct http_client *client)
     free(client);
 }
 
+/* A value with a line break would become another header. */
+static bool header_good(const char *line)
+{
+    for (; *line; line++) {
+        if ((unsigned char)*line < ' ' || *line == 0x7F)
+            return false;
+    }
+    return true;
+}
+
 static bool add_headers(struct http_request *r, const struct http_spec *spec)
 {
     for (int i = 0; i < HTTP_HEADERS_MAX && spec->headers[i]; i++) {
-        struct curl_slist *longer = curl_slist_append(r->headers, spec->headers[i]);
+        struct curl_slist *longer = header_good(spec->headers[i]) ? curl_slist_append(r->headers, spec->headers[i]) : NULL;
         if (!longer)
             return false;
         r->headers = longer;
     }
     return true;
+}
+
+static void set_trust(struct http_request *r, const struct http_spec *spec)
+{
+    r->trusted = spec->trusted;
+    curl_easy_setopt(r->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (spec->trusted) {
+        curl_easy_setopt(r->easy, CURLOPT_CAINFO, NULL);
+        curl_easy_setopt(r->easy, CURLOPT_CAPATH, NULL);
+        curl_easy_setopt(r->easy, CURLOPT_SSL_CTX_FUNCTION, use_trusted);
+        curl_easy_setopt(r->easy, CURLOPT_SSL_CTX_DATA, r);
+    } else if (spec->ca_file && *spec->ca_file) {
+        curl_easy_setopt(r->easy, CURLOPT_CAINFO, spec->ca_file);
+    }
 }
 
 static bool prepare(struct http_request *r, const struct http_spec *spec)
@@ -188,13 +247,22 @@ static bool prepare(struct http_request *r, const struct http_spec *spec)
     curl_easy_setopt(r->easy, CURLOPT_PRIVATE, r);
     curl_easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->error);
     curl_easy_setopt(r->easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(r->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(r->easy, CURLOPT_QUICK_EXIT, 1L); /* or cancelling would wait for a look-up's thread */
+    curl_easy_setopt(r->easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(r->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(r->easy, CURLOPT_USERAGENT, "ringfleet/" RINGFLEET_VERSION);
+    curl_easy_setopt(r->easy, CURLOPT_PROTOCOLS_STR, spec->public_only ? "https" : "http,https");
     curl_easy_setopt(r->easy, CURLOPT_TIMEOUT_MS, (long)spec->timeout_ms);
     curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
     curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, r);
-    if (spec->ca_file && *spec->ca_file)
-        curl_easy_setopt(r->easy, CURLOPT_CAINFO, spec->ca_file);
+    set_trust(r, spec);
+    if (spec->public_only) {
+        curl_easy_setopt(r->easy, CURLOPT_OPENSOCKETFUNCTION, open_public);
+        curl_easy_setopt(r->easy, CURLOPT_OPENSOCKETDATA, r);
+    }
+    if (spec->method)
+        curl_easy_setopt(r->easy, CURLOPT_CUSTOMREQUEST, spec->method);
     if (spec->body)
         curl_easy_setopt(r->easy, CURLOPT_COPYPOSTFIELDS, spec->body);
     return curl_easy_setopt(r->easy, CURLOPT_URL, spec->url) == CURLE_OK &&
@@ -208,6 +276,7 @@ struct http_request *http_send(struct http_client *client, const struct http_spe
         return NULL;
     r->client = client;
     r->max = spec->answer_max;
+    r->may_cut = spec->cut;
     r->fn = fn;
     r->arg = arg;
     r->next = client->requests;

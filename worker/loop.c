@@ -14,6 +14,7 @@
 #include "worker/call.h"
 #include "worker/drain.h"
 #include "worker/heartbeat.h"
+#include "worker/http_client.h"
 #include "worker/server.h"
 #include "worker/worker.h"
 
@@ -124,11 +125,15 @@ static bool build(struct loop *loop, struct shared *shared)
     w->provider = shared->provider;
     w->ai = shared->ai;
     w->tls = shared->tls;
+    w->tool_trusted = shared->tool_trusted;
     w->places = &shared->places;
     w->base = base_new();
     w->deferred_event = w->base ? event_new(w->base, -1, 0, on_deferred, w) : NULL;
     w->resolver = w->deferred_event ? resolver_new(w->base) : NULL;
     if (!w->resolver || !open_inbox(loop))
+        return false;
+    w->http = http_client_new(w->base);
+    if (!w->http)
         return false;
     w->redis = redis_async_new(&(struct redis_async_spec){.base = w->base, .resolver = w->resolver,
                                                           .url = &shared->redis_url, .name = "ringfleet-worker",
@@ -249,6 +254,7 @@ void loop_free(struct loop *loop)
     heartbeat_free(loop->heartbeat);
     server_free(loop->server);
     ai_pool_free(w->ai_pool);
+    http_client_free(w->http);
     redis_async_free(w->redis);
     resolver_free(w->resolver);
     worker_run_deferred(w);

@@ -4,10 +4,12 @@
 
 /* X(ID, "name in logs, Redis and metrics", close code the carrier's socket gets, verdict)
  * The verdict is what the warmer reads when the carrier asks what comes next: "" lets another worker
- * go on with the call, "hangup" ends it, "apology" says the configured words first. */
+ * go on with the call, "hangup" ends it, "apology" says the configured words first, "transfer:" (with the
+ * number) dials. */
 #define CALL_REASONS(X)                               \
     X(CARRIER_STOP, "carrier_stop", 1000, "")         \
     X(AGENT_HANGUP, "agent_hangup", 1000, "hangup")   \
+    X(AGENT_TRANSFER, "agent_transfer", 1000, "transfer:") \
     X(VOICEMAIL, "voicemail", 1000, "hangup")         \
     X(SILENCE, "silence", 1000, "hangup")             \
     X(TIME_LIMIT, "time_limit", 1000, "hangup")       \
@@ -84,6 +86,17 @@ enum peer_fault {
     X(COUNTER, silence_filled, "silence_filled_bytes_total", "", "silence sent for audio the carrier left out")    \
     X(COUNTER, nudges, "silence_nudges_total", "", "callers asked whether they are still there")                   \
     X(COUNTER, dtmf, "dtmf_digits_total", "", "keys pressed by callers")                                            \
+    X(COUNTER, tools_done, "tool_calls_total", "result=\"ok\"", "tools the AI called")                             \
+    X(COUNTER, tools_failed, "tool_calls_total", "result=\"error\"", "tools the AI called")                        \
+    X(COUNTER, tools_repeated, "tool_calls_total", "result=\"repeated\"", "tools the AI called")                   \
+    X(COUNTER, appointments_held, "appointments_total", "result=\"held\"", "appointments asked for")               \
+    X(COUNTER, appointments_taken, "appointments_total", "result=\"taken\"", "appointments asked for")             \
+    X(COUNTER, web_good, "tool_requests_total", "result=\"ok\"", "requests to the businesses' own tools")          \
+    X(COUNTER, web_status, "tool_requests_total", "result=\"status\"", "requests to the businesses' own tools")    \
+    X(COUNTER, web_timeout, "tool_requests_total", "result=\"timeout\"", "requests to the businesses' own tools")  \
+    X(COUNTER, web_refused, "tool_requests_total", "result=\"refused\"", "requests to the businesses' own tools")  \
+    X(COUNTER, web_failed, "tool_requests_total", "result=\"failed\"", "requests to the businesses' own tools")    \
+    X(HISTOGRAM, web_seconds, "tool_request_seconds", "", "requests to the businesses' own tools, to the last byte") \
     X(COUNTER, journal_appended, "journal_appended_total", "", "journal entries confirmed by Redis")               \
     X(COUNTER, journal_refused, "journal_refused_total", "", "journal entries past the bound of what may wait")    \
     X(COUNTER, journal_fenced, "journal_fenced_total", "", "journals stopped because another worker has the call") \

@@ -60,6 +60,17 @@ static bool prepare_tls(struct shared *s)
     return false;
 }
 
+static bool prepare_tool_trust(struct shared *s)
+{
+    const char *file = s->config->tool_ca_file;
+    s->tool_trusted = X509_STORE_new();
+    if (s->tool_trusted &&
+        (*file ? X509_STORE_load_file(s->tool_trusted, file) : X509_STORE_set_default_paths(s->tool_trusted)) == 1)
+        return true;
+    log_error(NULL, "cannot read the certificates", log_str("RINGFLEET_TOOL_CA_FILE", file));
+    return false;
+}
+
 static bool take_redis_url(struct shared *s)
 {
     char error[160];
@@ -76,11 +87,12 @@ int shared_init(struct shared *s, const struct worker_config *config)
     s->keys = (struct key_space){config->key_prefix, (int)config->partitions};
     s->places.max = (int)config->max_calls;
     name_worker(s);
-    return take_ai_target(s) && prepare_tls(s) && take_redis_url(s) ? 0 : -1;
+    return take_ai_target(s) && prepare_tls(s) && prepare_tool_trust(s) && take_redis_url(s) ? 0 : -1;
 }
 
 void shared_release(struct shared *s)
 {
     SSL_CTX_free(s->tls);
+    X509_STORE_free(s->tool_trusted);
     redis_url_release(&s->redis_url);
 }

@@ -20,6 +20,7 @@ struct shared {
      * locks its caches, so that SSL_new from several threads is safe once nobody changes the settings
      * any more (OpenSSL 3, SSL_CTX_new: "Threads"). The certificates are read and kept once. */
     SSL_CTX *tls;
+    X509_STORE *tool_trusted; /* certificates that vouch for the businesses' own tools; it locks itself */
     struct places places;
 };
 

@@ -17,6 +17,7 @@ struct ai_pool;
 struct call;
 struct event;
 struct event_base;
+struct http_client;
 struct ws_conn;
 
 enum {
@@ -44,6 +45,8 @@ struct worker {
     const struct provider *provider;
     struct ai_target ai;
     struct ai_pool *ai_pool;
+    struct http_client *http;
+    X509_STORE *tool_trusted; /* certificates that vouch for the businesses' own tools */
     SSL_CTX *tls; /* NULL when the AI leg is plain */
     struct call *calls; /* a list, newest first */
     int call_count;

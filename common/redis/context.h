@@ -14,4 +14,9 @@
     X(source)            /* database | snapshot | minimal */                    \
     X(answered_by)       /* outbound: human, machine_start, machine_end_beep, .. */ \
     X(voicemail_message) /* said to a machine; without it the call ends */       \
-    X(booked_slots)      /* JSON array of {"start","end"}, ISO 8601 with offset */
+    X(booked_slots)      /* JSON array of {"start","end"}, ISO 8601 with offset */ \
+    X(working_hours)     /* JSON {"mon": [["09:00","18:00"]], ...}, or "": any time */ \
+    X(business_timezone) /* name of tzdata, which working_hours are in */        \
+    X(transfer_number)   /* where callers are transferred to, or "" */           \
+    X(transfer_numbers)  /* JSON {"sales": "+49..", ...}, or "" */               \
+    X(tools)             /* JSON array of the business's own (worker/own_tools.h) */

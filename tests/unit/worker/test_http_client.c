@@ -24,7 +24,8 @@ static struct {
 } answer;
 
 static struct {
-    char method, uri[128], key[64], body[64];
+    enum evhttp_cmd_type command;
+    char uri[128], key[64], body[64];
     bool silent; /* the next request gets no answer */
     struct evhttp_request *unanswered;
 } seen;
@@ -35,7 +36,7 @@ static void on_request(struct evhttp_request *request, void *arg)
     const char *key = evhttp_find_header(evhttp_request_get_input_headers(request), "xi-api-key");
     size_t size = evbuffer_get_length(in) < sizeof seen.body - 1 ? evbuffer_get_length(in) : sizeof seen.body - 1;
     (void)arg;
-    seen.method = evhttp_request_get_command(request) == EVHTTP_REQ_GET ? 'G' : 'P';
+    seen.command = evhttp_request_get_command(request);
     snprintf(seen.uri, sizeof seen.uri, "%s", evhttp_request_get_uri(request));
     snprintf(seen.key, sizeof seen.key, "%s", key ? key : "");
     evbuffer_copyout(in, seen.body, size);
@@ -105,13 +106,13 @@ static void test_get_and_post(void **state)
     assert_string_equal(answer.body, "{\"ok\":true}");
     assert_int_equal(answer.len, 11);
     assert_string_equal(answer.error, "");
-    assert_int_equal(seen.method, 'G');
+    assert_int_equal(seen.command, EVHTTP_REQ_GET);
     assert_string_equal(seen.uri, "/a?b=c");
     assert_string_equal(seen.key, "secret");
     assert_non_null(ask("/missing", "{}", 100, 5000));
     event_base_dispatch(base);
     assert_int_equal(answer.status, 404);
-    assert_int_equal(seen.method, 'P');
+    assert_int_equal(seen.command, EVHTTP_REQ_POST);
     assert_string_equal(seen.body, "{}");
     assert_int_equal(answer.calls, 2);
 }
@@ -142,6 +143,59 @@ static void test_failures(void **state)
     assert_int_equal(answer.status, 0);
 }
 
+static struct http_request *ask_spec(struct http_spec *spec, const char *path)
+{
+    char whole[128];
+    snprintf(whole, sizeof whole, "%s%s", url, path);
+    spec->url = whole;
+    spec->timeout_ms = 5000;
+    return http_send(client, spec, on_done, NULL);
+}
+
+static void test_a_long_answer_may_be_cut(void **state)
+{
+    (void)state;
+    assert_non_null(ask_spec(&(struct http_spec){.answer_max = 100, .cut = true}, "/long"));
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 200);
+    assert_int_equal(answer.len, 100);
+    assert_memory_equal(answer.body, "{\"ok\":true}  ", 13);
+    assert_string_equal(answer.error, http_cut);
+    assert_non_null(ask_spec(&(struct http_spec){.answer_max = 211, .cut = true}, "/long"));
+    event_base_dispatch(base);
+    assert_int_equal(answer.len, 211); /* just fits */
+    assert_string_equal(answer.error, "");
+}
+
+static void test_only_public_addresses(void **state)
+{
+    static const char *const urls[] = {"https://127.0.0.1:1/", "https://localhost:1/", "https://[::1]:1/",
+                                       "https://2130706433:1/", "https://127.1:1/"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+        snprintf(url, sizeof url, "%s", urls[i]);
+        assert_non_null(ask_spec(&(struct http_spec){.public_only = true}, ""));
+        event_base_dispatch(base);
+        assert_int_equal(answer.status, 0);
+        assert_string_equal(answer.error, http_not_public);
+    }
+    snprintf(url, sizeof url, "http://192.0.2.1:1/"); /* not even tried */
+    assert_non_null(ask_spec(&(struct http_spec){.public_only = true}, ""));
+    event_base_dispatch(base);
+    assert_non_null(strstr(answer.error, "rotocol"));
+}
+
+static void test_method_and_headers(void **state)
+{
+    (void)state;
+    assert_non_null(ask_spec(&(struct http_spec){.method = "PUT", .body = "{}", .answer_max = 100}, "/"));
+    event_base_dispatch(base);
+    assert_int_equal(seen.command, EVHTTP_REQ_PUT);
+    assert_string_equal(seen.body, "{}");
+    assert_null(ask_spec(&(struct http_spec){.headers = {"A: b", "C: d\r\nHost: evil"}, .answer_max = 100}, "/"));
+    assert_null(ask_spec(&(struct http_spec){.headers = {"A: \x7f"}, .answer_max = 100}, "/"));
+}
+
 static void test_cancelled_requests_say_nothing(void **state)
 {
     struct http_request *request = ask("/a", NULL, 100, 5000);
@@ -169,6 +223,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_get_and_post, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_long_answer_may_be_cut, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_only_public_addresses, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_method_and_headers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancelled_requests_say_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_number_is_bounded, set_up, tear_down),
     };

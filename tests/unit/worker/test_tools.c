@@ -6,7 +6,7 @@
 
 static void test_described_flat(void **state)
 {
-    json_t *tools = tools_describe(), *tool;
+    json_t *nowhere = json_array(), *tools = tools_describe(nowhere), *tool;
     size_t i;
     (void)state;
     assert_int_equal(json_array_size(tools), TOOL_NONE);
@@ -15,7 +15,33 @@ static void test_described_flat(void **state)
         assert_true(json_is_string(json_object_get(tool, "name")));
         assert_string_equal(json_string_value(json_object_get(json_object_get(tool, "parameters"), "type")), "object");
         assert_int_equal(json_object_size(tool), 4); /* extra keys are refused by the provider */
+        assert_int_equal(tool_named(json_string_value(json_object_get(tool, "name"))), i);
     }
+    json_decref(tools);
+    json_decref(nowhere);
+}
+
+/* The schema of transfer_call's `to`, or NULL if there is none. */
+static const json_t *transfer_choice(const json_t *tools)
+{
+    const json_t *tool = json_array_get(tools, TOOL_TRANSFER_CALL);
+    assert_string_equal(json_string_value(json_object_get(tool, "name")), "transfer_call");
+    return json_object_get(json_object_get(json_object_get(tool, "parameters"), "properties"), "to");
+}
+
+static void test_transfers_are_offered_where_they_can_go(void **state)
+{
+    json_t *places = json_pack("[s, s]", "sales", "support"), *tools = tools_describe(places);
+    (void)state;
+    assert_true(json_equal(json_object_get(transfer_choice(tools), "enum"), places));
+    json_decref(tools);
+    json_array_clear(places);
+    tools = tools_describe(places);
+    assert_null(transfer_choice(tools));
+    json_decref(tools);
+    json_decref(places);
+    tools = tools_describe(NULL);
+    assert_int_equal(json_array_size(tools), TOOL_NONE - 1);
     json_decref(tools);
 }
 
@@ -26,13 +52,28 @@ static void test_good(void **state)
     assert_null(tool_parse("set_customer_name", "{\"name\":\"Dana Levy\"}", &r));
     assert_int_equal(r.tool, TOOL_SET_CUSTOMER_NAME);
     assert_string_equal(r.name, "Dana Levy");
+    assert_null(tool_parse("update_customer", "{\"email\":\"dana@example.test\",\"notes\":\"Has a dog.\"}", &r));
+    assert_string_equal(r.email, "dana@example.test");
+    assert_string_equal(r.notes, "Has a dog.");
     assert_null(tool_parse("book_appointment", "{\"starts_at\":\"2026-11-24T10:00:00+02:00\",\"duration_minutes\":45,"
                                                "\"title\":\"Cleaning\",\"notes\":\"n\"}", &r));
-    assert_string_equal(r.starts_at, "2026-11-24T08:00:00Z");
-    assert_string_equal(r.ends_at, "2026-11-24T08:45:00Z");
+    assert_int_equal(r.time.from, 1795507200); /* date -d 2026-11-24T08:00:00Z +%s */
+    assert_int_equal(r.time.to - r.time.from, 45 * 60);
     assert_string_equal(r.title, "Cleaning");
     assert_null(tool_parse("book_appointment", "{\"starts_at\":\"2026-11-24T10:00Z\",\"title\":\"x\"}", &r));
-    assert_int_equal(r.ends_s - r.starts_s, 1800);
+    assert_int_equal(r.time.to - r.time.from, 1800);
+    assert_null(tool_parse("check_availability", "{\"date\":\"2026-11-24\"}", &r));
+    assert_string_equal(r.date, "2026-11-24");
+    assert_int_equal(r.length_s, 1800);
+    assert_null(tool_parse("check_availability", "{\"from\":\"2026-11-24T10:00:00+02:00\",\"to\":"
+                                                 "\"2026-11-24T12:00:00+02:00\",\"duration_minutes\":60}", &r));
+    assert_int_equal(r.time.to - r.time.from, 7200);
+    assert_int_equal(r.length_s, 3600);
+    assert_null(tool_parse("take_message", "{\"message\":\"Call back.\",\"callback_number\":\"+14155550100\"}", &r));
+    assert_string_equal(r.message, "Call back.");
+    assert_string_equal(r.callback, "+14155550100");
+    assert_null(tool_parse("transfer_call", "{\"to\":\"sales\",\"reason\":\"wants an offer\"}", &r));
+    assert_string_equal(r.to, "sales");
     assert_null(tool_parse("end_call", "", &r));
     assert_null(tool_parse("end_call", "{\"reason\":\"done\"}", &r));
     assert_string_equal(r.reason, "done");
@@ -52,6 +93,13 @@ static void test_refused(void **state)
         {"book_appointment", "{\"starts_at\":\"2026-11-24T10:00:00Z\",\"duration_minutes\":0}"},
         {"book_appointment", "{\"starts_at\":\"2026-11-24T10:00:00Z\",\"duration_minutes\":100000}"},
         {"book_appointment", "{\"starts_at\":\"2026-13-24T10:00:00Z\"}"},
+        {"update_customer", "{}"}, {"update_customer", "{\"email\":\"dana at example\"}"},
+        {"update_customer", "{\"email\":\"@example.test\"}"}, {"update_customer", "{\"email\":\"dana@\"}"},
+        {"update_customer", "{\"email\":\"a@b@c\"}"}, {"update_customer", "{\"email\":\"x y@example.test\"}"},
+        {"check_availability", "{}"}, {"check_availability", "{\"from\":\"2026-11-24T10:00:00Z\"}"},
+        {"check_availability", "{\"from\":\"2026-11-24T10:00:00Z\",\"to\":\"2026-11-24T10:00:00Z\"}"},
+        {"check_availability", "{\"date\":\"2026-11-24\",\"duration_minutes\":-5}"},
+        {"take_message", "{\"message\":\" \"}"}, {"take_message", "{\"callback_number\":\"+14155550100\"}"},
     };
     struct tool_request r;
     (void)state;
@@ -74,26 +122,14 @@ static void test_long_text_is_cut_at_a_character(void **state)
     assert_in_range(strlen(r.name), TOOL_TEXT_SIZE - 3, TOOL_TEXT_SIZE - 1);
 }
 
-static void test_overlap(void **state)
-{
-    static const char slots[] = "[{\"start\":\"2026-11-24T10:00:00Z\",\"end\":\"2026-11-24T10:30:00Z\"},{\"bad\":1},7]";
-    int64_t ten;
-    (void)state;
-    assert_true(iso_time_parse("2026-11-24T10:00:00Z", &ten));
-    assert_true(slots_overlap(slots, ten, ten + 1800));
-    assert_true(slots_overlap(slots, ten - 900, ten + 1));
-    assert_true(slots_overlap(slots, ten + 600, ten + 660));
-    assert_false(slots_overlap(slots, ten - 1800, ten)); /* ends where the other begins */
-    assert_false(slots_overlap(slots, ten + 1800, ten + 3600));
-    assert_false(slots_overlap("", ten, ten + 1800));
-    assert_false(slots_overlap("not json", ten, ten + 1800));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_described_flat), cmocka_unit_test(test_good), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_long_text_is_cut_at_a_character), cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_described_flat),
+        cmocka_unit_test(test_transfers_are_offered_where_they_can_go),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_long_text_is_cut_at_a_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
