@@ -10,18 +10,22 @@
 #include "common/base/log.h"
 #include "common/base/token.h"
 #include "warmer/ask.h"
-#include "warmer/status.h"
 #include "warmer/server.h"
+#include "warmer/sorry.h"
+#include "warmer/status.h"
 
 /* Connection overrides of Twilio: read timeout 3 s, two retries, on anything but a 4xx. They are
  * not sent and not signed. */
 #define ACTION_OVERRIDES "#rt=3000&rc=2&rp=ct,rt,5xx"
 
-enum { URL_MAX = 2048, NUMBER_DIGITS_MAX = 15 /* E.164 */ };
+enum { URL_MAX = 2048 };
 
-void after_action(char *out, size_t size, const struct warmer_config *config, int n)
+void after_stream(struct twiml *out, const struct warmer_config *config, int n, const char *token)
 {
-    snprintf(out, size, "%s/voice/after/%d" ACTION_OVERRIDES, config->public_url, n);
+    char action[URL_MAX], status[URL_MAX];
+    snprintf(action, sizeof action, "%s/voice/after/%d" ACTION_OVERRIDES, config->public_url, n);
+    snprintf(status, sizeof status, "%s/voice/stream", config->public_url);
+    twiml_stream(out, action, config->media_url, status, token);
 }
 
 static void hang_up(struct request *r, const char *why)
@@ -33,12 +37,18 @@ static void hang_up(struct request *r, const char *why)
     request_answer(r, &document);
 }
 
+static const char *business_number(const struct request *r)
+{
+    bool outbound = strncmp(form_get(&r->form, "Direction"), "outbound", 8) == 0;
+    return form_get(&r->form, outbound ? "From" : "To");
+}
+
 static void apologize(struct request *r, metric_value *counter, const char *why)
 {
     struct twiml document;
     metric_add(counter, 1);
     log_error(r->call_sid, "call not resumed", log_int("n", r->n), log_str("why", why));
-    twiml_say_and_hang_up(&document, r->w->config.apology_text);
+    sorry_document(r->w, business_number(r), &document);
     request_answer(r, &document);
 }
 
@@ -51,14 +61,6 @@ static void nothing_more(struct request *r, const char *status)
     request_answer(r, &document);
 }
 
-static bool number_good(const char *number)
-{
-    size_t digits;
-    number += *number == '+';
-    digits = strspn(number, "0123456789");
-    return digits > 0 && digits <= NUMBER_DIGITS_MAX && number[digits] == '\0';
-}
-
 static void obey(struct request *r, const char *verdict)
 {
     static const char transfer[] = "transfer:";
@@ -66,7 +68,12 @@ static void obey(struct request *r, const char *verdict)
     struct twiml document;
     if (strcmp(verdict, "hangup") == 0) {
         hang_up(r, "verdict");
-    } else if (strncmp(verdict, transfer, sizeof transfer - 1) == 0 && number_good(number)) {
+    } else if (strcmp(verdict, "apology") == 0) { /* the worker could not give the caller an AI */
+        metric_add(&r->w->metrics.apologized, 1);
+        log_warn(r->call_sid, "call ends with an apology", log_int("n", r->n));
+        sorry_words(r->w, business_number(r), &document);
+        request_answer(r, &document);
+    } else if (strncmp(verdict, transfer, sizeof transfer - 1) == 0 && twiml_number_good(number)) {
         metric_add(&r->w->metrics.transferred, 1);
         log_info(r->call_sid, "call transferred", log_int("n", r->n), log_phone("number", number));
         twiml_dial(&document, number);
@@ -80,15 +87,13 @@ static void obey(struct request *r, const char *verdict)
 static void resume(struct request *r, const char *token)
 {
     struct twiml document;
-    char action[URL_MAX];
     if (r->n + 1 > r->w->config.max_resumes) {
         apologize(r, &r->w->metrics.sorry_resumes, "too many resumes");
         return;
     }
     metric_add(&r->w->metrics.resumed, 1);
     log_info(r->call_sid, "call resumed", log_int("n", r->n + 1));
-    after_action(action, sizeof action, &r->w->config, r->n + 1);
-    twiml_stream(&document, action, r->w->config.media_url, token);
+    after_stream(&document, &r->w->config, r->n + 1, token);
     request_answer(r, &document);
 }
 

@@ -1,7 +1,8 @@
-/* The URL that the carrier asks once stream n of a call has ended. */
+/* The URL that the carrier asks once stream n of a call has ended, and the document that starts one. */
 #pragma once
+#include "warmer/twiml.h"
 #include "warmer/warmer.h"
 
-/* Absolute, with the carrier's own overrides in the fragment: short waits and retries, so that a
- * warmer that dies does not end a call. */
-void after_action(char *out, size_t size, const struct warmer_config *config, int n);
+/* Connects stream n of a call. Its action URL is absolute, with the carrier's own overrides in the
+ * fragment: short waits and retries, so that a warmer that dies does not end a call. */
+void after_stream(struct twiml *out, const struct warmer_config *config, int n, const char *token);

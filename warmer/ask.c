@@ -19,10 +19,18 @@ struct asked {
 void question_init(struct question *q, const char *function)
 {
     q->_argc = q->_keys = q->_numbers = 0;
+    q->_function = true;
     q->_too_long = false;
     question_arg(q, "FCALL");
     question_arg(q, function);
     question_arg(q, "0");
+}
+
+void question_init_command(struct question *q, const char *command)
+{
+    q->_argc = q->_keys = q->_numbers = 0;
+    q->_function = q->_too_long = false;
+    question_arg(q, command);
 }
 
 void question_arg(struct question *q, const char *text)
@@ -40,11 +48,26 @@ void question_number(struct question *q, int64_t number)
     question_arg(q, text);
 }
 
-void question_key(struct question *q, const struct warmer *w, enum key_kind kind, const char *call_sid)
+static void add_key(struct question *q, const char *key)
 {
     static const char *const counts[QUESTION_KEYS_MAX + 1] = {"0", "1", "2", "3", "4"};
-    question_arg(q, key_of_call(q->_key_text[q->_keys++], &w->keys, kind, call_sid));
-    q->_argv[2] = counts[q->_keys];
+    q->_keys++;
+    question_arg(q, key);
+    if (q->_function)
+        q->_argv[2] = counts[q->_keys];
+}
+
+void question_key(struct question *q, const struct warmer *w, enum key_kind kind, const char *call_sid)
+{
+    add_key(q, key_of_call(q->_key_text[q->_keys], &w->keys, kind, call_sid));
+}
+
+void question_key_global(struct question *q, const struct warmer *w, const char *kind, const char *id)
+{
+    if (key_global(q->_key_text[q->_keys], &w->keys, kind, id, NULL))
+        add_key(q, q->_key_text[q->_keys]);
+    else
+        q->_too_long = true;
 }
 
 static void release_when_over(struct asked *a)

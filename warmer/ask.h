@@ -1,4 +1,4 @@
-/* One question to Redis with a deadline: a function of ringfleet.lua, its keys, its arguments. */
+/* One question to Redis with a deadline: a function of ringfleet.lua (or a command), its keys, its arguments. */
 #pragma once
 #include "warmer/warmer.h"
 
@@ -11,18 +11,21 @@ enum {
 struct question {
     const char *_argv[QUESTION_ARGS_MAX];
     int _argc, _keys, _numbers;
-    bool _too_long;
+    bool _function, _too_long;
     char _key_text[QUESTION_KEYS_MAX][KEY_SIZE];
     char _number_text[QUESTION_KEYS_MAX + 1][24];
 };
 
 /* Builds: the function's name, then its keys, then its arguments. Texts are borrowed until ask(). */
 void question_init(struct question *q, const char *function);
+void question_init_command(struct question *q, const char *command);
 void question_key(struct question *q, const struct warmer *w, enum key_kind kind, const char *call_sid);
+/* A key of no call (keys.h, key_global): "number" or "business" and which. */
+void question_key_global(struct question *q, const struct warmer *w, const char *kind, const char *id);
 void question_arg(struct question *q, const char *text);
 void question_number(struct question *q, int64_t number);
 
-/* The reply, which is an array with a word first; or NULL: Redis answered with an error, was lost, or
+/* The reply (of a function: an array with a word first); or NULL: Redis answered with an error, was lost, or
  * took longer than RINGFLEET_WARM_DEADLINE_MS. It may have happened then. */
 typedef void ask_fn(const redisReply *reply, void *arg);
 

@@ -20,7 +20,10 @@
     X(STR, refusal_text, "REFUSAL_TEXT", "This number is not in service. Goodbye.", "text",                       \
       "spoken to callers of a number that no business has")                                                       \
     X(STR, apology_text, "APOLOGY_TEXT", "We are sorry, we cannot take your call right now. Please call again later.", \
-      "text", "spoken when a call cannot be served")
+      "text", "spoken when a call cannot be served")                                                              \
+    X(STR, fallback_number, "FALLBACK_NUMBER", "", "E.164", "dialled instead of that apology")                    \
+    X(INT, max_opening, "MAX_OPENING", "256", "1..512", "calls opened at once; further ones are sent away")       \
+    X(SECRET, api_key, "API_KEY", "", "text", "bearer key of POST /prompts; without it that path is closed")
 
 struct warmer_config {
     WARMER_CONFIG(CONFIG_MEMBER)

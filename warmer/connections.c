@@ -1,18 +1,29 @@
 #include "warmer/connections.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
 
+#include "common/base/clock.h"
+
 enum { SWEEP_MS = 200 };
+
+struct held {
+    struct bufferevent *bev;
+    bool busy;        /* a request is being answered */
+    int64_t since_ms; /* when the first byte of the request that is arriving came; 0: none is */
+};
 
 struct connections {
     struct connections_spec spec;
     struct event *sweep;
-    struct bufferevent **held;
+    struct held **held;
     size_t count;
     bool paused;
 };
@@ -28,17 +39,41 @@ static bool is_dropped(struct bufferevent *bev)
 
 static void let_go(struct connections *c, size_t i)
 {
-    bufferevent_decref(c->held[i]);
+    bufferevent_decref(c->held[i]->bev); /* with it goes the buffer, and its callback */
+    free(c->held[i]);
     c->held[i] = c->held[--c->count];
 }
 
 static void let_go_of_dropped(struct connections *c)
 {
     for (size_t i = c->count; i-- > 0;) {
-        if (is_dropped(c->held[i]))
+        if (is_dropped(c->held[i]->bev))
             let_go(c, i);
     }
     metric_set(c->spec.open, c->count);
+}
+
+/* Speaks past evhttp, which is still reading and has nothing to say. It sees the end of the connection
+ * and cleans up. */
+static void end_slow(struct connections *c, struct bufferevent *bev)
+{
+    static const char said[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    evutil_socket_t fd = bufferevent_getfd(bev);
+    metric_add(c->spec.slow, 1);
+    if (send(fd, said, sizeof said - 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != EPIPE)
+        shutdown(fd, SHUT_RDWR);
+}
+
+static void end_slow_ones(struct connections *c)
+{
+    int64_t now = clock_mono_ms();
+    for (size_t i = 0; i < c->count; i++) {
+        struct held *held = c->held[i];
+        if (held->since_ms && now - held->since_ms > c->spec.request_max_ms) {
+            held->since_ms = 0;
+            end_slow(c, held->bev);
+        }
+    }
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
@@ -47,10 +82,33 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     let_go_of_dropped(c);
+    end_slow_ones(c);
     if (c->paused && c->count < c->spec.max && c->spec.socket) {
         c->paused = false;
         evconnlistener_enable(evhttp_bound_socket_get_listener(c->spec.socket));
     }
+}
+
+static void on_bytes(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
+{
+    struct held *held = arg;
+    (void)input;
+    if (info->n_added > 0 && !held->busy && !held->since_ms)
+        held->since_ms = clock_mono_ms();
+}
+
+static void hold(struct connections *c, struct bufferevent *bev)
+{
+    struct held *held = calloc(1, sizeof *held);
+    if (!held || !evbuffer_add_cb(bufferevent_get_input(bev), on_bytes, held)) {
+        free(held);
+        return;
+    }
+    held->bev = bev;
+    bufferevent_incref(bev);
+    bufferevent_setwatermark(bev, EV_READ, 0, c->spec.buffer_max);
+    c->held[c->count++] = held;
+    metric_set(c->spec.open, c->count);
 }
 
 /* evhttp asks for the bufferevent of a connection it has just accepted. */
@@ -62,9 +120,7 @@ static struct bufferevent *on_accepted(struct event_base *base, void *arg)
         return bev; /* NULL: evhttp tries for itself */
     if (c->count == c->spec.max - 1)
         let_go_of_dropped(c); /* since the last sweep */
-    bufferevent_incref(bev);
-    c->held[c->count++] = bev;
-    metric_set(c->spec.open, c->count);
+    hold(c, bev);
     if (c->count == c->spec.max) {
         c->paused = true;
         metric_add(c->spec.pauses, 1);
@@ -89,6 +145,34 @@ struct connections *connections_new(const struct connections_spec *spec)
     event_add(c->sweep, &tv);
     evhttp_set_bevcb(spec->http, on_accepted, c);
     return c;
+}
+
+static struct held *find(struct connections *c, struct evhttp_connection *connection)
+{
+    struct bufferevent *bev = connection ? evhttp_connection_get_bufferevent(connection) : NULL;
+    for (size_t i = 0; bev && i < c->count; i++) {
+        if (c->held[i]->bev == bev)
+            return c->held[i];
+    }
+    return NULL;
+}
+
+void connections_busy(struct connections *c, struct evhttp_connection *connection)
+{
+    struct held *held = find(c, connection);
+    if (!held)
+        return;
+    held->busy = true;
+    held->since_ms = 0;
+}
+
+void connections_idle(struct connections *c, struct evhttp_connection *connection)
+{
+    struct held *held = find(c, connection);
+    if (!held)
+        return;
+    held->busy = false; /* the next request may have come behind the last one */
+    held->since_ms = evbuffer_get_length(bufferevent_get_input(held->bev)) > 0 ? clock_mono_ms() : 0;
 }
 
 void connections_stop_accepting(struct connections *c)

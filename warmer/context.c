@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "common/base/log.h"
+#include "warmer/local_time.h"
 #include "warmer/name.h"
 #include "warmer/prompt.h"
 #include "warmer_prompts.h"
@@ -59,14 +62,18 @@ static const char *lookup(const char *name, void *arg)
     return context_get(arg, name);
 }
 
-static const char *builtin(const char *name)
+/* ---- templates ---- */
+
+static const char *builtin(const char *name, const char *suffix)
 {
+    size_t len = strlen(name);
     for (const struct embedded_file *file = warmer_prompts; file->name; file++) {
-        size_t len = strlen(name);
-        if (strncmp(file->name, name, len) == 0 && strcmp(file->name + len, ".txt") == 0)
+        size_t more = strlen(suffix);
+        if (strncmp(file->name, name, len) == 0 && strncmp(file->name + len, suffix, more) == 0 &&
+            strcmp(file->name + len + more, ".txt") == 0)
             return file->text;
     }
-    return "";
+    return NULL;
 }
 
 /* A text file ends with a newline, which is no part of what is said. */
@@ -77,36 +84,41 @@ static void trim_end(char *text)
         text[--len] = '\0';
 }
 
-/* Renders the template `name` into the field `as`: the business' own, else the built-in one. */
-static int render(struct context *c, const char *name, const char *as)
+struct rendering {
+    struct context *c;
+    const char *channel;
+    json_t *own; /* the channel's own templates, or NULL */
+    int broken;
+};
+
+static bool try_template(struct rendering *r, const char *name, const char *template_text, const char *whose,
+                         char text[PROMPT_SIZE])
 {
-    char text[PROMPT_SIZE], column[64] = TEMPLATE_PREFIX;
-    const char *own = context_get(c, strcat(column, name));
     struct prompt_error error;
-    int broken = 0;
-    bool done = *own && prompt_render(text, sizeof text, own, lookup, c, &error);
-    if (*own && !done) {
-        broken = 1;
-        log_error(context_get(c, "call_sid"), "template is broken, using the built-in one", log_str("template", name),
-                  log_str("business_id", context_get(c, "business_id")), log_int("line", error.line),
-                  log_str("error", error.what));
-    }
-    if (!done && !prompt_render(text, sizeof text, builtin(name), lookup, c, &error))
-        text[0] = '\0'; /* values that do not fit even there */
-    trim_end(text);
-    if (context_set(c, as, text) != 0)
-        log_error(context_get(c, "call_sid"), "no room in the context", log_str("field", as));
-    return broken;
+    if (!template_text || !*template_text)
+        return false;
+    if (prompt_render(text, PROMPT_SIZE, template_text, lookup, r->c, &error))
+        return true;
+    r->broken++;
+    log_error(context_get(r->c, "call_sid"), "template is broken, using the next one", log_str("template", name),
+              log_str("of", whose), log_str("business_id", context_get(r->c, "business_id")),
+              log_int("line", error.line), log_str("error", error.what));
+    return false;
 }
 
-static void set_first_name(struct context *c)
+/* Renders the template `name` into the field `as`. */
+static void render(struct rendering *r, const char *name, const char *as)
 {
-    char name[NAME_SIZE];
-    if (*context_get(c, "lead_first_name"))
-        return;
-    name_first(name, context_get(c, "lead_full_name"));
-    if (*name && context_set(c, "lead_first_name", name) != 0)
-        log_error(context_get(c, "call_sid"), "no room in the context", log_str("field", "lead_first_name"));
+    char text[PROMPT_SIZE], column[64] = TEMPLATE_PREFIX;
+    const char *own = context_get(r->c, strcat(column, name));
+    const char *message = r->channel ? builtin(name, "_message") : NULL;
+    if (!try_template(r, name, json_string_value(json_object_get(r->own, name)), r->channel, text) &&
+        !try_template(r, name, own, "business", text) &&
+        !try_template(r, name, message ? message : builtin(name, ""), "built-in", text))
+        text[0] = '\0'; /* values that do not fit even there */
+    trim_end(text);
+    if (context_set(r->c, as, text) != 0)
+        log_error(context_get(r->c, "call_sid"), "no room in the context", log_str("field", as));
 }
 
 static void drop_templates(struct context *c)
@@ -117,16 +129,79 @@ static void drop_templates(struct context *c)
     }
 }
 
-int context_render(struct context *c)
+/* ---- what is made of other fields ---- */
+
+static void set_own(struct context *c, const char *name, const char *value)
 {
+    if (context_set(c, name, value) != 0)
+        log_error(context_get(c, "call_sid"), "no room in the context", log_str("field", name));
+}
+
+static void set_first_name(struct context *c)
+{
+    char name[NAME_SIZE];
+    const char *source = "first_name";
+    if (!*context_get(c, "lead_first_name")) {
+        name_first(name, context_get(c, "lead_full_name"));
+        if (!*name)
+            return;
+        set_own(c, "lead_first_name", name);
+        source = "full_name";
+    }
+    if (!*context_get(c, "lead_name_source"))
+        set_own(c, "lead_name_source", source);
+}
+
+static void set_local_time(struct context *c, int64_t now)
+{
+    static struct log_limit limit;
+    const char *zone = context_get(c, "business_timezone");
+    char text[LOCAL_TIME_SIZE];
+    if (*context_get(c, "local_time") || !*zone)
+        return;
+    if (!local_time(text, zone, now)) {
+        if (log_allow(&limit))
+            log_error(context_get(c, "call_sid"), "unknown time zone, using UTC", log_str("timezone", zone),
+                      log_str("business_id", context_get(c, "business_id")));
+        set_own(c, "business_timezone", "UTC");
+        if (!local_time(text, "UTC", now))
+            return;
+    }
+    set_own(c, "local_time", text);
+}
+
+int context_render(struct context *c, const char *channel, int64_t now)
+{
+    bool voice = strcmp(channel, CONTEXT_VOICE) == 0;
+    json_t *all = voice ? NULL : json_loads(context_get(c, "template_channels"), 0, NULL);
+    struct rendering r = {.c = c, .channel = voice ? NULL : channel, .own = json_object_get(all, channel)};
     bool outbound = strcmp(context_get(c, "direction"), "outbound") == 0;
-    int broken;
     set_first_name(c);
-    broken = render(c, outbound ? "greeting_outbound" : "greeting_inbound", "greeting");
-    broken += render(c, "prompt_compact", "prompt_compact");
-    broken += render(c, "prompt_full", "prompt_full");
+    set_local_time(c, now);
+    render(&r, outbound ? "greeting_outbound" : "greeting_inbound", "greeting");
+    render(&r, "prompt_compact", "prompt_compact");
+    render(&r, "prompt_full", "prompt_full");
+    json_decref(all);
     drop_templates(c);
-    return broken;
+    return r.broken;
+}
+
+bool context_field_of_business(const char *name)
+{
+    static const char *const prefixes[] = {"business_", TEMPLATE_PREFIX};
+    static const char *const names[] = {"voice",           "language",         "ai_model",
+                                        "working_hours",   "booked_slots",     "transfer_number",
+                                        "transfer_numbers", "tools",           "voicemail_message",
+                                        "apology_text",    "fallback_number"};
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 void context_move(struct context *to, struct context *from)

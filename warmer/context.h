@@ -2,8 +2,11 @@
  * Redis hash rf:{p}:call:<sid>, which workers read and people look at.
  *
  * Fields: every named column of load_call_context.sql except template_*, and
- *   call_sid, from, to, direction, source (database | minimal), opened_ms
+ *   call_sid, from, to, direction, source (database | snapshot | minimal), opened_ms
+ *   answered_by       what the carrier says of who picked up, if it does
  *   lead_first_name   the column, or taken from lead_full_name
+ *   lead_name_source  where that is from: the column, else first_name or full_name
+ *   local_time        the column, or from business_timezone
  *   greeting, prompt_compact, prompt_full     rendered here, once */
 #pragma once
 #include "common/base/base.h"
@@ -30,9 +33,18 @@ RF_NODISCARD int context_set(struct context *c, const char *name, const char *va
 /* The value, or "". */
 const char *context_get(const struct context *c, const char *name);
 
-/* Renders names, greeting and prompts from the fields (template_* or the built-in ones) and drops
- * the template fields. Returns how many templates of the business were broken; each is logged. */
-int context_render(struct context *c);
+/* Which templates there are: voice, or the name of a messaging channel. */
+#define CONTEXT_VOICE "voice"
+
+/* Renders names, time, greeting and prompts from the fields and drops the template fields. A template is
+ * looked for in template_channels (JSON, {"sms": {"prompt_full": ".."}}; not for voice), then in
+ * template_<name>, then among the built-in ones; one that is broken is logged and passed over. Returns
+ * how many were. now: seconds since 1970. */
+int context_render(struct context *c, const char *channel, int64_t now);
+
+/* Whether a field is the business' own, to be kept for calls of other people while the database is
+ * away. Nothing is that is not named here. */
+bool context_field_of_business(const char *name);
 
 void context_move(struct context *to, struct context *from);
 void context_release(struct context *c);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/utf8.h"
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -34,7 +36,7 @@ static const char *decode(char *text, size_t len)
         text[to++] = c;
     }
     text[to] = '\0';
-    return NULL;
+    return utf8_valid(text) ? NULL : "the form is not UTF-8";
 }
 
 static const char *add_field(struct form *form, char *text, size_t len)

@@ -15,9 +15,9 @@ struct form {
     char *_text;
 };
 
-/* NULL, or one sentence that says what is wrong: too large, too many fields, a broken %XX, a NUL
- * byte (C strings would end there, and a signature would cover less than it seems to). Fields keep
- * the order of the body. Call form_release in both cases. */
+/* NULL, or one sentence that says what is wrong: too large, too many fields, a broken %XX, not UTF-8,
+ * a NUL byte (C strings would end there, and a signature would cover less than it seems to). Fields
+ * keep the order of the body. Call form_release in both cases. */
 RF_NODISCARD const char *form_parse(struct form *form, const char *body, size_t len);
 void form_release(struct form *form);
 

@@ -2,73 +2,47 @@
  *
  * The states, in the order a good call visits them:
  *
- *   LOADING        the database is asked, the deadline runs
- *   OPENING        Redis is asked to open the call with the context
- *   OPENING_AHEAD  the same with a minimal context: the database's answer is still to come
+ *   WARMING        its context is being made (warm.h)
+ *   OPENING        Redis is asked to open the call with it
+ *   OPENING_AHEAD  the same while the database's own answer is still to come
  *   FILLING        the carrier has its answer, the database's is still to come and will be filled in
  *   DONE           nothing more will come; the object is gone
  */
-#include <stdio.h>
+#include "warmer/incoming.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include <event2/event.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/token.h"
 #include "warmer/after.h"
 #include "warmer/ask.h"
-#include "warmer/context.h"
-#include "warmer/load.h"
-#include "warmer/server.h"
+#include "warmer/sorry.h"
+#include "warmer/warm.h"
 
-enum state { LOADING, OPENING, OPENING_AHEAD, FILLING, DONE };
+enum state { WARMING, OPENING, OPENING_AHEAD, FILLING, DONE };
 
-enum { URL_MAX = 2048, PARTY_SIZE = 256 };
+enum { PARTY_SIZE = 256 };
 
 struct incoming {
     enum state state;
     struct warmer *w;
     struct request *request; /* NULL once answered */
     char call_sid[CALL_SID_SIZE];
-    char from[PARTY_SIZE], to[PARTY_SIZE];
-    struct context loaded;   /* what the database said */
+    bool outbound;
+    bool rescue;             /* the carrier's fallback: the call may have had a stream already */
+    bool recorded;           /* the call's row is certainly in the database */
+    enum warm_source source; /* of context */
     struct context context;  /* what Redis gets */
-    struct event *deadline;
-    int64_t began_us, opened_ms;
+    struct context late;     /* what came after it */
+    int64_t began_us;
     int load_ms;
 };
-
-static void on_opened(const redisReply *reply, void *arg);
 
 static int elapsed_ms(const struct incoming *in)
 {
     return (int)((clock_mono_us() - in->began_us) / 1000);
-}
-
-/* ---- context ---- */
-
-static void set(struct incoming *in, struct context *c, const char *name, const char *value)
-{
-    if (context_set(c, name, value) != 0) {
-        metric_add(&in->w->metrics.fields_dropped, 1);
-        log_error(in->call_sid, "no room in the context", log_str("field", name));
-    }
-}
-
-/* Adds what the warmer itself knows, last, so that no column can stand in for it. */
-static void complete_context(struct incoming *in, struct context *c, const char *source)
-{
-    char opened[24];
-    snprintf(opened, sizeof opened, "%lld", (long long)in->opened_ms);
-    set(in, c, "call_sid", in->call_sid);
-    set(in, c, "from", in->from);
-    set(in, c, "to", in->to);
-    set(in, c, "direction", "inbound");
-    set(in, c, "source", source);
-    set(in, c, "opened_ms", opened);
-    metric_add(&in->w->metrics.template_errors, (uint64_t)context_render(c));
 }
 
 static void put_fields(struct question *q, const struct context *c)
@@ -81,60 +55,98 @@ static void put_fields(struct question *q, const struct context *c)
 
 /* ---- answers ---- */
 
-static void answer(struct incoming *in, const struct twiml *document)
+static void count_opening(struct warmer *w, size_t opening)
 {
-    metric_observe_us(&in->w->metrics.answer_seconds, clock_mono_us() - in->began_us);
-    request_answer(in->request, document);
-    in->request = NULL;
+    w->opening = opening;
+    metric_set(&w->metrics.opening, opening);
 }
 
-static void answer_with_words(struct incoming *in, const char *words)
+static struct request *take_request(struct incoming *in)
+{
+    struct request *r = in->request;
+    in->request = NULL;
+    metric_observe_us(&in->w->metrics.answer_seconds, clock_mono_us() - in->began_us);
+    count_opening(in->w, in->w->opening - 1);
+    return r;
+}
+
+static const char *business_number(const struct request *r, bool outbound)
+{
+    return form_get(&r->form, outbound ? "From" : "To");
+}
+
+static void refuse(struct incoming *in)
 {
     struct twiml document;
-    twiml_say_and_hang_up(&document, words);
-    answer(in, &document);
+    metric_add(&in->w->metrics.refused, 1);
+    log_warn(in->call_sid, "call refused: nobody has this number",
+             log_phone("from", form_get(&in->request->form, "From")),
+             log_phone("to", form_get(&in->request->form, "To")));
+    twiml_say_and_hang_up(&document, in->w->config.refusal_text);
+    request_answer(take_request(in), &document);
+}
+
+static void apologize(struct incoming *in, const char *why)
+{
+    struct twiml document;
+    metric_add(&in->w->metrics.sorry_redis, 1);
+    log_error(in->call_sid, "call not served", log_str("why", why), log_int("total_ms", elapsed_ms(in)));
+    sorry_document(in->w, business_number(in->request, in->outbound), &document);
+    request_answer(take_request(in), &document);
 }
 
 static void answer_with_stream(struct incoming *in, const char *token)
 {
     struct twiml document;
-    char action[URL_MAX];
-    after_action(action, sizeof action, &in->w->config, 0);
-    twiml_stream(&document, action, in->w->config.media_url, token);
-    answer(in, &document);
+    after_stream(&document, &in->w->config, 0, token);
+    request_answer(take_request(in), &document);
 }
 
-static void refuse(struct incoming *in)
+static void count_opened(struct incoming *in, bool again)
 {
-    metric_add(&in->w->metrics.refused, 1);
-    log_warn(in->call_sid, "call refused: nobody has this number", log_phone("from", in->from),
-             log_phone("to", in->to));
-    answer_with_words(in, in->w->config.refusal_text);
-}
-
-static void apologize(struct incoming *in, const char *why)
-{
-    metric_add(&in->w->metrics.sorry_redis, 1);
-    log_error(in->call_sid, "call not served", log_str("why", why), log_int("total_ms", elapsed_ms(in)));
-    answer_with_words(in, in->w->config.apology_text);
+    struct warmer_metrics *m = &in->w->metrics;
+    if (again)
+        metric_add(&m->opened_again, 1);
+    else
+        metric_add(in->source == WARM_DATABASE   ? &m->opened_database
+                   : in->source == WARM_SNAPSHOT ? &m->opened_snapshot
+                                                 : &m->opened_minimal,
+                   1);
 }
 
 static void log_opened(struct incoming *in, bool again)
 {
-    const char *source = context_get(&in->context, "source");
-    if (again)
-        metric_add(&in->w->metrics.opened_again, 1);
-    else if (strcmp(source, "database") == 0)
-        metric_add(&in->w->metrics.opened_database, 1);
-    else
-        metric_add(&in->w->metrics.opened_minimal, 1);
-    log_info(in->call_sid, again ? "call opened again" : "call opened", log_str("source", source),
-             log_int("load_ms", in->load_ms), log_int("total_ms", elapsed_ms(in)), log_phone("from", in->from),
-             log_phone("to", in->to), log_str("business_id", context_get(&in->context, "business_id")),
+    count_opened(in, again);
+    log_info(in->call_sid, again ? "call opened again" : "call opened",
+             log_str("source", warm_source_name(in->source)), log_int("load_ms", in->load_ms),
+             log_int("total_ms", elapsed_ms(in)), log_phone("from", context_get(&in->context, "from")),
+             log_phone("to", context_get(&in->context, "to")),
+             log_str("business_id", context_get(&in->context, "business_id")),
              log_name("lead", context_get(&in->context, "lead_first_name")));
 }
 
-/* ---- asking ---- */
+/* ---- Redis ---- */
+
+static void on_filled(const redisReply *reply, void *arg)
+{
+    struct warmer *w = arg;
+    if (strcmp(redis_word(reply), "FILLED") == 0)
+        metric_add(&w->metrics.filled_late, 1);
+}
+
+/* What came after the answer: workers pick it up with the full prompt. */
+static void fill(struct incoming *in, const struct context *context)
+{
+    struct question q;
+    question_init(&q, "rf_fill");
+    question_key(&q, in->w, KEY_CONTEXT, in->call_sid);
+    put_fields(&q, context);
+    log_info(in->call_sid, "call context late", log_int("load_ms", elapsed_ms(in)));
+    if (ask(in->w, &q, on_filled, in->w) != 0)
+        log_warn(in->call_sid, "late context not kept", log_str("why", "redis is away"));
+}
+
+static void on_opened(const redisReply *reply, void *arg);
 
 /* false: Redis is away. */
 static bool ask_to_open(struct incoming *in)
@@ -147,6 +159,8 @@ static bool ask_to_open(struct incoming *in)
     question_key(&q, in->w, KEY_CONTEXT, in->call_sid);
     question_key(&q, in->w, KEY_SESSION, in->call_sid);
     question_key(&q, in->w, KEY_LIVE, in->call_sid);
+    if (!in->recorded)
+        question_key(&q, in->w, KEY_EVENTS, in->call_sid);
     question_arg(&q, in->call_sid);
     question_arg(&q, token);
     question_number(&q, in->w->config.context_ttl_seconds);
@@ -155,35 +169,13 @@ static bool ask_to_open(struct incoming *in)
     return ask(in->w, &q, on_opened, in) == 0;
 }
 
-static void on_filled(const redisReply *reply, void *arg)
-{
-    struct warmer *w = arg;
-    if (strcmp(redis_word(reply), "FILLED") == 0)
-        metric_add(&w->metrics.filled_late, 1);
-}
-
-/* What came after the answer: workers pick it up with the full prompt. */
-static void fill(struct incoming *in)
-{
-    struct question q;
-    complete_context(in, &in->loaded, "database");
-    question_init(&q, "rf_fill");
-    question_key(&q, in->w, KEY_CONTEXT, in->call_sid);
-    put_fields(&q, &in->loaded);
-    log_info(in->call_sid, "call context late", log_int("load_ms", elapsed_ms(in)));
-    if (ask(in->w, &q, on_filled, in->w) != 0)
-        log_warn(in->call_sid, "late context not kept", log_str("why", "redis is away"));
-}
-
 /* ---- the states ---- */
 
 /* The only way to DONE. The caller returns at once: the object is gone. */
 static void finish(struct incoming *in)
 {
     in->state = DONE;
-    if (in->deadline)
-        event_free(in->deadline);
-    context_release(&in->loaded);
+    context_release(&in->late);
     context_release(&in->context);
     free(in);
 }
@@ -195,113 +187,147 @@ static void leave_opening(struct incoming *in)
         in->state = FILLING;
         return;
     }
-    if (in->loaded.count > 0)
-        fill(in);
+    if (in->late.count > 0)
+        fill(in, &in->late);
     finish(in);
 }
 
-static void enter_opening(struct incoming *in, enum state next)
+/* The same webhook came before: its answer holds. A better context than it had then is filled in. A call
+ * that is rescued and has had a stream goes on after that one. */
+static void go_on(struct incoming *in, const redisReply *reply)
 {
-    in->state = next;
-    in->load_ms = elapsed_ms(in);
-    event_del(in->deadline);
-    if (next == OPENING_AHEAD || in->loaded.count == 0) {
-        complete_context(in, &in->context, "minimal");
+    const char *source = redis_text(reply, 2), *claimed_n = redis_text(reply, 3);
+    if (in->source == WARM_DATABASE && strcmp(source, warm_source_name(WARM_DATABASE)) != 0)
+        fill(in, &in->context);
+    if (in->rescue && *claimed_n) {
+        struct request *r = take_request(in);
+        r->n = atoi(claimed_n);
+        after_handle(r);
     } else {
-        context_move(&in->context, &in->loaded);
-        complete_context(in, &in->context, "database");
+        answer_with_stream(in, redis_text(reply, 1));
     }
+}
+
+/* OPENED token | EXISTS token source claimed_n */
+static void on_opened(const redisReply *reply, void *arg)
+{
+    struct incoming *in = arg;
+    bool opened = strcmp(redis_word(reply), "OPENED") == 0, exists = strcmp(redis_word(reply), "EXISTS") == 0;
+    if (opened)
+        answer_with_stream(in, redis_text(reply, 1));
+    else if (exists)
+        go_on(in, reply);
+    else
+        apologize(in, "redis did not answer");
+    if (opened || exists)
+        log_opened(in, exists);
+    leave_opening(in);
+}
+
+static void enter_opening(struct incoming *in, const struct warmed *warmed)
+{
+    in->source = warmed->source;
+    in->recorded = warmed->recorded;
+    in->load_ms = elapsed_ms(in);
+    if (warmed->source == WARM_UNKNOWN) {
+        refuse(in);
+        finish(in);
+        return;
+    }
+    context_move(&in->context, warmed->context);
+    in->state = warmed->more ? OPENING_AHEAD : OPENING;
     if (ask_to_open(in))
         return;
     apologize(in, "redis is away");
     leave_opening(in);
 }
 
-static void on_loaded(enum load_outcome outcome, void *arg)
+static void on_warmed(const struct warmed *warmed, void *arg)
 {
     struct incoming *in = arg;
     switch (in->state) {
-    case LOADING:
-        if (outcome == LOAD_UNKNOWN) {
-            refuse(in);
-            finish(in);
-        } else {
-            enter_opening(in, OPENING);
-        }
+    case WARMING:
+        enter_opening(in, warmed);
         break;
     case OPENING_AHEAD:
-        in->state = OPENING; /* what was found waits for Redis in `loaded` */
+        context_move(&in->late, warmed->context);
+        in->state = OPENING;
         break;
     case FILLING:
-        if (outcome == LOAD_FOUND)
-            fill(in);
+        if (warmed->context->count > 0)
+            fill(in, warmed->context);
         finish(in);
         break;
-    case OPENING: /* the database was not asked, or has answered */
+    case OPENING:
     case DONE:
         break;
     }
 }
 
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    enter_opening(arg, OPENING_AHEAD); /* the deadline is armed in LOADING only */
-}
-
-/* OPENED token | EXISTS token */
-static void on_opened(const redisReply *reply, void *arg)
-{
-    struct incoming *in = arg;
-    bool opened = strcmp(redis_word(reply), "OPENED") == 0, exists = strcmp(redis_word(reply), "EXISTS") == 0;
-    if (opened || exists) {
-        answer_with_stream(in, redis_text(reply, 1));
-        log_opened(in, exists);
-    } else {
-        apologize(in, "redis did not answer");
-    }
-    leave_opening(in);
-}
-
 static void begin(struct incoming *in)
 {
-    const struct load_call call = {in->call_sid, in->from, in->to, "inbound"};
-    struct timeval tv = warmer_deadline(in->w);
+    const struct form *form = &in->request->form;
+    const struct warm_call call = {
+        .load = {in->call_sid, form_get(form, "From"), form_get(form, "To"), in->outbound ? "outbound" : "inbound",
+                 .open = true},
+        .channel = CONTEXT_VOICE,
+        .answered_by = form_get(form, "AnsweredBy"),
+    };
     if (!redis_async_up(in->w->redis)) { /* no use to ask the database either */
         apologize(in, "redis is away");
         finish(in);
-    } else if (load_call(in->w->loads, &call, &in->loaded, on_loaded, in) != 0) {
-        enter_opening(in, OPENING);
-    } else {
-        in->state = LOADING;
-        evtimer_add(in->deadline, &tv);
+    } else if (warm(in->w, &call, on_warmed, in) != 0) {
+        apologize(in, "out of memory");
+        finish(in);
     }
 }
 
-void incoming_handle(struct request *r)
+/* More calls than can be opened in time: each further one would make all of them late. */
+static void shed(struct request *r, bool outbound)
 {
-    const char *from = form_get(&r->form, "From"), *to = form_get(&r->form, "To");
+    static struct log_limit limit;
+    struct twiml document;
+    metric_add(&r->w->metrics.sorry_overload, 1);
+    if (log_allow(&limit))
+        log_error(r->call_sid, "call not served", log_str("why", "overload"), log_int("suppressed", limit.suppressed));
+    sorry_document(r->w, business_number(r, outbound), &document);
+    request_answer(r, &document);
+}
+
+static void start(struct request *r, bool rescue)
+{
+    bool outbound = strncmp(form_get(&r->form, "Direction"), "outbound", 8) == 0;
     struct incoming *in;
-    if (!*to || strlen(to) >= PARTY_SIZE || strlen(from) >= PARTY_SIZE) {
-        metric_add(&r->w->metrics.malformed, 1);
-        request_answer_status(r, 400);
+    if (!*form_get(&r->form, "To") || strlen(form_get(&r->form, "To")) >= PARTY_SIZE ||
+        strlen(form_get(&r->form, "From")) >= PARTY_SIZE) {
+        request_refuse_malformed(r, "no usable From and To");
+        return;
+    }
+    if (r->w->opening >= (size_t)r->w->config.max_opening) {
+        shed(r, outbound);
         return;
     }
     in = calloc(1, sizeof *in);
-    if (in)
-        in->deadline = evtimer_new(r->w->base, on_deadline, in);
-    if (!in || !in->deadline) {
-        free(in);
+    if (!in) {
         request_answer_status(r, 503);
         return;
     }
     in->w = r->w;
     in->request = r;
+    in->outbound = outbound;
+    in->rescue = rescue;
     in->began_us = r->began_us;
-    in->opened_ms = clock_wall_ms();
     strcpy(in->call_sid, r->call_sid);
-    strcpy(in->from, from);
-    strcpy(in->to, to);
+    count_opening(r->w, r->w->opening + 1);
     begin(in);
+}
+
+void incoming_handle(struct request *r)
+{
+    start(r, false);
+}
+
+void incoming_rescue(struct request *r)
+{
+    start(r, true);
 }

@@ -8,8 +8,7 @@
 #include "common/pg/pipeline.h"
 #include "warmer_sql.h"
 
-enum { OPEN_CALL, LOAD_CALL_CONTEXT, STATEMENT_COUNT };
-_Static_assert(ARRAY_LEN(warmer_sql) == STATEMENT_COUNT + 1, "one number for each file in warmer/sql");
+_Static_assert(ARRAY_LEN(warmer_sql) == LOAD_STATEMENT_COUNT + 1, "one number for each file in warmer/sql");
 
 /* Both take call_sid, from, to, direction. */
 enum { PARAMETER_COUNT = 4 };
@@ -18,8 +17,7 @@ static const char *const required_columns[] = {"business_id", NULL};
 
 struct load_pool {
     struct warmer *w;
-    struct statement statements[STATEMENT_COUNT];
-    struct pg_prepared prepared[STATEMENT_COUNT];
+    struct load_statements sql;
     struct pg_pipeline **connections;
     size_t count;
 };
@@ -31,6 +29,7 @@ struct load {
     load_fn *fn;
     void *arg;
     int64_t began_us;
+    bool open;
     char call_sid[CALL_SID_SIZE];
 };
 
@@ -56,16 +55,18 @@ static void take_columns(struct load *load, const PGresult *row)
     }
 }
 
-static enum load_outcome outcome_of(struct load *load, PGresult *const *results)
+static bool opened(struct load *load, const PGresult *result)
 {
-    const PGresult *row = results ? results[LOAD_CALL_CONTEXT] : NULL;
+    if (PQresultStatus(result) != PGRES_FATAL_ERROR)
+        return true;
+    metric_add(&load->w->metrics.open_failed, 1);
+    log_failure(load, "open_call", result);
+    return false;
+}
+
+static enum load_outcome outcome_of(struct load *load, const PGresult *row)
+{
     int business;
-    if (!results)
-        return LOAD_FAILED; /* the connection logged why */
-    if (PQresultStatus(results[OPEN_CALL]) == PGRES_FATAL_ERROR) {
-        metric_add(&load->w->metrics.open_failed, 1);
-        log_failure(load, "open_call", results[OPEN_CALL]);
-    }
     if (PQresultStatus(row) != PGRES_TUPLES_OK || PQntuples(row) > 1) {
         log_failure(load, "load_call_context", row);
         return LOAD_FAILED;
@@ -80,12 +81,14 @@ static enum load_outcome outcome_of(struct load *load, PGresult *const *results)
 static void on_answer(PGresult *const *results, void *arg)
 {
     struct load *load = arg;
-    enum load_outcome outcome = outcome_of(load, results);
+    bool is_open = results && load->open && opened(load, results[0]);
+    /* Without results the connection logged why. */
+    enum load_outcome outcome = results ? outcome_of(load, results[load->open]) : LOAD_FAILED;
     if (outcome == LOAD_FAILED)
         metric_add(&load->w->metrics.load_failed, 1);
     else
         metric_observe_us(&load->w->metrics.load_seconds, clock_mono_us() - load->began_us);
-    load->fn(outcome, load->arg);
+    load->fn(outcome, is_open, load->arg);
     free(load);
 }
 
@@ -107,9 +110,10 @@ int load_call(struct load_pool *pool, const struct load_call *call, struct conte
     struct pg_pipeline *connection = least_busy(pool);
     struct load *load = connection ? malloc(sizeof *load) : NULL;
     if (load) {
-        *load = (struct load){.w = pool->w, .into = into, .fn = fn, .arg = arg, .began_us = clock_mono_us()};
+        *load = (struct load){.w = pool->w, .into = into, .fn = fn, .arg = arg, .began_us = clock_mono_us(),
+                              .open = call->open};
         strncpy(load->call_sid, call->call_sid, sizeof load->call_sid - 1);
-        if (pg_pipeline_submit(connection, queries, ARRAY_LEN(queries), on_answer, load) == 0)
+        if (pg_pipeline_submit(connection, call->open ? queries : queries + 1, call->open ? 2 : 1, on_answer, load) == 0)
             return 0;
     }
     free(load);
@@ -129,7 +133,7 @@ static bool connect_all(struct load_pool *pool, struct resolver *resolver)
 {
     const struct pg_pipeline_spec spec = {.base = pool->w->base, .resolver = resolver,
                                           .url = pool->w->config.database_url, .application_name = "warmer",
-                                          .statements = pool->prepared, .statement_count = STATEMENT_COUNT};
+                                          .statements = pool->sql.prepared, .statement_count = LOAD_STATEMENT_COUNT};
     size_t wanted = (size_t)pool->w->config.db_connections;
     pool->connections = calloc(wanted, sizeof *pool->connections);
     if (!pool->connections)
@@ -139,21 +143,25 @@ static bool connect_all(struct load_pool *pool, struct resolver *resolver)
     return pool->count == wanted;
 }
 
-static bool read_statements(struct load_pool *pool)
+bool load_statements_read(struct load_statements *s, const char *sql_dir)
 {
-    static const char *const *const columns[STATEMENT_COUNT] = {nothing_required, required_columns};
+    static const char *const *const columns[LOAD_STATEMENT_COUNT] = {nothing_required, required_columns};
     char error[512];
-    if (statements_load(pool->statements, STATEMENT_COUNT, warmer_sql, pool->w->config.sql_dir, error,
-                        sizeof error) != 0) {
+    if (statements_load(s->statements, LOAD_STATEMENT_COUNT, warmer_sql, sql_dir, error, sizeof error) != 0) {
         log_error(NULL, "SQL cannot be read", log_str("error", error));
         return false;
     }
-    for (size_t i = 0; i < STATEMENT_COUNT; i++) {
-        pool->prepared[i] = (struct pg_prepared){&pool->statements[i], PARAMETER_COUNT, columns[i]};
-        if (pool->statements[i].overridden)
-            log_info(NULL, "SQL overridden", log_str("statement", pool->statements[i].name));
+    for (size_t i = 0; i < LOAD_STATEMENT_COUNT; i++) {
+        s->prepared[i] = (struct pg_prepared){&s->statements[i], PARAMETER_COUNT, columns[i]};
+        if (s->statements[i].overridden)
+            log_info(NULL, "SQL overridden", log_str("statement", s->statements[i].name));
     }
     return true;
+}
+
+void load_statements_release(struct load_statements *s)
+{
+    statements_release(s->statements, LOAD_STATEMENT_COUNT);
 }
 
 struct load_pool *load_pool_new(struct warmer *w, struct resolver *resolver)
@@ -162,7 +170,7 @@ struct load_pool *load_pool_new(struct warmer *w, struct resolver *resolver)
     if (!pool)
         return NULL;
     pool->w = w;
-    if (!read_statements(pool) || !connect_all(pool, resolver)) {
+    if (!load_statements_read(&pool->sql, w->config.sql_dir) || !connect_all(pool, resolver)) {
         load_pool_free(pool);
         return NULL;
     }
@@ -176,6 +184,6 @@ void load_pool_free(struct load_pool *pool)
     for (size_t i = 0; i < pool->count; i++)
         pg_pipeline_free(pool->connections[i]);
     free(pool->connections);
-    statements_release(pool->statements, STATEMENT_COUNT);
+    load_statements_release(&pool->sql);
     free(pool);
 }

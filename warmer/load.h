@@ -1,6 +1,7 @@
 /* The one database round trip of a call: open_call.sql and load_call_context.sql, pipelined. */
 #pragma once
 #include "common/base/resolve.h"
+#include "common/pg/prepared.h"
 #include "warmer/context.h"
 #include "warmer/warmer.h"
 
@@ -12,9 +13,23 @@ enum load_outcome {
 
 struct load_call {
     const char *call_sid, *from, *to, *direction;
+    bool open; /* records the call, too */
 };
 
-typedef void load_fn(enum load_outcome outcome, void *arg);
+/* opened: the call's row is certainly in the database. */
+typedef void load_fn(enum load_outcome outcome, bool opened, void *arg);
+
+enum { OPEN_CALL, LOAD_CALL_CONTEXT, LOAD_STATEMENT_COUNT };
+
+/* The statements, and what is wanted of them. */
+struct load_statements {
+    struct statement statements[LOAD_STATEMENT_COUNT];
+    struct pg_prepared prepared[LOAD_STATEMENT_COUNT]; /* points to the former: not to be moved */
+};
+
+/* false, with a log line: they cannot be read. Release in both cases. */
+RF_NODISCARD bool load_statements_read(struct load_statements *statements, const char *sql_dir);
+void load_statements_release(struct load_statements *statements);
 
 /* Reads the SQL (RINGFLEET_SQL_DIR) and begins to connect. NULL, with a log line, when the SQL
  * cannot be read or memory is out. */
@@ -25,7 +40,7 @@ void load_pool_free(struct load_pool *pool);
 
 size_t load_pool_connections_up(const struct load_pool *pool);
 
-/* Sends both statements on the least busy connection. fn is called exactly once, never from inside;
+/* Sends both statements (without call->open the load alone) on the least busy connection. fn is called exactly once, never from inside;
  * `into` must live until then. -1, without calling fn: no connection can take it. */
 RF_NODISCARD int load_call(struct load_pool *pool, const struct load_call *call, struct context *into, load_fn *fn,
                            void *arg);

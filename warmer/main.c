@@ -10,6 +10,7 @@
 #include "common/base/admin.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "warmer/check.h"
 #include "warmer/load.h"
 #include "warmer/server.h"
 
@@ -23,7 +24,9 @@ static const struct metric_row metric_rows[] = {WARMER_METRICS(METRIC_ROW)};
 static const struct config_spec config_spec = {
     .program = "warmer",
     .summary = "Answers the carrier's webhooks: loads a call's context once, keeps it in Redis, and connects the\n"
-               "call to a worker.",
+               "call to a worker.\n\n"
+               "warmer --check [--from NUMBER] [--to NUMBER] connects to the database, prepares all statements, prints\n"
+               "what a call would get and what is missing, and serves nobody. It fails if something is missing.",
     .rows = config_rows,
     .row_count = ARRAY_LEN(config_rows),
 };
@@ -53,6 +56,8 @@ static void print_metrics(struct evbuffer *out, void *arg)
     struct parts *p = arg;
     metric_set(&p->w.metrics.redis_up, redis_async_up(p->w.redis));
     metric_set(&p->w.metrics.database_up, load_pool_connections_up(p->w.loads));
+    if (load_pool_connections_up(p->w.loads) == 0)
+        metric_set(&p->w.metrics.database_away, 1);
     metrics_print(out, metric_rows, ARRAY_LEN(metric_rows), &p->w.metrics);
 }
 
@@ -138,6 +143,7 @@ static void take_down(struct parts *p)
     redis_async_free(p->w.redis);
     server_free(p->server);
     redis_url_release(&p->redis_url);
+    memos_release(&p->w.memos);
     forget(p->signals[0]);
     forget(p->signals[1]);
     forget(p->stop_poll);
@@ -153,10 +159,15 @@ int main(int argc, char **argv)
     static struct parts parts; /* zeroed; large for a stack */
     int positional = 0, status = EXIT_FAILURE;
     enum config_result config;
+    struct check_spec check;
+    bool checking;
     log_init("warmer");
+    checking = check_asked(&argc, argv, &check);
     config = config_load(&config_spec, &parts.w.config, argc, argv, &positional);
     if (config == CONFIG_OK && positional > 0) {
         fprintf(stderr, "warmer: takes no commands; see --help\n");
+    } else if (config == CONFIG_OK && checking) {
+        status = check_run(&parts.w.config, &check);
     } else if (config == CONFIG_OK) {
         log_set_level(parts.w.config.log_level);
         if (build(&parts)) {

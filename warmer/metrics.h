@@ -4,6 +4,7 @@
 
 #define WARMER_METRICS(X)                                                                                         \
     X(COUNTER, opened_database, "calls_opened_total", "source=\"database\"", "calls answered, by context")        \
+    X(COUNTER, opened_snapshot, "calls_opened_total", "source=\"snapshot\"", "calls answered, by context")        \
     X(COUNTER, opened_minimal, "calls_opened_total", "source=\"minimal\"", "calls answered, by context")          \
     X(COUNTER, opened_again, "calls_opened_again_total", "", "first webhooks that came twice")                    \
     X(COUNTER, refused, "calls_refused_total", "", "calls to a number that no business has")                      \
@@ -11,20 +12,33 @@
     X(COUNTER, resumed, "calls_resumed_total", "", "streams offered after one had ended")                         \
     X(COUNTER, hung_up, "calls_after_total", "verdict=\"hangup\"", "ends of a stream, by verdict")                \
     X(COUNTER, transferred, "calls_after_total", "verdict=\"transfer\"", "ends of a stream, by verdict")          \
+    X(COUNTER, apologized, "calls_after_total", "verdict=\"apology\"", "ends of a stream, by verdict")            \
     X(COUNTER, over, "calls_after_total", "verdict=\"over\"", "ends of a stream, by verdict")                     \
     X(COUNTER, sorry_redis, "apologies_total", "reason=\"redis\"", "callers we had to send away, by reason")      \
+    X(COUNTER, sorry_overload, "apologies_total", "reason=\"overload\"", "callers we had to send away, by reason") \
     X(COUNTER, sorry_resumes, "apologies_total", "reason=\"resumes\"", "callers we had to send away, by reason")  \
     X(COUNTER, sorry_unknown, "apologies_total", "reason=\"unknown\"", "callers we had to send away, by reason")  \
-    X(COUNTER, status_added, "status_events_total", "result=\"added\"", "status callbacks, by result")            \
-    X(COUNTER, status_duplicate, "status_events_total", "result=\"duplicate\"", "status callbacks, by result")    \
-    X(COUNTER, status_failed, "status_events_total", "result=\"failed\"", "status callbacks, by result")          \
+    X(COUNTER, fallbacks, "fallbacks_total", "", "calls the carrier could not go on with until it asked here")    \
+    X(COUNTER, stream_errors, "stream_errors_total", "", "streams the carrier could not open, or lost")           \
+    X(COUNTER, recordings_absent, "recordings_absent_total", "", "recordings that the carrier did not make")      \
+    X(COUNTER, events_added, "carrier_events_total", "result=\"added\"", "callbacks for the journal, by result")  \
+    X(COUNTER, events_duplicate, "carrier_events_total", "result=\"duplicate\"",                                  \
+      "callbacks for the journal, by result")                                                                     \
+    X(COUNTER, events_failed, "carrier_events_total", "result=\"failed\"", "callbacks for the journal, by result") \
+    X(COUNTER, prompts_made, "prompts_total", "result=\"made\"", "prompts asked for over HTTP, by result")        \
+    X(COUNTER, prompts_unknown, "prompts_total", "result=\"unknown\"", "prompts asked for over HTTP, by result")  \
+    X(COUNTER, prompts_failed, "prompts_total", "result=\"failed\"", "prompts asked for over HTTP, by result")    \
     X(COUNTER, forged, "requests_refused_total", "reason=\"signature\"", "requests refused, by reason")           \
     X(COUNTER, malformed, "requests_refused_total", "reason=\"malformed\"", "requests refused, by reason")        \
     X(COUNTER, no_route, "requests_refused_total", "reason=\"route\"", "requests refused, by reason")             \
+    X(COUNTER, slow_requests, "requests_refused_total", "reason=\"slow\"", "requests refused, by reason")         \
+    X(COUNTER, unauthorized, "requests_refused_total", "reason=\"key\"", "requests refused, by reason")           \
     X(COUNTER, accept_pauses, "accept_pauses_total", "", "times the connection bound was reached")                \
     X(GAUGE, requests, "http_requests", "", "webhooks that wait for their answer")                                \
+    X(GAUGE, opening, "calls_opening", "", "first webhooks that wait for their answer")                           \
     X(GAUGE, connections, "http_connections", "", "open connections of the carrier")                              \
     X(COUNTER, load_failed, "load_failures_total", "", "loads that the database refused or lost")                 \
+    X(COUNTER, load_late, "load_late_total", "", "loads that missed the deadline")                                \
     X(COUNTER, load_unsent, "load_unsent_total", "", "loads for which no connection was ready")                   \
     X(COUNTER, open_failed, "open_call_failures_total", "", "call_log rows that could not be written")            \
     X(COUNTER, fields_dropped, "context_fields_dropped_total", "", "columns too large for a context")             \
@@ -33,6 +47,8 @@
     X(COUNTER, ask_late, "redis_errors_total", "kind=\"late\"", "questions to Redis that failed, by kind")        \
     X(COUNTER, ask_away, "redis_errors_total", "kind=\"away\"", "questions to Redis that failed, by kind")        \
     X(COUNTER, ask_full, "redis_errors_total", "kind=\"full\"", "questions to Redis that failed, by kind")        \
+    X(COUNTER, snapshots_lost, "snapshots_lost_total", "", "snapshots of a business that could not be kept")      \
+    X(GAUGE, database_away, "database_away", "", "1 while calls are answered without the database: the alarm")    \
     X(GAUGE, redis_up, "redis_up", "", "1 while Redis can be asked")                                              \
     X(GAUGE, database_up, "database_connections_up", "", "connections to Postgres that can load")                 \
     X(HISTOGRAM, answer_seconds, "incoming_answer_seconds", "", "first webhook to TwiML")                         \

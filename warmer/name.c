@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/utf8.h"
+
 enum { FULL_MAX = 256, WORDS_MAX = 16 };
 
 struct words {
@@ -49,22 +51,18 @@ static const struct {
 
 /* ---- characters ---- */
 
-/* Reads one character and returns its length in bytes; 0 at the end or if it is not UTF-8. */
+/* The character at text and its length in bytes; 0 at the end, or if it is not UTF-8. */
 static size_t read_char(const char *text, uint32_t *cp)
 {
-    unsigned char c = (unsigned char)text[0];
-    size_t len = c < 0x80 ? 1 : c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
-    if (c == 0 || (c >= 0x80 && c < 0xC2) || c > 0xF4)
-        return 0;
-    *cp = len == 1 ? c : c & (0x7Fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if (((unsigned char)text[i] & 0xC0) != 0x80)
-            return 0;
-        *cp = *cp << 6 | ((unsigned char)text[i] & 0x3F);
-    }
-    return len;
+    return *text ? utf8_read(text, cp) : 0;
 }
 
+/* Marks that only turn the direction of writing: nobody sees or says them. */
+static bool is_direction(uint32_t cp)
+{
+    return cp == 0x061C || cp == 0x200E || cp == 0x200F || (cp >= 0x202A && cp <= 0x202E) ||
+           (cp >= 0x2066 && cp <= 0x2069) || cp == 0xFEFF;
+}
 static bool is_han(uint32_t cp)
 {
     return (cp >= 0x3400 && cp <= 0x9FFF) || (cp >= 0xF900 && cp <= 0xFAFF) || (cp >= 0x20000 && cp <= 0x3134F) ||
@@ -84,7 +82,8 @@ static bool is_arabic(uint32_t cp)
 }
 static bool is_space(uint32_t cp)
 {
-    return cp <= ' ' || cp == 0xA0 || cp == 0x3000 || (cp >= 0x2000 && cp <= 0x200F) || (cp >= 0x202A && cp <= 0x202E);
+    /* 200C and 200D join or part letters inside a word (Persian, Indic). */
+    return cp <= ' ' || cp == 0xA0 || cp == 0x3000 || (cp >= 0x2000 && cp <= 0x200B) || cp == 0x202F || cp == 0x205F;
 }
 static bool is_comma(uint32_t cp)
 {
@@ -95,6 +94,26 @@ static bool is_mark(uint32_t cp)
 {
     return cp == '.' || cp == '"' || cp == '\'' || cp == '(' || cp == ')' || cp == 0x05F3 || cp == 0x05F4 ||
            (cp >= 0x2018 && cp <= 0x201F);
+}
+
+/* A copy without what only steers its display. */
+static void copy_visible(char *out, const char *text)
+{
+    uint32_t cp;
+    size_t len;
+    while (*text) {
+        len = read_char(text, &cp);
+        if (len == 0) {
+            strcpy(out, text); /* not UTF-8: split() will say so */
+            return;
+        }
+        if (!is_direction(cp)) {
+            memcpy(out, text, len);
+            out += len;
+        }
+        text += len;
+    }
+    *out = '\0';
 }
 
 static uint32_t first_char(const char *text)
@@ -338,7 +357,7 @@ void name_first(char out[NAME_SIZE], const char *full)
     out[0] = '\0';
     if (strlen(full) >= sizeof text)
         return;
-    strcpy(text, full);
+    copy_visible(text, full);
     if (!split(text, &words, &comma))
         return;
     turned = turn_at_comma(&words, comma);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include <event2/buffer.h>
@@ -15,15 +14,14 @@
 #include "common/base/listen.h"
 #include "common/base/log.h"
 #include "warmer/connections.h"
-#include "warmer/signature.h"
+#include "warmer/gate.h"
 
 enum {
     BODY_MAX = FORM_BYTES_MAX,
     HEADERS_MAX = 16 * 1024,
     CONNECTION_TIMEOUT_SECONDS = 15, /* as long as the carrier waits (its total timeout) */
+    REQUEST_MAX_MS = 10000,          /* for one request to arrive, however it drips */
     CONNECTIONS_MAX = 512,           /* below the usual limit of 1024 descriptors */
-    URL_MAX = 2048,
-    NAMES_LOGGED_MAX = 512,
 };
 
 struct server {
@@ -32,20 +30,27 @@ struct server {
     struct connections *connections;
     size_t requests;
     bool stopping;
-    struct log_limit forged_limit, malformed_limit;
+    struct log_limit malformed_limit;
 };
 
 typedef void handle_fn(struct request *r);
 
-static const struct {
+static const struct route {
     const char *path;
+    gate_fn *gate;
     handle_fn *handle;
     bool numbered; /* the path goes on with a number */
 } routes[] = {
-    {"/voice/incoming", incoming_handle, false},
-    {"/voice/after/", after_handle, true},
-    {"/voice/status", status_handle, false},
+    {"/voice/incoming", gate_carrier, incoming_handle, false},
+    {"/voice/after/", gate_carrier, after_handle, true},
+    {"/voice/fallback", gate_carrier, fallback_handle, false},
+    {"/voice/status", gate_carrier, status_handle, false},
+    {"/voice/stream", gate_carrier, stream_handle, false},
+    {"/voice/recording", gate_carrier, recording_handle, false},
+    {"/prompts", gate_api_key, prompts_handle, false},
 };
+
+#define HEALTH_PATH "/healthz"
 
 /* ---- answers ---- */
 
@@ -61,6 +66,8 @@ static const char *reason_of(int code)
         return "No Content";
     case 400:
         return "Bad Request";
+    case 401:
+        return "Unauthorized";
     case 403:
         return "Forbidden";
     case 404:
@@ -78,6 +85,7 @@ static void send_status(struct server *server, struct evhttp_request *http, int 
 {
     if (server->stopping)
         add_header(http, "Connection", "close");
+    connections_idle(server->connections, evhttp_request_get_connection(http));
     evhttp_send_reply(http, code, reason_of(code), NULL);
 }
 
@@ -102,88 +110,34 @@ void request_answer(struct request *r, const struct twiml *document)
     request_free(r);
 }
 
-void request_answer_status(struct request *r, int code)
+void request_answer_json(struct request *r, int code, const char *text)
 {
+    add_header(r->_http, "Content-Type", "application/json");
+    evbuffer_add(evhttp_request_get_output_buffer(r->_http), text, strlen(text));
     send_status(r->server, r->_http, code);
     request_free(r);
 }
 
-/* ---- the gate ---- */
-
-static const char *header(struct evhttp_request *http, const char *name)
+void request_refuse_malformed(struct request *r, const char *why)
 {
-    const char *value = evhttp_find_header(evhttp_request_get_input_headers(http), name);
-    return value ? value : "";
+    metric_add(&r->w->metrics.malformed, 1);
+    if (log_allow(&r->server->malformed_limit))
+        log_warn(NULL, "webhook malformed", log_str("why", why),
+                 log_int("suppressed", r->server->malformed_limit.suppressed));
+    request_answer_status(r, 400);
 }
 
-/* For people who look for the reason of a refusal: which parameters came, not what they said. */
-static void log_forged(struct server *server, const struct request *r, const char *why)
-{
-    char names[NAMES_LOGGED_MAX] = "";
-    size_t len = 0;
-    if (!log_allow(&server->forged_limit))
-        return;
-    for (size_t i = 0; i < r->form.count; i++) {
-        size_t n = strlen(r->form.fields[i].name);
-        if (len + n + 2 > sizeof names)
-            break;
-        memcpy(names + len, r->form.fields[i].name, n);
-        len += n;
-        names[len++] = ' ';
-    }
-    names[len ? len - 1 : 0] = '\0';
-    log_warn(NULL, "webhook refused", log_str("why", why), log_str("parameters", names),
-             log_int("suppressed", server->forged_limit.suppressed));
-}
-
-static bool is_form(struct evhttp_request *http)
-{
-    static const char type[] = "application/x-www-form-urlencoded";
-    const char *given = header(http, "Content-Type");
-    return *given == '\0' || strncasecmp(given, type, sizeof type - 1) == 0;
-}
-
-/* What the carrier has signed: the base it was given, and the request's target as it came. */
-static bool signed_by_carrier(struct request *r, const void *body, size_t len)
-{
-    const struct warmer_config *config = &r->w->config;
-    const char *target = evhttp_request_get_uri(r->_http);
-    struct signed_request request = {.form = is_form(r->_http) ? &r->form : NULL, .body = body, .body_len = len};
-    char url[URL_MAX];
-    int url_len = snprintf(url, sizeof url, "%s%s", config->public_url, target);
-    if (url_len < 0 || (size_t)url_len >= sizeof url)
-        return false;
-    request.url = url;
-    return signature_good(&request, config->twilio_auth_token, header(r->_http, "X-Twilio-Signature"));
-}
-
-/* 0, or the status to refuse with. */
-static int pass_gate(struct request *r)
+const char *request_body(struct request *r, size_t *len)
 {
     struct evbuffer *in = evhttp_request_get_input_buffer(r->_http);
-    size_t len = evbuffer_get_length(in);
-    const char *body = len ? (const char *)evbuffer_pullup(in, -1) : "";
-    const char *wrong = NULL;
-    if (!body)
-        return 503; /* out of memory */
-    if (is_form(r->_http))
-        wrong = form_parse(&r->form, body, len);
-    if (!wrong && !signed_by_carrier(r, body, len)) {
-        metric_add(&r->w->metrics.forged, 1);
-        log_forged(r->server, r, *header(r->_http, "X-Twilio-Signature") ? "wrong signature" : "no signature");
-        return 403;
-    }
-    r->call_sid = form_get(&r->form, "CallSid");
-    if (!wrong && !call_sid_valid(r->call_sid))
-        wrong = "no usable CallSid";
-    if (wrong) {
-        metric_add(&r->w->metrics.malformed, 1);
-        if (log_allow(&r->server->malformed_limit))
-            log_warn(NULL, "webhook malformed", log_str("why", wrong),
-                     log_int("suppressed", r->server->malformed_limit.suppressed));
-        return 400;
-    }
-    return 0;
+    *len = evbuffer_get_length(in);
+    return *len ? (const char *)evbuffer_pullup(in, -1) : "";
+}
+
+void request_answer_status(struct request *r, int code)
+{
+    send_status(r->server, r->_http, code);
+    request_free(r);
 }
 
 /* ---- routes ---- */
@@ -201,45 +155,75 @@ static bool match(size_t i, const char *path, int *n)
     return digits > 0 && digits <= 4 && path[len + digits] == '\0';
 }
 
-static handle_fn *find_route(struct evhttp_request *http, int *n)
+static const struct route *find_route(const char *path, int *n)
 {
-    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(http));
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
         if (path && match(i, path, n))
-            return routes[i].handle;
+            return &routes[i];
     }
     return NULL;
+}
+
+/* For load balancers. It says yes while Redis or Postgres is away: without a warmer behind it the
+ * carrier would have nothing to say at all. */
+static void answer_health(struct server *server, struct evhttp_request *http)
+{
+    add_header(http, "Content-Type", "text/plain; charset=utf-8");
+    evbuffer_add_printf(evhttp_request_get_output_buffer(http), "%s\n", server->stopping ? "stopping" : "ok");
+    send_status(server, http, server->stopping ? 503 : 200);
+}
+
+static struct request *request_new(struct server *server, struct evhttp_request *http, int n)
+{
+    struct request *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->server = server;
+    r->w = server->w;
+    r->_http = http;
+    r->n = n;
+    r->call_sid = "";
+    r->began_us = clock_mono_us();
+    count_requests(server, server->requests + 1);
+    return r;
+}
+
+static void serve(struct server *server, struct evhttp_request *http, const struct route *route, int n)
+{
+    struct request *r = request_new(server, http, n);
+    struct gate_result gate;
+    if (!r) {
+        send_status(server, http, 503);
+        return;
+    }
+    gate = route->gate(r, http);
+    if (gate.malformed)
+        request_refuse_malformed(r, gate.malformed);
+    else if (gate.refused)
+        request_answer_status(r, gate.refused);
+    else
+        route->handle(r);
 }
 
 static void on_request(struct evhttp_request *http, void *arg)
 {
     struct server *server = arg;
-    int n, refused;
-    handle_fn *handle = find_route(http, &n);
-    struct request *r;
-    if (!handle || evhttp_request_get_command(http) != EVHTTP_REQ_POST) {
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(http));
+    int n = 0;
+    const struct route *route = find_route(path, &n);
+    bool health = path && strcmp(path, HEALTH_PATH) == 0;
+    enum evhttp_cmd_type method = evhttp_request_get_command(http);
+    connections_busy(server->connections, evhttp_request_get_connection(http));
+    if (health && method == EVHTTP_REQ_GET) {
+        answer_health(server, http);
+    } else if (route && method == EVHTTP_REQ_POST) {
+        serve(server, http, route, n);
+    } else {
         metric_add(&server->w->metrics.no_route, 1);
-        if (handle)
-            add_header(http, "Allow", "POST");
-        send_status(server, http, handle ? 405 : 404);
-        return;
+        if (route || health)
+            add_header(http, "Allow", health ? "GET" : "POST");
+        send_status(server, http, route || health ? 405 : 404);
     }
-    r = calloc(1, sizeof *r);
-    if (!r) {
-        send_status(server, http, 503);
-        return;
-    }
-    r->server = server;
-    r->w = server->w;
-    r->_http = http;
-    r->n = n;
-    r->began_us = clock_mono_us();
-    count_requests(server, server->requests + 1);
-    refused = pass_gate(r);
-    if (refused)
-        request_answer_status(r, refused);
-    else
-        handle(r);
 }
 
 /* ---- life ---- */
@@ -248,7 +232,10 @@ static bool start(struct server *server)
 {
     struct connections_spec spec = {.base = server->w->base, .max = CONNECTIONS_MAX,
                                     .open = &server->w->metrics.connections,
-                                    .pauses = &server->w->metrics.accept_pauses};
+                                    .pauses = &server->w->metrics.accept_pauses,
+                                    .slow = &server->w->metrics.slow_requests,
+                                    .request_max_ms = REQUEST_MAX_MS,
+                                    .buffer_max = BODY_MAX + HEADERS_MAX};
     int fd = listen_socket(server->w->config.listen);
     if (fd < 0)
         return false;

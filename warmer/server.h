@@ -1,5 +1,6 @@
-/* The HTTP side: bounds, routes, and the gate that every webhook passes (signature, form). */
+/* The HTTP side: bounds, routes, answers. */
 #pragma once
+#include "common/redis/journal.h"
 #include "warmer/form.h"
 #include "warmer/twiml.h"
 #include "warmer/warmer.h"
@@ -7,21 +8,28 @@
 struct evhttp_request;
 struct server;
 
-/* A webhook that has passed the gate: the carrier has signed it. A handler owns it until it calls
- * one of the two answers, exactly once, now or later; that frees it. */
+/* A request that has passed its gate (gate.h): the carrier has signed it, or it brought the API key. A
+ * handler owns it until it calls one of the answers, exactly once, now or later; that frees it. */
 struct request {
     struct server *server;
     struct warmer *w;
     struct evhttp_request *_http;
     struct form form;
-    const char *call_sid; /* a valid one, in the form */
-    int n;                /* of /voice/after/{n} */
+    const char *call_sid; /* a valid one, in the form; "" behind the API key */
+    int n;                /* of /voice/after/{n}; of the stream that broke, for a call that is rescued */
     int64_t began_us;     /* monotonic */
+    enum journal_type event; /* of a callback that is being recorded */
 };
 
 void request_answer(struct request *r, const struct twiml *document);
+void request_answer_json(struct request *r, int code, const char *text);
 /* Without a body: 204, 400, 503. */
 void request_answer_status(struct request *r, int code);
+/* 400, counted and logged. */
+void request_refuse_malformed(struct request *r, const char *why);
+
+/* The raw body; borrowed. NULL when out of memory. */
+const char *request_body(struct request *r, size_t *len);
 
 /* Listens at once. NULL, with a log line, when the address cannot be had. */
 RF_NODISCARD struct server *server_new(struct warmer *w);
@@ -38,4 +46,8 @@ void server_free(struct server *server);
 /* The handlers, each in a file of its own. */
 void incoming_handle(struct request *r);
 void after_handle(struct request *r);
+void fallback_handle(struct request *r);
 void status_handle(struct request *r);
+void stream_handle(struct request *r);
+void recording_handle(struct request *r);
+void prompts_handle(struct request *r);

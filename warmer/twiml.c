@@ -4,6 +4,8 @@
 
 #include "common/base/token.h"
 
+enum { NUMBER_DIGITS_MAX = 15 /* E.164 */ };
+
 #define HEAD "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 
 static void begin(struct twiml *out)
@@ -66,13 +68,16 @@ static void finish(struct twiml *out)
     out->text[out->len] = '\0';
 }
 
-void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *token)
+void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *status_url,
+                  const char *token)
 {
     begin(out);
     put(out, HEAD "<Response><Connect action=\"");
     put_escaped(out, action);
     put(out, "\" method=\"POST\"><Stream url=\"");
     put_escaped(out, media_url);
+    put(out, "\" statusCallback=\"");
+    put_escaped(out, status_url);
     put(out, "\"><Parameter name=\"" TOKEN_PARAMETER "\" value=\"");
     put_escaped(out, token);
     put(out, "\"/></Stream></Connect></Response>");
@@ -93,6 +98,14 @@ void twiml_hang_up(struct twiml *out)
     begin(out);
     put(out, HEAD "<Response><Hangup/></Response>");
     finish(out);
+}
+
+bool twiml_number_good(const char *number)
+{
+    size_t digits;
+    number += *number == '+';
+    digits = strspn(number, "0123456789");
+    return digits > 0 && digits <= NUMBER_DIGITS_MAX && number[digits] == '\0';
 }
 
 void twiml_dial(struct twiml *out, const char *number)

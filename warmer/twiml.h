@@ -11,10 +11,14 @@ struct twiml {
     size_t len;
 };
 
-/* Connects the call to our media server; asks `action` when that stream has ended. */
-void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *token);
+/* Connects the call to our media server; asks `action` when that stream has ended, and tells
+ * `status_url` what becomes of it. */
+void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *status_url,
+                  const char *token);
 void twiml_say_and_hang_up(struct twiml *out, const char *words);
 void twiml_hang_up(struct twiml *out);
 void twiml_dial(struct twiml *out, const char *number);
+/* Digits, as E.164 has them, with or without a plus: what may be dialled. */
+bool twiml_number_good(const char *number);
 /* Nothing to do. */
 void twiml_empty(struct twiml *out);

@@ -5,6 +5,7 @@
 #include "common/redis/async.h"
 #include "common/redis/keys.h"
 #include "warmer/config.h"
+#include "warmer/memo.h"
 #include "warmer/metrics.h"
 
 struct load_pool;
@@ -16,6 +17,8 @@ struct warmer {
     struct event_base *base;
     struct redis_async *redis;
     size_t questions; /* on their way to Redis and back */
+    size_t opening;   /* first webhooks that wait for their answer */
+    struct memos memos;
     struct load_pool *loads;
 };
 

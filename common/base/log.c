@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/utf8.h"
 
 /* A text value is cut where the room for its closing quote and the line's end begins; fields after
  * that are left out. So a line that was cut is still JSON. */
@@ -58,21 +59,6 @@ static void put(struct line *l, const char *bytes, size_t len)
 static void put_str(struct line *l, const char *s)
 {
     put(l, s, strlen(s));
-}
-
-/* Bytes of the UTF-8 character at s (RFC 3629, table in section 4); 0 if there is none. */
-static size_t utf8_length(const char *s)
-{
-    const unsigned char *u = (const unsigned char *)s;
-    size_t len = u[0] < 0x80 ? 1 : u[0] < 0xC2 ? 0 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : u[0] < 0xF5 ? 4 : 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((u[i] & 0xC0) != 0x80)
-            return 0;
-    }
-    if ((u[0] == 0xE0 && u[1] < 0xA0) || (u[0] == 0xED && u[1] > 0x9F) || (u[0] == 0xF0 && u[1] < 0x90) ||
-        (u[0] == 0xF4 && u[1] > 0x8F))
-        return 0; /* overlong, surrogate, or above U+10FFFF */
-    return len;
 }
 
 static void put_escaped(struct line *l, const char *s)

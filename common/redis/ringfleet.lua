@@ -46,20 +46,26 @@ end
 
 -- rf_open: the call's first webhook. Writes context and session once; a webhook that comes again
 -- finds them and gets the first token back. A status that came before it (rf_event) opens nothing.
--- KEYS context, session, live
--- ARGV sid, token, context_ttl_s, lease_ms, then context fields and values
--- -> OPENED token | EXISTS token
+-- With a fourth key the call's row may be missing in Postgres: a call_open entry will make it.
+-- KEYS context, session, live[, events]
+-- ARGV sid, token, context_ttl_s, lease_ms, then context fields and values (from, to, direction, opened_ms too)
+-- -> OPENED token | EXISTS token source (of the context that is there) claimed_n ('' before the first stream)
 local function rf_open(keys, args)
-  local context, session, live = keys[1], keys[2], keys[3]
+  local context, session, live, events = keys[1], keys[2], keys[3], keys[4]
   if redis.call('HEXISTS', session, 'token:0') == 1 then
-    return { 'EXISTS', field(session, 'token:0') }
+    return { 'EXISTS', field(session, 'token:0'), field(context, 'source'), field(session, 'claimed_n') }
   end
   local now = now_ms()
-  for i = 5, #args, 2 do redis.call('HSET', context, args[i], args[i + 1]) end
+  if #args > 4 then redis.call('HSET', context, unpack(args, 5)) end
   redis.call('EXPIRE', context, args[3])
   redis.call('HSET', session, 'v', FORMAT_VERSION, 'phase', 'ringing', 'epoch', 0, 'opened_ms', int(now),
     'token:0', args[2])
   redis.call('ZADD', live, int(now + args[4]), args[1])
+  if events then
+    redis.call('XADD', events, '*', 'id', 'open', 'at', int(now), 'type', 'call_open', 'by', 'warmer',
+      'from', field(context, 'from'), 'to', field(context, 'to'), 'direction', field(context, 'direction'),
+      'started_ms', field(context, 'opened_ms'))
+  end
   return { 'OPENED', args[2] }
 end
 
@@ -70,8 +76,19 @@ end
 -- -> FILLED count | GONE
 local function rf_fill(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then return { 'GONE' } end
-  for i = 1, #args, 2 do redis.call('HSET', keys[1], args[i], args[i + 1]) end
+  redis.call('HSET', keys[1], unpack(args))
   return { 'FILLED', #args / 2 }
+end
+
+-- rf_keep: the last good snapshot of a business, in place of the one before.
+-- KEYS business
+-- ARGV ttl_s, fields and values
+-- -> KEPT
+local function rf_keep(keys, args)
+  redis.call('DEL', keys[1])
+  redis.call('HSET', keys[1], 'kept_ms', int(now_ms()), unpack(args, 2))
+  redis.call('EXPIRE', keys[1], args[1])
+  return { 'KEPT' }
 end
 
 -- rf_after: the carrier asks what comes after stream n-1.
@@ -235,32 +252,41 @@ local function rf_dead(keys, args)
   return { 'DEAD', new }
 end
 
--- rf_done: what the flusher says after its commit. Entries that came meanwhile put the call back on
--- the index.
--- KEYS session, writes, events, ended, flushed, live
--- ARGV sid, entry_id, writes_id, events_id (the last ids read, which are in Postgres now),
---      retention_ms, final_wait_ms (the retention of a call without a final status)
--- -> DONE | MORE
+-- Whether the stream holds an entry above this id. What was once there and was deleted does not count.
+local function has_above(stream, id)
+  if id == '' then id = '0-0' end
+  return #redis.call('XRANGE', stream, '(' .. id, '+', 'COUNT', 1) > 0
+end
+
+-- rf_done: what the flusher says after its commit, of several calls of one partition. Entries that came
+-- meanwhile put a call back on the index.
+-- KEYS ended, flushed, live, then for each call: session, writes, events
+-- ARGV retention_ms, final_wait_ms (the retention of a call without a final status), then for each call:
+--      sid, entry_id, writes_id, events_id (the last ids read, which are in Postgres now)
+-- -> for each call: DONE | MORE
 local function rf_done(keys, args)
-  local session, writes, events, ended = keys[1], keys[2], keys[3], keys[4]
-  local flushed, live = keys[5], keys[6]
-  redis.call('XACK', ended, 'flusher', args[2])
-  redis.call('XDEL', ended, args[2])
-  if redis.call('EXISTS', session) == 1 then
-    redis.call('HSET', session, 'flushed_writes', args[3], 'flushed_events', args[4])
-  end
-  local _, _, last_write = last_id(writes)
-  local _, _, last_event = last_id(events)
-  if (last_write ~= '0-0' and last_write ~= args[3]) or (last_event ~= '0-0' and last_event ~= args[4]) then
-    if not redis.call('ZSCORE', live, args[1]) then
-      redis.call('XADD', ended, '*', 'call_sid', args[1], 'why', 'more')
+  local ended, flushed, live = keys[1], keys[2], keys[3]
+  local now, entries, answer = now_ms(), {}, {}
+  for i = 3, #args, 4 do entries[#entries + 1] = args[i + 1] end
+  redis.call('XACK', ended, 'flusher', unpack(entries))
+  redis.call('XDEL', ended, unpack(entries))
+  for n = 1, #entries do
+    local session, writes, events = keys[3 * n + 1], keys[3 * n + 2], keys[3 * n + 3]
+    local sid, writes_id, events_id = args[4 * n - 1], args[4 * n + 1], args[4 * n + 2]
+    local known = redis.call('HMGET', session, 'v', 'final')
+    if known[1] then redis.call('HSET', session, 'flushed_writes', writes_id, 'flushed_events', events_id) end
+    if has_above(writes, writes_id) or has_above(events, events_id) then
+      if not redis.call('ZSCORE', live, sid) then
+        redis.call('XADD', ended, '*', 'call_sid', sid, 'why', 'more')
+      end
+      answer[n] = 'MORE'
+    else
+      local wait = known[2] == '1' and args[1] or args[2]
+      redis.call('ZADD', flushed, int(now + wait), sid)
+      answer[n] = 'DONE'
     end
-    return { 'MORE' }
   end
-  local wait = args[5]
-  if field(session, 'final') ~= '1' then wait = args[6] end
-  redis.call('ZADD', flushed, int(now_ms() + wait), args[1])
-  return { 'DONE' }
+  return answer
 end
 
 -- rf_purge: a flushed call whose retention has passed leaves Redis, if nothing came meanwhile.
@@ -274,10 +300,7 @@ local function rf_purge(keys, args)
   if not due or tonumber(due) > now_ms() then return { 'KEPT' } end
   redis.call('ZREM', flushed, args[1])
   if redis.call('ZSCORE', live, args[1]) then return { 'KEPT' } end
-  local _, _, last_write = last_id(writes)
-  local _, _, last_event = last_id(events)
-  if (last_write ~= '0-0' and last_write ~= field(session, 'flushed_writes'))
-      or (last_event ~= '0-0' and last_event ~= field(session, 'flushed_events')) then
+  if has_above(writes, field(session, 'flushed_writes')) or has_above(events, field(session, 'flushed_events')) then
     redis.call('XADD', ended, '*', 'call_sid', args[1], 'why', 'more')
     return { 'KEPT' }
   end
@@ -285,19 +308,6 @@ local function rf_purge(keys, args)
   return { 'PURGED' }
 end
 
--- allow-oom: what ends calls and drains must work when memory is full; it frees more than it adds.
--- rf_after too: the verdict of a call that ends is read through it.
-redis.register_function('rf_open', rf_open)
-redis.register_function('rf_fill', rf_fill)
-redis.register_function('rf_claim', rf_claim)
-redis.register_function('rf_reclaim', rf_reclaim)
-redis.register_function { function_name = 'rf_after', callback = rf_after, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_end', callback = rf_end, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_event', callback = rf_event, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_reap', callback = rf_reap, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_dead', callback = rf_dead, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_done', callback = rf_done, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_purge', callback = rf_purge, flags = { 'allow-oom' } }
 -- rf_hold: a live call takes the time of an appointment, all of it or nothing. Asking again is harmless.
 -- KEYS slot of each piece of the time (they share the business as hash tag)
 -- ARGV sid, seconds
@@ -322,5 +332,19 @@ local function rf_release(keys, args)
   return { 'RELEASED', count }
 end
 
+-- allow-oom: what ends calls and drains must work when memory is full; it frees more than it adds.
+-- rf_after too: the verdict of a call that ends is read through it.
+redis.register_function('rf_open', rf_open)
+redis.register_function('rf_fill', rf_fill)
+redis.register_function('rf_keep', rf_keep)
+redis.register_function('rf_claim', rf_claim)
+redis.register_function('rf_reclaim', rf_reclaim)
 redis.register_function('rf_hold', rf_hold)
 redis.register_function { function_name = 'rf_release', callback = rf_release, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_after', callback = rf_after, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_end', callback = rf_end, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_event', callback = rf_event, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_reap', callback = rf_reap, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_dead', callback = rf_dead, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_done', callback = rf_done, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_purge', callback = rf_purge, flags = { 'allow-oom' } }

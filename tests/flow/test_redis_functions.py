@@ -51,9 +51,10 @@ class Call:
     def _do(self, function: str, keys: list[str], *args: object) -> list:
         return self.db.fcall(function, len(keys), *keys, *args)
 
-    def open(self, token="t0", ttl=100, lease=MINUTE, **fields):
+    def open(self, token="t0", ttl=100, lease=MINUTE, recorded=True, **fields):
         pairs = itertools.chain.from_iterable(fields.items())
-        return self._do("rf_open", [self.context, self.session, self.live], self.sid, token, ttl, lease, *pairs)
+        keys = [self.context, self.session, self.live] + ([] if recorded else [self.events])
+        return self._do("rf_open", keys, self.sid, token, ttl, lease, *pairs)
 
     def fill(self, **fields):
         return self._do("rf_fill", [self.context], *itertools.chain.from_iterable(fields.items()))
@@ -93,8 +94,8 @@ class Call:
         return self._do("rf_dead", [self.session, self.dead], self.sid, *fields)
 
     def done(self, entry: str, writes="0-0", events="0-0", retention=MINUTE, final_wait=MINUTE):
-        keys = [self.session, self.writes, self.events, self.ended, self.flushed, self.live]
-        return self._do("rf_done", keys, self.sid, entry, writes, events, retention, final_wait)
+        keys = [self.ended, self.flushed, self.live, self.session, self.writes, self.events]
+        return self._do("rf_done", keys, retention, final_wait, self.sid, entry, writes, events)
 
     def purge(self):
         keys = [self.context, self.session, self.writes, self.events, self.live, self.ended, self.flushed]
@@ -154,9 +155,29 @@ def test_open_writes_context_session_and_lease(call):
 def test_the_same_webhook_again_changes_nothing(call):
     call.open(lead_first_name="Dana")
     before = call.db.hgetall(call.session), call.lease()
-    assert call.open(token="other", lead_first_name="Eve", lease=5 * MINUTE) == ["EXISTS", "t0"]
+    assert call.open(token="other", lead_first_name="Eve", lease=5 * MINUTE) == ["EXISTS", "t0", "", ""]
     assert (call.db.hgetall(call.session), call.lease()) == before
     assert call.db.hgetall(call.context) == {"lead_first_name": "Dana"}
+
+
+def test_the_same_webhook_again_learns_what_was_answered_with(call):
+    call.open(source="minimal")
+    assert call.open(source="database") == ["EXISTS", "t0", "minimal", ""]
+    call.claim()
+    assert call.open(source="database") == ["EXISTS", "t0", "minimal", "0"]
+
+
+def test_a_call_that_postgres_may_not_know_leaves_one_entry(call):
+    fields = {"from": "+1", "to": "+2", "direction": "inbound", "opened_ms": "1763647500123"}
+    assert call.open(recorded=False, **fields) == ["OPENED", "t0"]
+    assert call.open(recorded=False, **fields)[0] == "EXISTS"
+    ((_, entry),) = call.db.xrange(call.events)
+    assert entry | {"at": ""} == {
+        "id": "open", "at": "", "type": "call_open", "by": "warmer",
+        "from": "+1", "to": "+2", "direction": "inbound", "started_ms": "1763647500123",
+    }
+    assert call.event(status="completed", sequence=1, final=1) == ["ADDED"]
+    assert len(call.db.xrange(call.events)) == 2
 
 
 def test_a_status_that_overtakes_the_first_webhook_does_not_cost_the_call(call):
@@ -170,6 +191,18 @@ def test_a_call_over_before_it_was_opened_cannot_be_claimed(call):
     call.event(status="completed", sequence=3, final=1)
     assert call.open() == ["OPENED", "t0"]
     assert call.claim() == ["OVER"]
+
+
+def test_a_kept_snapshot_replaces_the_one_before(call):
+    def keep(*pairs):
+        return call.db.fcall("rf_keep", 1, "rf:business:7", 60, *pairs)
+
+    assert keep("business_name", "Acme", "voice", "marin") == ["KEPT"]
+    assert keep("business_name", "Acme & Co") == ["KEPT"]
+    kept = call.db.hgetall("rf:business:7")
+    assert kept.pop("kept_ms").isdigit()
+    assert kept == {"business_name": "Acme & Co"}
+    assert 0 < call.db.ttl("rf:business:7") <= 60
 
 
 def test_fill_replaces_what_was_answered_with(call):

@@ -264,7 +264,7 @@ def test_broken_template_falls_back(fleet):
     context = fleet.context(sid)
     assert context["greeting"] == "Welcome to Broken Ltd."
     assert context["prompt_compact"].startswith("You are the voice assistant of Broken Ltd")
-    (line,) = fleet.logged("template is broken, using the built-in one", sid)
+    (line,) = fleet.logged("template is broken, using the next one", sid)
     assert (line["template"], line["line"]) == ("prompt_compact", 2)
 
 
@@ -429,20 +429,23 @@ def test_malformed_status_is_refused(fleet, change):
 
 
 def test_slow_database_costs_the_deadline_and_fills_in_later(fleet):
+    ring(fleet, new_sid())  # leaves a snapshot
     sid = new_sid()
     with frozen_database(fleet):
         answer = ring(fleet, sid)
         answer.connect()
         assert answer.ms < DEADLINE_MS + SLACK_MS
         context = fleet.context(sid)
-        assert context["source"] == "minimal" and context["from"] == CALLER
-        assert context["greeting"] == "Hello, thank you for calling. How can I help you?"
-        assert context["prompt_full"] and context["prompt_compact"]
+        assert context["source"] == "snapshot" and context["from"] == CALLER
+        assert context["greeting"] == "Thank you for calling Harbour Dental. May I have your name, please?"
+        assert "Harbour Dental" in context["prompt_full"]
+        assert not [name for name in context if name.startswith(("lead_", "template_"))]
+        assert metric(fleet, "database_away") == 1
     eventually("the late context", lambda: fleet.context(sid)["source"] == "database")
-    filled = fleet.context(sid)
-    assert filled["business_name"] == "Harbour Dental"
-    assert "Harbour Dental" in filled["prompt_full"]
+    assert fleet.context(sid)["lead_notes"] == "Called last year about whitening."
     assert len(fleet.sql("select 1 from call_log where call_sid = %s", sid)) == 1
+    ring(fleet, new_sid())
+    assert metric(fleet, "database_away") == 0
 
 
 def test_silent_database_connections_are_replaced(fleet):
@@ -454,7 +457,7 @@ def test_silent_database_connections_are_replaced(fleet):
         wait_database(fleet)
         ring(fleet, again := new_sid())
         assert fleet.context(again)["source"] == "database"
-    assert fleet.context(sid)["source"] == "minimal"
+    assert fleet.context(sid)["source"] == "snapshot"
 
 
 def test_schema_change_costs_one_call_its_context(fleet):
@@ -468,7 +471,7 @@ def test_schema_change_costs_one_call_its_context(fleet):
         return sources[-3:] == ["database"] * 3
 
     eventually("loads to work again", served_again)
-    assert "minimal" in sources
+    assert "snapshot" in sources
     wait_database(fleet)
     assert "0A000" in [line["sqlstate"] for line in fleet.logged("statement failed")]
 

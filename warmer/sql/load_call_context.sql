@@ -3,20 +3,34 @@
 --
 -- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound
 -- out  one row; every column that is not null becomes a field of the call's context and can be used in
---      prompts as {{column}}. Two kinds are special:
+--      prompts as {{column}}. Some are special:
 --        business_id   required; no row, or null, means that nobody has this number: the call is refused
 --        template_*    greeting_inbound, greeting_outbound, prompt_compact, prompt_full: templates the
 --                      warmer renders; they are not kept themselves; null means the built-in one
---      lead_first_name is taken from lead_full_name when it is null.
+--        template_channels   JSON of the same for messaging channels: {"sms": {"prompt_full": "..."}}
+--        lead_first_name     is taken from lead_full_name when it is null
+--        local_time          is made from business_timezone when there is none
+--        working_hours, booked_slots, transfer_number, transfer_numbers, tools, voicemail_message
+--                            what workers look for (common/redis/context.h)
+--        apology_text, fallback_number   for callers who must be sent away
+--      While the database is away the business_* and template_* columns and the ones named above that are
+--      not about one person are served from a snapshot to its other callers; all others are not kept.
 select business.id as business_id,
        business.name as business_name,
        business.phone_number as business_phone,
        business.timezone as business_timezone,
        business.language as language,
-       to_char(now() at time zone business.timezone, 'FMDay, FMDD FMMonth YYYY, HH24:MI') as local_time,
        settings.voice as voice,
        settings.ai_model as ai_model,
        settings.settings::text as business_settings,
+       settings.working_hours::text as working_hours,
+       settings.settings ->> 'transfer_number' as transfer_number,
+       settings.settings ->> 'transfer_numbers' as transfer_numbers,
+       settings.settings ->> 'tools' as tools,
+       settings.settings ->> 'voicemail_message' as voicemail_message,
+       settings.settings ->> 'apology_text' as apology_text,
+       settings.settings ->> 'fallback_number' as fallback_number,
+       settings.settings ->> 'channels' as template_channels,
        settings.greeting_inbound as template_greeting_inbound,
        settings.greeting_outbound as template_greeting_outbound,
        settings.prompt_compact as template_prompt_compact,
@@ -26,6 +40,7 @@ select business.id as business_id,
        nullif(btrim(lead.first_name), '') as lead_first_name,
        nullif(btrim(lead.last_name), '') as lead_last_name,
        nullif(btrim(lead.full_name), '') as lead_full_name,
+       lead.name_source as lead_name_source,
        lead.email as lead_email,
        lead.notes as lead_notes,
        lead.custom::text as lead_custom,

@@ -60,6 +60,9 @@ static void test_refused(void **state)
         {"a=%00", "the form has a NUL byte", 5},
         {"a%00b=1", "the form has a NUL byte", 7},
         {"a=x\0y", "the form has a NUL byte", 5},
+        {"a=%FF", "the form is not UTF-8", 5},
+        {"a=\xc3", "the form is not UTF-8", 3},
+        {"%ED%A0%80=1", "the form is not UTF-8", 11},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -59,6 +59,14 @@ static const struct {
     {"גב' רות כהן", "רות"},
     {"כהן, רות", "רות"},
     {"גב' כהן", ""},
+    /* marks that only steer the direction of writing; letters joined or parted inside a word */
+    {"\u200fדנה לוי", "דנה"},
+    {"\u202bדנה\u202c לוי", "דנה"},
+    {"\u2067דנה\u2069 \u2067לוי\u2069", "דנה"},
+    {"\ufeffDana Levy", "Dana"},
+    {"\u061cأحمد حسن", "أحمد"},
+    {"علی\u200cرضا کریمی", "علی\u200cرضا"},
+    {"\u200f", ""},
     /* Arabic */
     {"محمد علي", "محمد"},
     {"السيد محمد علي", "محمد"},
@@ -105,6 +113,8 @@ static const struct {
     {",", ""},
     {"\"\"", ""},
     {"\xff\xfe", ""},
+    {"\xed\xa0\x80", ""},
+    {"\xc0\xaf", ""},
     {"Dana \xc3", ""},
 };
 

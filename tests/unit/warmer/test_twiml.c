@@ -18,10 +18,12 @@ static void test_documents(void **state)
 {
     struct twiml document;
     (void)state;
-    twiml_stream(&document, "https://w.example.com/voice/after/0#rt=1&rc=2", "wss://m.example.com/media", "0.1.a.b");
+    twiml_stream(&document, "https://w.example.com/voice/after/0#rt=1&rc=2", "wss://m.example.com/media",
+                 "https://w.example.com/voice/stream", "0.1.a.b");
     assert_document(&document, HEAD
                     "<Response><Connect action=\"https://w.example.com/voice/after/0#rt=1&amp;rc=2\" method=\"POST\">"
-                    "<Stream url=\"wss://m.example.com/media\"><Parameter name=\"token\" value=\"0.1.a.b\"/></Stream>"
+                    "<Stream url=\"wss://m.example.com/media\" statusCallback=\"https://w.example.com/voice/stream\">"
+                    "<Parameter name=\"token\" value=\"0.1.a.b\"/></Stream>"
                     "</Connect></Response>");
     twiml_say_and_hang_up(&document, "Goodbye.");
     assert_document(&document, HEAD "<Response><Say>Goodbye.</Say><Hangup/></Response>");
@@ -56,6 +58,17 @@ static void test_escapes(void **state)
     }
 }
 
+static void test_numbers(void **state)
+{
+    static const char *const good[] = {"+14155550111", "4155550111", "112", "+123456789012345"};
+    static const char *const bad[] = {"", "+", "+1234567890123456", "+1 415", "client:x", "<Hangup/>", "++1", "1+"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        assert_true(twiml_number_good(good[i]));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_false(twiml_number_good(bad[i]));
+}
+
 /* Too long a text never gives half a document. */
 static void test_bound(void **state)
 {
@@ -82,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_documents),
         cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,12 @@
+/* UTF-8, as RFC 3629 has it: no surrogates, nothing overlong, nothing past U+10FFFF. Pure. */
+#pragma once
+#include "common/base/base.h"
+
+/* Bytes of the character at s; 0 if there is none. A NUL is one character of one byte. */
+size_t utf8_length(const char *s);
+
+/* The same, and the character itself. */
+size_t utf8_read(const char *s, uint32_t *character);
+
+/* Whether a whole C string is UTF-8. */
+bool utf8_valid(const char *s);

@@ -1,0 +1,114 @@
+#include "warmer/snapshot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "warmer/ask.h"
+#include "warmer/memo.h"
+
+enum { SNAPSHOT_TTL_SECONDS = 7 * 86400 };
+
+/* ---- keeping ---- */
+
+/* KEPT, or OK for the number. */
+static void on_kept(const redisReply *reply, void *arg)
+{
+    struct warmer *w = arg;
+    if (!reply)
+        metric_add(&w->metrics.snapshots_lost, 1);
+}
+
+static int keep_business(struct warmer *w, const struct context *loaded)
+{
+    struct question q;
+    question_init(&q, "rf_keep");
+    question_key_global(&q, w, "business", context_get(loaded, "business_id"));
+    question_number(&q, SNAPSHOT_TTL_SECONDS);
+    for (size_t i = 0; i < loaded->count; i++) {
+        if (context_field_of_business(loaded->fields[i].name)) {
+            question_arg(&q, loaded->fields[i].name);
+            question_arg(&q, loaded->fields[i].value);
+        }
+    }
+    return ask(w, &q, on_kept, w);
+}
+
+static int keep_number(struct warmer *w, const char *number, const char *business_id)
+{
+    struct question q;
+    question_init_command(&q, "SET");
+    question_key_global(&q, w, "number", number);
+    question_arg(&q, business_id);
+    question_arg(&q, "EX");
+    question_number(&q, SNAPSHOT_TTL_SECONDS);
+    return ask(w, &q, on_kept, w);
+}
+
+void snapshot_keep(struct warmer *w, const char *number, const struct context *loaded)
+{
+    struct memo *memo = memo_learn(&w->memos, number, loaded);
+    int64_t now = clock_mono_ms();
+    if (memo->kept_ms && now - memo->kept_ms < SNAPSHOT_EVERY_MS)
+        return;
+    if (keep_business(w, loaded) != 0 || keep_number(w, number, context_get(loaded, "business_id")) != 0)
+        metric_add(&w->metrics.snapshots_lost, 1);
+    else
+        memo->kept_ms = now;
+}
+
+/* ---- seeking ---- */
+
+struct seek {
+    struct warmer *w;
+    struct context *into;
+    snapshot_fn *fn;
+    void *arg;
+};
+
+static void tell(struct seek *seek, bool found)
+{
+    seek->fn(found, seek->arg);
+    free(seek);
+}
+
+static void on_business(const redisReply *reply, void *arg)
+{
+    struct seek *seek = arg;
+    bool good = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0;
+    for (size_t i = 0; good && i + 1 < reply->elements; i += 2) {
+        const char *name = redis_text(reply, i);
+        if (context_field_of_business(name) && context_set(seek->into, name, redis_text(reply, i + 1)) != 0)
+            metric_add(&seek->w->metrics.fields_dropped, 1);
+    }
+    tell(seek, good);
+}
+
+static void on_number(const redisReply *reply, void *arg)
+{
+    struct seek *seek = arg;
+    struct question q;
+    if (!reply || reply->type != REDIS_REPLY_STRING) {
+        tell(seek, false);
+        return;
+    }
+    question_init_command(&q, "HGETALL");
+    question_key_global(&q, seek->w, "business", reply->str);
+    if (ask(seek->w, &q, on_business, seek) != 0)
+        tell(seek, false);
+}
+
+int snapshot_seek(struct warmer *w, const char *number, struct context *into, snapshot_fn *fn, void *arg)
+{
+    struct question q;
+    struct seek *seek = malloc(sizeof *seek);
+    if (!seek)
+        return -1;
+    *seek = (struct seek){w, into, fn, arg};
+    question_init_command(&q, "GET");
+    question_key_global(&q, w, "number", number);
+    if (ask(w, &q, on_number, seek) == 0)
+        return 0;
+    free(seek);
+    return -1;
+}

@@ -1,0 +1,204 @@
+/* The states, in the order a bad day visits them:
+ *
+ *   LOADING        the database is asked, the deadline runs
+ *   SEEKING        the database has failed; Redis is asked for the snapshot
+ *   SEEKING_AHEAD  the same while the database is late
+ *   LATE           the first answer is given, the database's is still to come
+ */
+#include "warmer/warm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "warmer/snapshot.h"
+
+enum state { LOADING, SEEKING, SEEKING_AHEAD, LATE };
+
+struct warming {
+    enum state state;
+    struct warmer *w;
+    warm_fn *fn;
+    void *arg;
+    char *call_sid, *from, *to, *channel, *answered_by;
+    bool outbound, recorded;
+    struct context loaded, kept; /* what the database and the snapshot said */
+    bool unknown;                /* the database said that nobody has the number */
+    struct event *deadline;
+    int64_t opened_ms;
+};
+
+static const char *business_number(const struct warming *g)
+{
+    return g->outbound ? g->from : g->to;
+}
+
+static void warming_free(struct warming *g)
+{
+    if (g->deadline)
+        event_free(g->deadline);
+    context_release(&g->loaded);
+    context_release(&g->kept);
+    free(g->call_sid);
+    free(g->from);
+    free(g->to);
+    free(g->channel);
+    free(g->answered_by);
+    free(g);
+}
+
+const char *warm_source_name(enum warm_source source)
+{
+    static const char *const names[] = {[WARM_DATABASE] = "database", [WARM_SNAPSHOT] = "snapshot",
+                                        [WARM_MINIMAL] = "minimal",   [WARM_UNKNOWN] = "unknown",
+                                        [WARM_NOTHING] = "nothing"};
+    return names[source];
+}
+
+static void set(struct warming *g, struct context *c, const char *name, const char *value)
+{
+    if (context_set(c, name, value) != 0) {
+        metric_add(&g->w->metrics.fields_dropped, 1);
+        log_error(g->call_sid, "no room in the context", log_str("field", name));
+    }
+}
+
+/* Adds what the warmer itself knows, last, so that no column can stand in for it. */
+static void complete(struct warming *g, struct context *c, enum warm_source source)
+{
+    char opened[24];
+    snprintf(opened, sizeof opened, "%lld", (long long)g->opened_ms);
+    set(g, c, "call_sid", g->call_sid);
+    set(g, c, "from", g->from);
+    set(g, c, "to", g->to);
+    set(g, c, "direction", g->outbound ? "outbound" : "inbound");
+    set(g, c, "source", warm_source_name(source));
+    set(g, c, "opened_ms", opened);
+    if (*g->answered_by)
+        set(g, c, "answered_by", g->answered_by);
+    metric_add(&g->w->metrics.template_errors, (uint64_t)context_render(c, g->channel, g->opened_ms / 1000));
+}
+
+/* Gives the first answer. */
+static void answer(struct warming *g, enum warm_source source, struct context *context)
+{
+    struct warmed warmed = {.source = source, .context = context, .recorded = g->recorded,
+                            .more = g->state == SEEKING_AHEAD};
+    if (source != WARM_UNKNOWN)
+        complete(g, context, source);
+    metric_set(&g->w->metrics.database_away, source == WARM_SNAPSHOT || source == WARM_MINIMAL);
+    g->state = LATE;
+    g->fn(&warmed, g->arg);
+    if (!warmed.more)
+        warming_free(g);
+}
+
+static void answer_from_database(struct warming *g)
+{
+    if (!g->unknown)
+        snapshot_keep(g->w, business_number(g), &g->loaded);
+    answer(g, g->unknown ? WARM_UNKNOWN : WARM_DATABASE, &g->loaded);
+}
+
+static void answer_late(struct warming *g, bool found)
+{
+    struct warmed warmed = {.source = found ? WARM_DATABASE : WARM_NOTHING, .context = &g->loaded,
+                            .recorded = g->recorded};
+    if (found) {
+        snapshot_keep(g->w, business_number(g), &g->loaded);
+        complete(g, &g->loaded, WARM_DATABASE);
+    }
+    g->fn(&warmed, g->arg);
+    warming_free(g);
+}
+
+/* The database may have answered meanwhile. */
+static void on_snapshot(bool found, void *arg)
+{
+    struct warming *g = arg;
+    if (g->unknown || g->loaded.count > 0)
+        answer_from_database(g);
+    else
+        answer(g, found ? WARM_SNAPSHOT : WARM_MINIMAL, &g->kept);
+}
+
+static void seek(struct warming *g, enum state next)
+{
+    event_del(g->deadline);
+    g->state = next;
+    if (snapshot_seek(g->w, business_number(g), &g->kept, on_snapshot, g) != 0)
+        on_snapshot(false, g);
+}
+
+static void on_loaded(enum load_outcome outcome, bool opened, void *arg)
+{
+    struct warming *g = arg;
+    g->recorded = opened;
+    g->unknown = outcome == LOAD_UNKNOWN;
+    switch (g->state) {
+    case LOADING:
+        if (outcome == LOAD_FAILED)
+            seek(g, SEEKING);
+        else
+            answer_from_database(g);
+        break;
+    case SEEKING_AHEAD:
+        g->state = SEEKING;
+        break;
+    case LATE:
+        answer_late(g, outcome == LOAD_FOUND);
+        break;
+    case SEEKING: /* the database was not asked, or has answered */
+        break;
+    }
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct warming *g = arg;
+    (void)fd;
+    (void)what;
+    metric_add(&g->w->metrics.load_late, 1);
+    seek(g, SEEKING_AHEAD); /* the deadline is armed in LOADING only */
+}
+
+static struct warming *warming_new(struct warmer *w, const struct warm_call *call, warm_fn *fn, void *arg)
+{
+    struct warming *g = calloc(1, sizeof *g);
+    if (!g)
+        return NULL;
+    g->w = w;
+    g->fn = fn;
+    g->arg = arg;
+    g->outbound = strcmp(call->load.direction, "outbound") == 0;
+    g->opened_ms = clock_wall_ms();
+    g->call_sid = strdup(call->load.call_sid);
+    g->from = strdup(call->load.from);
+    g->to = strdup(call->load.to);
+    g->channel = strdup(call->channel);
+    g->answered_by = strdup(call->answered_by);
+    g->deadline = evtimer_new(w->base, on_deadline, g);
+    if (g->call_sid && g->from && g->to && g->channel && g->answered_by && g->deadline)
+        return g;
+    warming_free(g);
+    return NULL;
+}
+
+int warm(struct warmer *w, const struct warm_call *call, warm_fn *fn, void *arg)
+{
+    struct timeval tv = warmer_deadline(w);
+    struct warming *g = warming_new(w, call, fn, arg);
+    if (!g)
+        return -1;
+    if (load_call(w->loads, &call->load, &g->loaded, on_loaded, g) != 0) {
+        seek(g, SEEKING);
+    } else {
+        g->state = LOADING;
+        evtimer_add(g->deadline, &tv);
+    }
+    return 0;
+}

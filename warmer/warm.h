@@ -1,0 +1,35 @@
+/* A call's context: from the database within the deadline, else from the last good snapshot, else a minimal
+ * one; rendered and complete. The one place where prompts are made. */
+#pragma once
+#include "warmer/context.h"
+#include "warmer/load.h"
+#include "warmer/warmer.h"
+
+enum warm_source {
+    WARM_DATABASE,
+    WARM_SNAPSHOT,
+    WARM_MINIMAL,
+    WARM_UNKNOWN, /* the database answered: no business has this number */
+    WARM_NOTHING, /* the database, asked on after a first answer, had none */
+};
+
+struct warmed {
+    enum warm_source source;
+    struct context *context; /* may be moved away; empty with UNKNOWN and NOTHING */
+    bool recorded;           /* the call's row is certainly in the database */
+    bool more;               /* the database is still being asked: there will be a second answer */
+};
+
+typedef void warm_fn(const struct warmed *warmed, void *arg);
+
+struct warm_call {
+    struct load_call load;
+    const char *channel;     /* CONTEXT_VOICE, .. */
+    const char *answered_by; /* "" if nobody said */
+};
+
+/* fn is called once, or twice if the first answer says `more`; the first may come from inside. Texts are
+ * copied. -1, without calling fn: out of memory. */
+RF_NODISCARD int warm(struct warmer *w, const struct warm_call *call, warm_fn *fn, void *arg);
+
+const char *warm_source_name(enum warm_source source);
