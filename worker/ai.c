@@ -1,11 +1,15 @@
 #include "worker/ai.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/http.h>
+
+#include "worker/elevenlabs.h"
 #include "worker/openai.h"
 
-static const struct provider *const providers[] = {&provider_openai};
+static const struct provider *const providers[] = {&provider_openai, &provider_elevenlabs};
 
 const struct provider *provider_named(const char *name)
 {
@@ -20,4 +24,29 @@ void ai_event_release(struct ai_event *ev)
 {
     free(ev->text);
     ev->text = NULL;
+}
+
+static bool take_uri(struct ai_target *target, const struct evhttp_uri *uri)
+{
+    const char *scheme = evhttp_uri_get_scheme(uri), *host = evhttp_uri_get_host(uri);
+    const char *path = evhttp_uri_get_path(uri), *query = evhttp_uri_get_query(uri);
+    int port = evhttp_uri_get_port(uri);
+    if (!scheme || !host || !*host)
+        return false;
+    memset(target, 0, sizeof *target);
+    target->tls = strcmp(scheme, "wss") == 0;
+    target->port = (uint16_t)(port > 0 ? port : target->tls ? 443 : 80);
+    return (target->tls || strcmp(scheme, "ws") == 0) &&
+           snprintf(target->host, sizeof target->host, "%s", host) < (int)sizeof target->host &&
+           snprintf(target->path, sizeof target->path, "%s%s%s", path && *path ? path : "/", query ? "?" : "",
+                    query ? query : "") < (int)sizeof target->path;
+}
+
+bool ai_target_parse(struct ai_target *target, const char *url)
+{
+    struct evhttp_uri *uri = evhttp_uri_parse(url);
+    bool good = uri && take_uri(target, uri);
+    if (uri)
+        evhttp_uri_free(uri);
+    return good;
 }

@@ -7,6 +7,7 @@
 
 #include "common/base/crypto.h"
 #include "common/base/log.h"
+#include "worker/agent_url.h"
 #include "worker/ai_pool.h"
 #include "worker/call_tools.h"
 #include "worker/conversation.h"
@@ -26,14 +27,22 @@ static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)
     struct call *c = arg;
     struct ai_event ev;
     (void)ws;
-    c->w->provider->parse(text, len, &ev);
+    c->w->provider->parse(&c->ai_memory, text, len, &ev);
     if (ev.kind == AI_BAD && ev.permanent)
         ai_pool_refused(c->w->ai_pool, ev.error);
     if (ev.kind == AI_BAD)
         call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = ev.error, .permanent = ev.permanent});
+    else if (ev.kind == AI_REPLY)
+        conversation_send(c, strdup(ev.text ? ev.text : ""));
     else if (ev.kind != AI_NOTHING)
         call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &ev});
     ai_event_release(&ev);
+}
+
+/* How an agent ends a call: it closes normally, once it has sent its last words. */
+static bool is_hangup(const struct call *c, uint16_t code)
+{
+    return c->w->provider->agent && code == WS_CLOSE_NORMAL && c->state >= CALL_GREETING;
 }
 
 static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *arg)
@@ -43,23 +52,46 @@ static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *
     (void)ws;
     c->ai = NULL;
     snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
-    call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = detail});
+    if (is_hangup(c, code))
+        call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &(struct ai_event){.kind = AI_HUNG_UP}});
+    else
+        call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = detail, .permanent = code == WS_CLOSE_POLICY});
 }
 
 static const struct ws_handler events = {NULL, on_open, on_text, on_closed};
 
+static void dial(struct call *c, const struct ai_target *target)
+{
+    c->ai = ws_dial(c->w, target, AI_MESSAGE_MAX, &events, c);
+    if (!c->ai)
+        call_end(c, REASON_NO_MEMORY, "no memory to dial the AI");
+}
+
+static void open_agent(struct call *c)
+{
+    struct agent_url_answer answer = agent_url_get(c->w->agent_urls, c->claim.context.ai_agent_id);
+    if (answer.target)
+        dial(c, answer.target);
+    else if (answer.permanent)
+        call_end(c, REASON_AI_REFUSED, answer.why);
+    else
+        ai_leg_redial(c);
+}
+
 void ai_leg_open(struct call *c)
 {
     c->ai_tries++;
+    if (c->w->provider->agent) {
+        open_agent(c);
+        return;
+    }
     c->ai = ai_pool_take(c->w->ai_pool, &events, c);
     if (c->ai) {
         metric_add(&c->w->metrics.ai_pool_hits, 1);
         ai_leg_configure(c);
         return;
     }
-    c->ai = ws_dial(c->w, &c->w->ai, AI_MESSAGE_MAX, &events, c);
-    if (!c->ai)
-        call_end(c, REASON_NO_MEMORY, "no memory to dial the AI");
+    dial(c, &c->w->ai);
 }
 
 void ai_leg_close(struct call *c)
@@ -80,23 +112,37 @@ void ai_leg_redial(struct call *c)
     evtimer_add(&c->redial, &tv);
 }
 
+const char *ai_leg_voice(const struct call *c)
+{
+    const char *business = c->claim.context.voice, *worker = c->w->config->ai_voice;
+    return *business ? business : *worker ? worker : c->w->provider->default_voice;
+}
+
 void ai_leg_configure(struct call *c)
 {
     const struct context *ctx = &c->claim.context;
     const struct history *past = &c->claim.history;
+    const struct provider *provider = c->w->provider;
     struct ai_settings settings = {
-        .instructions = c->past_greeting ? ctx->prompt_full : ctx->prompt_compact,
-        .voice = *ctx->voice ? ctx->voice : c->w->config->ai_voice,
+        .instructions = c->past_greeting || !provider->instructions ? ctx->prompt_full : ctx->prompt_compact,
+        .call_sid = c->sid,
+        .greeting = ctx->greeting,
+        .past = past,
+        .voice = ai_leg_voice(c),
         .language = ctx->language,
         .transcription_model = c->w->config->ai_transcription_model,
         .tools = call_tools_describe(c),
     };
-    conversation_send(c, c->w->provider->session(&settings));
+    conversation_send(c, provider->session(&settings));
     json_decref(settings.tools);
+    if (provider->agent) {
+        c->rejoin = NULL; /* it has heard all, and speaks first */
+        return;
+    }
     for (int i = 0; i < past->count; i++) {
         char id[PAST_ID_SIZE];
         snprintf(id, sizeof id, "past_%d", i);
-        conversation_send(c, c->w->provider->past_turn(id, past->turns[i].speaker, past->turns[i].text));
+        conversation_send(c, provider->past_turn(id, past->turns[i].speaker, past->turns[i].text));
     }
 }
 

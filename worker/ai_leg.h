@@ -16,3 +16,7 @@ void ai_leg_lost(struct call *c);
 void ai_leg_redial(struct call *c);
 
 void ai_leg_close(struct call *c);
+
+/* The voice of this call: the business's, the worker's, or the provider's usual one; "" for the
+ * agent's own. */
+const char *ai_leg_voice(const struct call *c);

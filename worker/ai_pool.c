@@ -20,6 +20,7 @@ enum {
 struct idle {
     struct ai_pool *pool;
     struct ws_conn *ws;
+    struct ai_memory memory;
     int64_t opened_ms; /* 0: still dialling */
     struct idle *next;
 };
@@ -84,7 +85,7 @@ static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)
     struct idle *one = arg;
     struct ai_event ev;
     (void)ws;
-    one->pool->w->provider->parse(text, len, &ev);
+    one->pool->w->provider->parse(&one->memory, text, len, &ev);
     if (ev.kind == AI_BAD)
         failed(one->pool, ev.error, ev.permanent ? PERMANENT_MS : 0);
     ai_event_release(&ev);
@@ -145,6 +146,8 @@ static void close_old(struct ai_pool *pool, int64_t now)
 static void look(struct ai_pool *pool)
 {
     int64_t now = clock_mono_ms();
+    if (pool->w->provider->agent)
+        return; /* an agent speaks as soon as its session is open */
     close_old(pool, now);
     while (!pool->w->draining && pool->count < pool->w->config->ai_pool_size && now >= pool->next_try_ms) {
         int before = pool->count;

@@ -49,6 +49,8 @@ static void call_enter(struct call *c, enum call_state next);
 static void upgrade_prompt(struct call *c)
 {
     int64_t decided = clock_mono_us(), took;
+    if (!c->w->provider->instructions)
+        return;
     conversation_send(c, c->w->provider->instructions(c->claim.context.prompt_full));
     took = clock_mono_us() - decided;
     metric_observe_us(&c->w->metrics.prompt_upgrade, took);
@@ -440,9 +442,11 @@ static void while_dialling(struct call *c, const struct call_event *ev)
         call_converse(c, ev);
 }
 
-static void on_configured(struct call *c)
+static void on_configured(struct call *c, const struct ai_event *ev)
 {
     int64_t ready_ms = clock_mono_ms() - c->started_ms;
+    if (*ev->session)
+        conversation_note_session(c, ev->session);
     c->ai_tries = 0;
     if (!c->configured) {
         c->configured = true;
@@ -482,7 +486,7 @@ void call_on(struct call *c, const struct call_event *ev)
         break;
     case CALL_DIALLING:
         if (is_ai(ev, AI_CONFIGURED))
-            on_configured(c);
+            on_configured(c, ev->ai);
         else
             while_dialling(c, ev);
         break;
@@ -642,6 +646,10 @@ void call_redis_up(struct call *c)
 void call_tick(struct call *c)
 {
     if (c->state < CALL_DIALLING || c->state > CALL_PARTING)
+        return;
+    if (conversation_answer_over(c))
+        call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &(struct ai_event){.kind = AI_RESPONSE_DONE}});
+    if (c->state > CALL_PARTING)
         return;
     conversation_tick(c);
     if (c->state == CALL_GREETING || c->state == CALL_TALKING)

@@ -79,6 +79,7 @@ struct call {
     const struct carrier *carrier; /* whose protocol the stream speaks */
     struct ws_conn *stream;        /* NULL once its socket is gone */
     struct ws_conn *ai;
+    struct ai_memory ai_memory;
     char sid[CARRIER_SID_SIZE], stream_sid[CARRIER_SID_SIZE];
     struct ticket *claiming;
     struct claim claim; /* its history grows with every turn */
@@ -118,6 +119,7 @@ struct call {
     char dropped_response[AI_ID_SIZE]; /* interrupted: its late audio is not played */
     bool answering;     /* the AI is producing an answer; only one may be under way */
     bool answer_wanted; /* ask for one as soon as none is */
+    int64_t answer_over_ms; /* agents: nothing heard of the answer until then, and it was complete */
     int answer_failures; /* in a row */
     enum call_reason parting; /* PARTING: why */
 

@@ -12,10 +12,11 @@
     X(INT, drain_seconds, "DRAIN_SECONDS", "600", "0..86400",                                                      \
       "after SIGTERM, how long calls may finish here before they are handed to another worker")                    \
     X(INT, lease_seconds, "LEASE_SECONDS", "15", "3..300", "a call not renewed for so long counts as abandoned")    \
-    X(CHOICE, ai_provider, "AI_PROVIDER", "openai", "openai", "who speaks")                                         \
-    X(URL, ai_url, "AI_URL", "wss://api.openai.com/v1/realtime", "wss|ws", "the provider's address, without query") \
+    X(CHOICE, ai_provider, "AI_PROVIDER", "openai", "openai|elevenlabs", "who speaks")                              \
+    X(URL, ai_url, "AI_URL", "", "wss|ws", "the provider's address, without query; the usual one if empty")        \
     X(STR, ai_model, "AI_MODEL", "gpt-realtime-2.1", "text", "model of the conversation")                          \
-    X(STR, ai_voice, "AI_VOICE", "marin", "text", "voice where the business has set none")                         \
+    X(STR, ai_voice, "AI_VOICE", "", "text",                                                                       \
+      "voice where the business has set none; if empty marin (openai), the agent's own (elevenlabs)")              \
     X(STR, ai_transcription_model, "AI_TRANSCRIPTION_MODEL", "gpt-4o-mini-transcribe", "text",                     \
       "writes down what the caller says; empty for none")                                                          \
     X(STR, ai_ca_file, "AI_CA_FILE", "", "path", "certificates that vouch for the provider; the system's if empty") \
@@ -32,7 +33,11 @@
       "certificates that vouch for the businesses' own tools; the system's if empty")                              \
     X(INT, tool_allow_private, "TOOL_ALLOW_PRIVATE", "0", "0..1",                                                  \
       "1 lets the businesses' own tools be at private addresses and at http://")                                   \
-    X(SECRET, openai_api_key, "OPENAI_API_KEY", NULL, "text", "key of the provider account")
+    X(SECRET, openai_api_key, "OPENAI_API_KEY", "", "text", "key of the account; required with openai")            \
+    X(SECRET, elevenlabs_api_key, "ELEVENLABS_API_KEY", "", "text",                                                \
+      "key of the account, with elevenlabs; empty only for an agent that anybody may talk to")                     \
+    X(STR, elevenlabs_agent_id, "ELEVENLABS_AGENT_ID", "", "text",                                                 \
+      "the agent that takes calls, where the context has no ai_agent_id")
 
 struct worker_config {
     WORKER_CONFIG(CONFIG_MEMBER)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/call_tools.h"
@@ -12,6 +14,9 @@
 #include "worker/media.h"
 
 enum { ANSWER_FAILURES_MAX = 2 }; /* an answer is asked for twice, then the caller gets configured words */
+
+/* Of agents: audio comes faster than it plays, so a pause in it means that the answer is complete. */
+enum { ANSWER_QUIET_MS = 1500, ANSWER_BEGINS_MS = 8000 };
 
 void conversation_send(struct call *c, char *text)
 {
@@ -22,8 +27,49 @@ void conversation_send(struct call *c, char *text)
     free(text);
 }
 
+static void expect_more(struct call *c, int64_t within_ms)
+{
+    c->answering = true;
+    c->answer_over_ms = clock_mono_ms() + within_ms;
+}
+
+void conversation_expect_answer(struct call *c)
+{
+    expect_more(c, ANSWER_BEGINS_MS);
+}
+
+bool conversation_answer_over(const struct call *c)
+{
+    return c->w->provider->agent && c->answering && clock_mono_ms() >= c->answer_over_ms;
+}
+
+void conversation_note_session(struct call *c, const char *id)
+{
+    json_t *data = json_pack("{s:s}", "conversation_id", id);
+    char *text = data ? json_dumps(data, JSON_COMPACT) : NULL;
+    const char *const values[] = {text};
+    if (text)
+        journal_append(&c->journal, JOURNAL_CALLSESSION_UPDATE, values);
+    free(text);
+    json_decref(data);
+}
+
+/* An agent answers by itself; only what it cannot know of is worth a message, and not while it
+ * speaks. */
+static void hint_agent(struct call *c, const char *instructions)
+{
+    if (!instructions || c->answering)
+        return;
+    conversation_expect_answer(c);
+    conversation_send(c, c->w->provider->response(instructions));
+}
+
 void conversation_answer(struct call *c, const char *instructions)
 {
+    if (c->w->provider->agent) {
+        hint_agent(c, instructions);
+        return;
+    }
     if (c->answering) {
         c->answer_wanted = true;
         return;
@@ -47,6 +93,16 @@ static void journal_turn(struct call *c, const struct turn *turn)
     c->turn_count++;
 }
 
+/* What was heard of a turn, by our marks, or by the provider's word if it gives one. */
+static void cut_turn(struct turn *turn, bool whole, int64_t heard_ms, int64_t sent_ms, bool word_comes)
+{
+    if (!whole && !turn->judged)
+        turn_cut(turn, heard_ms, sent_ms);
+    turn->interrupted = !whole;
+    turn->complete = whole || turn->judged || !word_comes;
+    turn->ended_ms = clock_wall_ms();
+}
+
 /* What still plays is over: of each turn stays what was heard. */
 static void cut_to_heard(struct call *c, bool tell_ai)
 {
@@ -56,14 +112,9 @@ static void cut_to_heard(struct call *c, bool tell_ai)
         int64_t heard = playout_item_heard_ms(&c->playout, i, now), sent = playout_item_sent_ms(&c->playout, i);
         struct turn *turn = turns_find(&c->turns, item->id);
         bool whole = item->complete && heard >= sent;
-        if (turn) {
-            if (!whole)
-                turn_cut(turn, heard, sent);
-            turn->interrupted = !whole;
-            turn->complete = true;
-            turn->ended_ms = clock_wall_ms();
-        }
-        if (tell_ai && !whole && item->content_index != PLAYOUT_NOT_THE_AIS)
+        if (turn)
+            cut_turn(turn, whole, heard, sent, tell_ai && !c->w->provider->truncate);
+        if (tell_ai && c->w->provider->truncate && !whole && item->content_index != PLAYOUT_NOT_THE_AIS)
             conversation_send(c, c->w->provider->truncate(item->id, item->content_index, heard));
     }
 }
@@ -94,12 +145,25 @@ static void barge_in(struct call *c)
     conversation_journal_turns(c, false);
 }
 
+/* Words whose sound had not begun: nobody heard them, and nothing more comes of them. */
+static void drop_unheard(struct call *c)
+{
+    for (int i = 0; i < c->turns.count; i++) {
+        struct turn *turn = &c->turns.open[i];
+        if (!turn->caller && !turn->complete && !turn->interrupted) {
+            turn_replace(turn, "");
+            turn->complete = true;
+        }
+    }
+}
+
 static void on_speech_started(struct call *c, const struct ai_event *ev)
 {
     media_speaking(c, true);
     watch_caller(&c->watch);
     if (c->playout.item_count > 0)
         barge_in(c);
+    drop_unheard(c);
     turns_open(&c->turns, true, ev->item, clock_wall_ms());
 }
 
@@ -116,7 +180,43 @@ static void on_caller_transcript(struct call *c, const struct ai_event *ev)
     struct turn *turn = turns_open(&c->turns, true, ev->item, clock_wall_ms());
     turn_replace(turn, ev->text ? ev->text : "");
     turn->complete = true;
+    if (c->w->provider->agent)
+        media_speaking(c, false); /* it has no other word for that */
     conversation_journal_turns(c, false);
+}
+
+/* What is left of its answer comes soon, or there is nothing left. */
+static void agent_goes_on(struct call *c)
+{
+    if (c->w->provider->agent)
+        expect_more(c, ANSWER_QUIET_MS);
+}
+
+/* The caller speaks, and the agent has not decided yet whether that is an interruption. */
+static void on_speech_noticed(struct call *c, const struct ai_event *ev)
+{
+    media_speaking(c, true);
+    watch_caller(&c->watch);
+    turns_open(&c->turns, true, ev->item, clock_wall_ms());
+}
+
+/* The turn may have left by now, cut by our own marks. */
+static void on_heard(struct call *c, const struct ai_event *ev)
+{
+    struct turn *turn = turns_find(&c->turns, ev->item);
+    if (!turn)
+        return;
+    turn_replace(turn, ev->text ? ev->text : "");
+    turn->judged = true;
+    turn->complete = turn->complete || turn->interrupted;
+    conversation_journal_turns(c, false);
+}
+
+static void on_hung_up(struct call *c)
+{
+    c->answering = false;
+    media_answer_done(c);
+    call_part(c, REASON_AGENT_HANGUP);
 }
 
 static void on_audio(struct call *c, const struct ai_event *ev)
@@ -125,6 +225,9 @@ static void on_audio(struct call *c, const struct ai_event *ev)
         metric_add(&c->w->metrics.late_audio_dropped, 1);
         return;
     }
+    agent_goes_on(c);
+    if (c->w->provider->agent)
+        media_speaking(c, false);
     turns_open(&c->turns, false, ev->item, clock_wall_ms());
     media_to_caller(c, ev);
     if (c->state == CALL_GREETING)
@@ -136,6 +239,7 @@ static void on_text(struct call *c, const struct ai_event *ev)
     struct turn *turn;
     if (strcmp(ev->response, c->dropped_response) == 0)
         return;
+    agent_goes_on(c);
     turn = turns_open(&c->turns, false, ev->item, clock_wall_ms());
     if (ev->kind == AI_TEXT)
         turn_append(turn, ev->text ? ev->text : "");
@@ -205,9 +309,18 @@ void conversation_on_ai(struct call *c, const struct ai_event *ev)
     case AI_AUDIO:
         on_audio(c, ev);
         break;
+    case AI_LATE_AUDIO:
+        metric_add(&c->w->metrics.late_audio_dropped, 1);
+        break;
     case AI_TEXT:
     case AI_TEXT_DONE:
         on_text(c, ev);
+        break;
+    case AI_HEARD:
+        on_heard(c, ev);
+        break;
+    case AI_SPEECH_NOTICED:
+        on_speech_noticed(c, ev);
         break;
     case AI_SPEECH_STARTED:
         on_speech_started(c, ev);
@@ -225,12 +338,17 @@ void conversation_on_ai(struct call *c, const struct ai_event *ev)
         on_answer_done(c, ev);
         break;
     case AI_TOOL_CALL:
+        agent_goes_on(c);
         call_tools_run(c, ev);
+        break;
+    case AI_HUNG_UP:
+        on_hung_up(c);
         break;
     case AI_REFUSED:
         on_refused(c, ev);
         break;
     case AI_CONFIGURED:
+    case AI_REPLY: /* sent back already */
     case AI_NOTHING:
     case AI_BAD: /* ended the call before it came here */
         break;

@@ -14,6 +14,15 @@ void conversation_on_played(struct call *c, const char *mark);
 /* Asks the AI to speak: at once, or when the answer under way is done. instructions may be NULL. */
 void conversation_answer(struct call *c, const char *instructions);
 
+/* An agent is about to speak, without having been asked. */
+void conversation_expect_answer(struct call *c);
+
+/* Whether an agent's answer must be taken for complete: agents do not say. */
+bool conversation_answer_over(const struct call *c);
+
+/* The provider's own name for the conversation, for whoever looks for it there. */
+void conversation_note_session(struct call *c, const char *id);
+
 /* The caller said something without a voice (keys): a turn of the journal, told to the AI. */
 void conversation_caller_wrote(struct call *c, const char *item, const char *text);
 

@@ -9,6 +9,7 @@
 
 #include "common/base/base64.h"
 #include "common/base/crypto.h"
+#include "worker/ai_leg.h"
 #include "worker/conversation.h"
 #include "worker/media.h"
 
@@ -19,7 +20,7 @@ static bool key_of(const struct call *c, char key[KEY_SIZE])
 {
     const struct context *ctx = &c->claim.context;
     const struct worker_config *config = c->w->config;
-    const char *voice = *ctx->voice ? ctx->voice : config->ai_voice;
+    const char *voice = ai_leg_voice(c);
     size_t size = strlen(ctx->greeting) + strlen(voice) + strlen(config->ai_model) + strlen(c->w->provider->name) + 8;
     char *text = malloc(size), hash[SHA256_HEX_SIZE];
     if (!text)
@@ -41,6 +42,10 @@ void greeting_look_up(struct call *c)
 {
     char key[KEY_SIZE];
     const char *argv[] = {"GET", key};
+    if (c->w->provider->agent) { /* it greets by itself */
+        c->greeting.unfit = true;
+        return;
+    }
     if (*c->claim.context.greeting && key_of(c, key))
         c->greeting.ticket = ticket_send(c->w, on_audio, c, (int)ARRAY_LEN(argv), argv);
 }
@@ -108,7 +113,8 @@ void greeting_play(struct call *c, const redisReply *audio)
     media_play(c, GREETING_ITEM, (const uint8_t *)audio->str, (size_t)audio->len);
 }
 
-void greeting_ask(struct call *c)
+/* The AI says it in its own voice. */
+static void ask(struct call *c)
 {
     const char *greeting = c->claim.context.greeting;
     size_t size = strlen(greeting) + 128;
@@ -117,6 +123,14 @@ void greeting_ask(struct call *c)
         snprintf(instructions, size, "Greet the caller. Say exactly this, and nothing else: %s", greeting);
     conversation_answer(c, instructions);
     free(instructions);
+}
+
+void greeting_ask(struct call *c)
+{
+    if (!c->w->provider->agent)
+        ask(c);
+    else if (*c->claim.context.greeting)
+        conversation_expect_answer(c); /* it has got the words with its settings */
 }
 
 void greeting_release(struct call *c)

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 
 #include "common/base/log.h"
+#include "worker/agent_url.h"
 #include "worker/ai_pool.h"
 #include "worker/call.h"
 #include "worker/drain.h"
@@ -116,6 +117,14 @@ static struct event_base *base_new(void)
     return base;
 }
 
+static bool know_agents(struct worker *w)
+{
+    metric_set(&w->metrics.ai_address_known, !w->provider->agent);
+    if (w->provider->agent)
+        w->agent_urls = agent_urls_new(w);
+    return !w->provider->agent || w->agent_urls;
+}
+
 static bool build(struct loop *loop, struct shared *shared)
 {
     struct worker *w = &loop->w;
@@ -140,7 +149,7 @@ static bool build(struct loop *loop, struct shared *shared)
                                                           .on_up = on_redis_up, .on_down = on_redis_down,
                                                           .arg = loop});
     w->ai_pool = w->redis ? ai_pool_new(w) : NULL;
-    loop->server = w->ai_pool ? server_new(w) : NULL;
+    loop->server = w->ai_pool && know_agents(w) ? server_new(w) : NULL;
     loop->heartbeat = loop->server ? heartbeat_new(w) : NULL;
     return loop->heartbeat != NULL;
 }
@@ -254,6 +263,7 @@ void loop_free(struct loop *loop)
     heartbeat_free(loop->heartbeat);
     server_free(loop->server);
     ai_pool_free(w->ai_pool);
+    agent_urls_free(w->agent_urls);
     http_client_free(w->http);
     redis_async_free(w->redis);
     resolver_free(w->resolver);

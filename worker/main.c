@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include <curl/curl.h>
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <jansson.h>
@@ -73,6 +74,8 @@ static const char *not_ready(void *arg)
     for (int i = 0; i < p->loop_count; i++) {
         if (!metric_get(&loop_metrics(p->loops[i])->redis_up))
             return "Redis is not reachable";
+        if (!metric_get(&loop_metrics(p->loops[i])->ai_address_known))
+            return "the AI provider has not said yet where its agent is reached";
     }
     return places_taken(&p->shared.places) >= p->shared.places.max ? "full: as many calls as RINGFLEET_MAX_CALLS" : NULL;
 }
@@ -205,6 +208,7 @@ static void prepare_process(const struct program *p)
     raise_file_limit();
     evthread_use_pthreads();
     json_object_seed(0);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
 int main(int argc, char **argv)

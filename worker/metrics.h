@@ -109,6 +109,8 @@ enum peer_fault {
       "calls taken back after this worker was believed dead")                                                      \
     X(GAUGE, websockets, "websockets", "", "open sockets of both legs, those in their closing too")                \
     X(GAUGE, loops, "loops", "", "event loops")                                                                    \
+    X(GAUGE_MIN, ai_address_known, "ai_address_known", "", "1 while every event loop knows where to open AI sessions") \
+    X(COUNTER, agent_urls_failed, "agent_urls_failed_total", "", "signed addresses of agents that were not to be had") \
     X(GAUGE_MIN, redis_up, "redis_up", "", "1 while every event loop is connected to Redis")                       \
     X(HISTOGRAM, claim_seconds, "claim_seconds", "", "claim sent to context read")                                 \
     X(HISTOGRAM, ai_ready_seconds, "ai_ready_seconds", "", "stream start to AI session configured")                \

@@ -213,9 +213,10 @@ static void take_audio(struct ai_event *ev, struct delta *d)
         bad(ev, "audio delta without delta, item_id or response_id");
 }
 
-static void openai_parse(char *text, size_t len, struct ai_event *ev)
+static void openai_parse(struct ai_memory *memory, char *text, size_t len, struct ai_event *ev)
 {
     struct delta d;
+    (void)memory;
     memset(ev, 0, sizeof *ev);
     if (!scan(text, len, &d)) {
         bad(ev, "not a JSON object");
@@ -316,8 +317,16 @@ static void openai_target(const struct worker_config *config, struct ai_target *
     free(model);
 }
 
+static const char *openai_lacks(const struct worker_config *config)
+{
+    return *config->openai_api_key ? NULL : "RINGFLEET_OPENAI_API_KEY is required with RINGFLEET_AI_PROVIDER=openai";
+}
+
 const struct provider provider_openai = {
     .name = "openai",
+    .default_url = "wss://api.openai.com/v1/realtime",
+    .default_voice = "marin",
+    .lacks = openai_lacks,
     .target = openai_target,
     .parse = openai_parse,
     .session = openai_session,

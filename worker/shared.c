@@ -4,8 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <event2/http.h>
-
 #include "common/base/log.h"
 
 static void name_worker(struct shared *s)
@@ -21,25 +19,20 @@ static void name_worker(struct shared *s)
 
 static bool take_ai_target(struct shared *s)
 {
-    struct evhttp_uri *uri = evhttp_uri_parse(s->config->ai_url);
-    struct ai_target *ai = &s->ai;
-    const char *host = uri ? evhttp_uri_get_host(uri) : NULL;
-    bool good = host && *host;
-    s->provider = provider_named(s->config->ai_provider);
-    if (good) {
-        int port = evhttp_uri_get_port(uri);
-        const char *path = evhttp_uri_get_path(uri);
-        ai->tls = strcmp(evhttp_uri_get_scheme(uri), "wss") == 0;
-        ai->port = (uint16_t)(port > 0 ? port : ai->tls ? 443 : 80);
-        snprintf(ai->host, sizeof ai->host, "%s", host);
-        snprintf(ai->path, sizeof ai->path, "%s", path && *path ? path : "/");
-        s->provider->target(s->config, ai);
-    } else {
-        log_error(NULL, "RINGFLEET_AI_URL has no host", log_str("value", s->config->ai_url));
+    const struct provider *provider = s->provider = provider_named(s->config->ai_provider);
+    const char *url = *s->config->ai_url ? s->config->ai_url : provider->default_url;
+    const char *lacks = provider->lacks(s->config);
+    if (lacks) {
+        log_error(NULL, lacks);
+        return false;
     }
-    if (uri)
-        evhttp_uri_free(uri);
-    return good;
+    if (!ai_target_parse(&s->ai, url)) {
+        log_error(NULL, "RINGFLEET_AI_URL is no address", log_str("value", url));
+        return false;
+    }
+    if (provider->target)
+        provider->target(s->config, &s->ai);
+    return true;
 }
 
 static bool prepare_tls(struct shared *s)

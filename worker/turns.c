@@ -78,7 +78,7 @@ static bool may_leave(const struct turns *t, bool all, int64_t now_ms)
     const struct turn *head = &t->open[0];
     if (all || head->complete)
         return true;
-    return head->caller && t->count > 1 && t->open[1].complete && now_ms - head->ended_ms > TURN_WAIT_MS;
+    return (head->caller || head->interrupted) && t->count > 1 && t->open[1].complete && now_ms - head->ended_ms > TURN_WAIT_MS;
 }
 
 bool turns_take(struct turns *t, bool all, int64_t now_ms, struct turn *out)

@@ -8,7 +8,8 @@
 
 enum {
     TURNS_MAX = 16,       /* open turns; past that the oldest leaves as it is */
-    TURN_WAIT_MS = 3000,  /* how long a caller's missing words may hold up what was said after them */
+    TURN_WAIT_MS = 3000,  /* how long missing words of the caller, or a provider's word on what was heard
+                           * of an interrupted answer, may hold up what was said after them */
     TURN_TEXT_MAX = 16384,
 };
 
@@ -16,6 +17,7 @@ struct turn {
     bool caller; /* else the assistant */
     bool complete;
     bool interrupted;
+    bool judged; /* the provider has said which words were heard */
     char item[AI_ID_SIZE];
     char *text; /* NULL: none yet */
     int64_t started_ms, ended_ms; /* wall clock */

@@ -13,6 +13,7 @@
 #include "worker/metrics.h"
 #include "worker/places.h"
 
+struct agent_urls;
 struct ai_pool;
 struct call;
 struct event;
@@ -45,6 +46,7 @@ struct worker {
     const struct provider *provider;
     struct ai_target ai;
     struct ai_pool *ai_pool;
+    struct agent_urls *agent_urls; /* NULL unless the provider runs agents */
     struct http_client *http;
     X509_STORE *tool_trusted; /* certificates that vouch for the businesses' own tools */
     SSL_CTX *tls; /* NULL when the AI leg is plain */

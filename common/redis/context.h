@@ -8,6 +8,7 @@
     X(lead_id)            \
     X(voice)              \
     X(language)           \
+    X(ai_agent_id)        /* of a provider that runs agents; else the worker's setting */ \
     X(greeting)           \
     X(prompt_compact)     \
     X(prompt_full)        \

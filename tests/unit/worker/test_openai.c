@@ -17,7 +17,7 @@ static struct ai_event *parse(const char *text, size_t len)
     free(copy);
     copy = malloc(len ? len : 1);
     memcpy(copy, text, len);
-    provider_openai.parse(copy, len, &last);
+    provider_openai.parse(NULL, copy, len, &last);
     return &last;
 }
 
@@ -155,7 +155,7 @@ static void expect(char *text, const char *path, const char *wanted)
 
 static void test_written(void **state)
 {
-    struct ai_settings settings = {"Say \"hi\"\n", "marin", "he", "gpt-4o-mini-transcribe",
+    struct ai_settings settings = {"Say \"hi\"\n", "marin", "he", "gpt-4o-mini-transcribe", "CA1", "", NULL,
                                    json_pack("[{s:s, s:s}]", "type", "function", "name", "wave")};
     char *text = provider_openai.session(&settings), out[64];
     size_t n;

@@ -55,6 +55,20 @@ static void test_missing_words(void **state)
     expect(&t, false, 9000, "late words");
 }
 
+/* Of an interrupted answer a provider may still say what was heard; an answer under way stays. */
+static void test_a_missing_word_on_what_was_heard(void **state)
+{
+    struct turns t = {0};
+    (void)state;
+    turn_replace(turns_open(&t, false, "a1", 0), "One two");
+    complete(turns_open(&t, true, "u1", 100), "Stop");
+    expect_none(&t, TURN_WAIT_MS + 1);
+    turns_find(&t, "a1")->interrupted = true;
+    expect_none(&t, TURN_WAIT_MS);
+    expect(&t, false, TURN_WAIT_MS + 1, "One two");
+    expect(&t, false, TURN_WAIT_MS + 1, "Stop");
+}
+
 static void test_empty_turns_leave_no_trace(void **state)
 {
     struct turns t = {0};
@@ -122,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_missing_words),
+        cmocka_unit_test(test_a_missing_word_on_what_was_heard),
         cmocka_unit_test(test_empty_turns_leave_no_trace),
         cmocka_unit_test(test_cut_to_what_was_heard),
         cmocka_unit_test(test_bounds),
