@@ -307,7 +307,8 @@ static size_t take_frames(struct ws_conn *ws, uint8_t *buf, size_t len)
 {
     int64_t now_ms = clock_mono_ms();
     size_t used = 0;
-    while (ws->state == STATE_OPEN || ws->state == STATE_LINGERING) {
+    /* of a peer that broke a rule nothing more is taken */
+    while ((ws->state == STATE_OPEN || ws->state == STATE_LINGERING) && ws->fault == FAULT_NONE) {
         struct ws_frame frame;
         uint16_t code;
         size_t taken;
