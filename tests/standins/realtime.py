@@ -9,19 +9,15 @@ Not simulated: semantic VAD beyond its settings, idle timeouts, out-of-band resp
 """
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from typing import Callable
 
 from aiohttp import web
 
-from .clock import now_ms
 from .realtime_rules import MODELS
-from .realtime_session import Session, Violation
+from .realtime_session import Session
 from .scenario import Conversation, Scenario
-
-PATH = "/v1/realtime"
-MAX_MESSAGE = 16 * 1024 * 1024
+from .voice_server import MAX_MESSAGE, VoiceServer
 
 
 @dataclass
@@ -35,7 +31,9 @@ class Faults:
     upgrade_delay_s: float = 0
 
 
-class Provider:
+class Provider(VoiceServer):
+    path = "/v1/realtime"
+
     def __init__(
         self,
         scenario: Scenario | Callable[[Session], Conversation],
@@ -45,73 +43,11 @@ class Provider:
         faults: Faults | None = None,
         on_event: Callable[[Session, str, dict], None] | None = None,
     ) -> None:
-        self.api_key = api_key
-        self.benign = benign
+        super().__init__(scenario, api_key=api_key, benign=benign, on_event=on_event)
         self.faults = faults or Faults()
-        self.on_event = on_event
-        self.audio_speed = 5.0  # times real time
-        self.first_audio_s = 0.15
-        self.transcription_s = 0.4
-        self.sessions: list[Session] = []
-        self.violations: list[Violation] = []
-        self.play(scenario)
-        self._runner: web.AppRunner | None = None
-        self._address = ("127.0.0.1", 0)
-        self._secure = False
 
-    def play(self, scenario: Scenario | Callable[[Session], Conversation]) -> None:
-        """What sessions that have not begun a conversation yet will talk about."""
-        if isinstance(scenario, Scenario):
-            conversation = Conversation(scenario)
-            self.conversation_for = lambda session: conversation
-        else:
-            self.conversation_for = scenario
-
-    async def start(
-        self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
-    ) -> None:
-        app = web.Application()
-        app.router.add_get(PATH, self._serve)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
-        self._address = (host, self._runner.addresses[0][1])
-        self._secure = tls is not None
-
-    async def stop(self) -> None:
-        await asyncio.gather(*(session.close(1001, "going away") for session in self.open()))
-        await self._runner.cleanup()
-
-    @property
-    def port(self) -> int:
-        return self._address[1]
-
-    @property
-    def url(self) -> str:
-        scheme = "wss" if self._secure else "ws"
-        host = "localhost" if self._secure else self._address[0]
-        return f"{scheme}://{host}:{self.port}{PATH}"
-
-    def open(self) -> list[Session]:
-        return [session for session in self.sessions if session.closed_ms is None]
-
-    def talking(self) -> list[Session]:
-        """Sessions that a call has used, in the order they were opened."""
-        return [session for session in self.sessions if session.instructions]
-
-    def idle(self) -> bool:
-        """Every session in a call has said what its script has for it so far."""
-        return all(session.idle() for session in self.talking() if session.closed_ms is None)
-
-    def violate(self, code: str, text: str) -> None:
-        """`code` is the vendor's error code, or a word of our own for what it would not notice."""
-        if code not in self.benign:
-            self.violations.append(Violation(now_ms(), code, text))
-
-    def check(self) -> None:
-        if self.violations:
-            lines = [f"{violation.code}: {violation.text}" for violation in self.violations]
-            raise AssertionError("the AI provider would complain:\n  " + "\n  ".join(lines))
+    def routes(self, app: web.Application) -> None:
+        app.router.add_get(self.path, self._serve)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if self.faults.refuse_upgrades > 0:

@@ -5,13 +5,11 @@ import base64
 import uuid
 from typing import TYPE_CHECKING
 
-from . import speech
 from .scenario import Reply, Tool
+from .voice_server import CHUNK_BYTES, spoken, wait
 
 if TYPE_CHECKING:
     from .realtime_session import Session
-
-CHUNK_BYTES = 800  # 100 ms of mu-law
 
 
 def _new_id(prefix: str) -> str:
@@ -42,19 +40,13 @@ class Response:
             await self._finish("failed")
             return
         reply = self._session.conversation.next_reply()
-        await self._wait(self._session.provider.first_audio_s)
+        await wait(self._cancelled, self._session.provider.first_audio_s)
         if reply.say and not self._cancelled.is_set():
             await self._speak(reply)
         for call in reply.calls:
             if not self._cancelled.is_set():
                 await self._call(call)
         await self._finish("cancelled" if self._cancelled.is_set() else "completed")
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._cancelled.wait(), seconds)
-        except asyncio.TimeoutError:
-            pass
 
     async def _speak(self, reply: Reply) -> None:
         session = self._session
@@ -76,17 +68,14 @@ class Response:
     async def _stream(self, item: dict, place: dict, text: str) -> str:
         """Audio and transcript deltas until the end or the cancellation; the transcript sent."""
         session = self._session
-        loop = asyncio.get_running_loop()
-        audio = await asyncio.to_thread(speech.speak, text, speech.ASSISTANT)
         words = text.split(" ")
         shown = 0
-        due = loop.time()
         session.audio_ms[item["id"]] = 0
-        for start in range(0, len(audio), CHUNK_BYTES):
-            chunk = audio[start : start + CHUNK_BYTES]
+        speed = session.provider.audio_speed
+        async for start, chunk, length in spoken(text, speed, self._cancelled):
             # Words run a little ahead of their sound, and are complete with the last of it.
-            until = max(1, len(words) * (start + 2 * CHUNK_BYTES) // len(audio))
-            if start + CHUNK_BYTES >= len(audio):
+            until = max(1, len(words) * (start + 2 * CHUNK_BYTES) // length)
+            if start + CHUNK_BYTES >= length:
                 until = len(words)
             until = min(until, len(words))
             for index in range(shown, until):
@@ -101,10 +90,6 @@ class Response:
             session.audio_ms[item["id"]] += len(chunk) // 8
             payload = base64.b64encode(chunk).decode()
             await session.send("response.output_audio.delta", **place, delta=payload)
-            due += len(chunk) / 8000 / session.provider.audio_speed
-            await self._wait(max(0.0, due - loop.time()))
-            if self._cancelled.is_set():
-                break
         return " ".join(words[:shown])
 
     async def _call(self, call: Tool) -> None:

@@ -4,9 +4,8 @@ import asyncio
 import base64
 import binascii
 import copy
-import json
 import uuid
-from typing import TYPE_CHECKING, Coroutine, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 from aiohttp import web
@@ -16,8 +15,8 @@ from .clock import now_ms
 from .realtime_config import default_config, merge
 from .realtime_response import Response
 from .realtime_rules import Refused
-from .scenario import Conversation
 from .vad import Started, VoiceDetector
+from .voice_server import VoiceSession
 
 if TYPE_CHECKING:
     from .realtime import Provider
@@ -28,18 +27,6 @@ MAX_APPEND = 15 * 1024 * 1024
 MIN_COMMIT_MS = 100
 # How the energy detector behaves when the client asked for semantic detection.
 _SEMANTIC_TIMING = {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 800}
-
-
-class Violation(NamedTuple):
-    ms: float
-    code: str
-    text: str
-
-
-class Logged(NamedTuple):
-    ms: float
-    direction: str  # `in` from the client, `out` to it
-    event: dict  # audio is replaced by its size in bytes
 
 
 class Instructions(NamedTuple):
@@ -58,7 +45,7 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex[:24]}"
 
 
-class Session:
+class Session(VoiceSession):
     def __init__(
         self,
         provider: "Provider",
@@ -66,45 +53,27 @@ class Session:
         transport: asyncio.Transport | None,
         model: str,
     ) -> None:
+        super().__init__(provider, socket, transport)
         self.id = new_id("sess")
-        self.provider = provider
         self.model = model
         self.config = default_config(self.id, model)
         self.items: dict[str, dict] = {}
         self.audio_ms: dict[str, int] = {}  # assistant items: audio sent
-        self.log: list[Logged] = []
         self.updates: list[dict] = []  # accepted session.update bodies
         self.instructions: list[Instructions] = []
         self.truncations: list[Truncation] = []
-        self.tool_outputs: list[dict] = []
-        self.heard = bytearray()  # caller audio as it was appended
-        self.opened_ms = now_ms()
-        self.closed_ms: float | None = None
-        self._socket = socket
-        self._transport = transport
-        self._conversation: Conversation | None = None
         self._detector = VoiceDetector()
         self._uncommitted_ms = 0
         self._user_item = ""
         self._open_calls: set[str] = set()
         self._answered_calls: set[str] = set()
         self._response: Response | None = None
-        self._tasks: set[asyncio.Task] = set()
         self._ponged = asyncio.Event()
 
     # ---- what the tests ask ----
 
-    @property
-    def conversation(self) -> Conversation:
-        if self._conversation is None:
-            self._conversation = self.provider.conversation_for(self)
-        return self._conversation
-
-    def received(self, kind: str) -> list[Logged]:
-        return [one for one in self.log if one.direction == "in" and one.event["type"] == kind]
-
-    def sent(self, kind: str) -> list[Logged]:
-        return [one for one in self.log if one.direction == "out" and one.event["type"] == kind]
+    def begun(self) -> bool:
+        return bool(self.instructions)
 
     def instructions_at(self, ms: float) -> str:
         """The instructions in force at a moment of the common clock."""
@@ -115,11 +84,6 @@ class Session:
         return self._response is None and self.conversation.answered()
 
     # ---- faults ----
-
-    def drop(self) -> None:
-        """The network fails: no close frame."""
-        if self._transport is not None:
-            self._transport.abort()
 
     async def expire(self) -> None:
         await self.refuse("session_expired", "Your session hit the maximum duration.", 1001)
@@ -133,29 +97,17 @@ class Session:
             async for message in self._socket:
                 await self._on_message(message)
         finally:
-            self.closed_ms = now_ms()
             pinger.cancel()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(pinger, *self._tasks, return_exceptions=True)
+            await self.end_tasks()
+            await asyncio.gather(pinger, return_exceptions=True)
 
     async def send(self, kind: str, **fields: object) -> None:
-        event = {"type": kind, "event_id": new_id("event"), **fields}
-        if self._socket.closed:
-            return
-        self._record("out", event)
-        try:
-            await self._socket.send_str(json.dumps(event))
-        except ConnectionError:
-            pass  # run() sees the end of the socket
+        await self.send_event({"type": kind, "event_id": new_id("event"), **fields})
 
     async def refuse(self, code: str, text: str, close_code: int) -> None:
         error = {"type": "invalid_request_error", "code": code, "message": text}
         await self.send("error", error={**error, "param": None, "event_id": None})
         await self.close(close_code, f"invalid_request_error.{code}")
-
-    async def close(self, code: int, reason: str) -> None:
-        await self._socket.close(code=code, message=reason.encode())
 
     async def _ping(self) -> None:
         while True:
@@ -187,7 +139,7 @@ class Session:
         try:
             event = rules.read(text)
             rules.check(event, self.model)
-            self._record("in", event)
+            self.record("in", event)
             await self._HANDLERS[event["type"]](self, event)
         except Refused as refusal:
             await self._answer(event, refusal)
@@ -203,7 +155,7 @@ class Session:
         }
         await self.send("error", error=error)
 
-    def _record(self, direction: str, event: dict) -> None:
+    def shown(self, event: dict) -> dict:
         shown = dict(event)
         audio_field = {"input_audio_buffer.append": "audio", "response.output_audio.delta": "delta"}
         field = audio_field.get(event["type"])
@@ -211,24 +163,7 @@ class Session:
             shown[field] = len(shown[field]) * 3 // 4
         elif "session" in shown or "item" in shown:
             shown = copy.deepcopy(shown)  # what it was then, not what it became
-        self.log.append(Logged(now_ms(), direction, shown))
-        if self.provider.on_event:
-            self.provider.on_event(self, direction, shown)
-
-    def will_say(self, text: str) -> None:
-        """For those who look on: not on the wire, where the words come bit by bit."""
-        if self.provider.on_event:
-            self.provider.on_event(self, "plan", {"type": "speech", "text": text})
-
-    def _spawn(self, coroutine: Coroutine) -> None:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-
-    def _task_done(self, task: asyncio.Task) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.provider.violate("stand_in_failed", repr(task.exception()))
+        return shown
 
     # ---- client events ----
 
@@ -309,7 +244,7 @@ class Session:
         await self.add_item({"id": item_id, "type": "message", "role": "user", "content": content})
         await self.item_done(item_id)
         if self.config["audio"]["input"]["transcription"] is not None:
-            self._spawn(self._transcribe(item_id, transcript))
+            self.spawn(self._transcribe(item_id, transcript))
 
     async def _transcribe(self, item_id: str, transcript: str) -> None:
         await asyncio.sleep(self.provider.transcription_s)
@@ -451,7 +386,7 @@ class Session:
             text = "a response was asked for before the session was set to audio/pcmu"
             self.provider.violate("audio_before_format", text)
         self._response = Response(self, options)
-        self._spawn(self._run_response(self._response))
+        self.spawn(self._run_response(self._response))
 
     async def _run_response(self, response: Response) -> None:
         try:

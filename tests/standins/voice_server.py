@@ -1,0 +1,221 @@
+"""What the stand-ins for AI voice providers share, whatever protocol they speak: a WebSocket server that
+keeps its sessions, and a list of what the real service would have refused."""
+
+import asyncio
+import json
+import ssl
+from typing import AsyncIterator, Callable, Coroutine, NamedTuple
+
+from aiohttp import web
+
+from . import speech
+from .clock import now_ms
+from .scenario import Conversation, Scenario
+
+MAX_MESSAGE = 16 * 1024 * 1024
+CHUNK_BYTES = 800  # 100 ms of mu-law
+
+
+class Violation(NamedTuple):
+    ms: float
+    code: str
+    text: str
+
+
+class Logged(NamedTuple):
+    ms: float
+    direction: str  # `in` from the client, `out` to it
+    event: dict  # audio is replaced by its size in bytes
+
+
+class VoiceServer:
+    path: str
+
+    def __init__(
+        self,
+        scenario: "Scenario | Callable[[VoiceSession], Conversation]",
+        *,
+        api_key: str,
+        benign: frozenset[str] = frozenset(),
+        on_event: "Callable[[VoiceSession, str, dict], None] | None" = None,
+    ) -> None:
+        self.api_key = api_key
+        self.benign = benign
+        self.on_event = on_event
+        self.audio_speed = 5.0  # times real time
+        self.first_audio_s = 0.15
+        self.transcription_s = 0.4
+        self.sessions: list = []
+        self.violations: list[Violation] = []
+        self.play(scenario)
+        self._runner: web.AppRunner | None = None
+        self._address = ("127.0.0.1", 0)
+        self._secure = False
+
+    def play(self, scenario: "Scenario | Callable[[VoiceSession], Conversation]") -> None:
+        """What sessions that have not begun a conversation yet will talk about."""
+        if isinstance(scenario, Scenario):
+            conversation = Conversation(scenario)
+            self.conversation_for = lambda session: conversation
+        else:
+            self.conversation_for = scenario
+
+    def routes(self, app: web.Application) -> None:
+        raise NotImplementedError
+
+    async def start(
+        self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        app = web.Application()
+        self.routes(app)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
+        self._address = (host, self._runner.addresses[0][1])
+        self._secure = tls is not None
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(session.close(1001, "going away") for session in self.open()))
+        await self._runner.cleanup()
+
+    @property
+    def port(self) -> int:
+        return self._address[1]
+
+    @property
+    def url(self) -> str:
+        scheme = "wss" if self._secure else "ws"
+        host = "localhost" if self._secure else self._address[0]
+        return f"{scheme}://{host}:{self.port}{self.path}"
+
+    def open(self) -> list:
+        return [session for session in self.sessions if session.closed_ms is None]
+
+    def talking(self) -> list:
+        """Sessions that a call has used, in the order they were opened."""
+        return [session for session in self.sessions if session.begun()]
+
+    def idle(self) -> bool:
+        """Every session in a call has said what its script has for it so far."""
+        return all(session.idle() for session in self.talking() if session.closed_ms is None)
+
+    def violate(self, code: str, text: str) -> None:
+        """`code` is the vendor's error code, or a word of our own for what it would not notice."""
+        if code not in self.benign:
+            self.violations.append(Violation(now_ms(), code, text))
+
+    def check(self) -> None:
+        if self.violations:
+            lines = [f"{violation.code}: {violation.text}" for violation in self.violations]
+            raise AssertionError("the AI provider would complain:\n  " + "\n  ".join(lines))
+
+
+class VoiceSession:
+    def __init__(
+        self,
+        provider: VoiceServer,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+    ) -> None:
+        self.provider = provider
+        self.log: list[Logged] = []
+        self.tool_outputs: list[dict] = []
+        self.heard = bytearray()  # caller audio as it came
+        self.opened_ms = now_ms()
+        self.closed_ms: float | None = None
+        self._socket = socket
+        self._transport = transport
+        self._conversation: Conversation | None = None
+        self._tasks: set[asyncio.Task] = set()
+
+    @property
+    def conversation(self) -> Conversation:
+        if self._conversation is None:
+            self._conversation = self.provider.conversation_for(self)
+        return self._conversation
+
+    def begun(self) -> bool:
+        raise NotImplementedError
+
+    def idle(self) -> bool:
+        raise NotImplementedError
+
+    def received(self, kind: str) -> list[Logged]:
+        return [one for one in self.log if one.direction == "in" and one.event["type"] == kind]
+
+    def sent(self, kind: str) -> list[Logged]:
+        return [one for one in self.log if one.direction == "out" and one.event["type"] == kind]
+
+    def drop(self) -> None:
+        """The network fails: no close frame."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._socket.close(code=code, message=reason.encode())
+
+    async def send_event(self, event: dict) -> None:
+        if self._socket.closed:
+            return
+        self.record("out", event)
+        try:
+            await self._socket.send_str(json.dumps(event))
+        except ConnectionError:
+            pass  # the reader sees the end of the socket
+
+    def shown(self, event: dict) -> dict:
+        """An event as the log keeps it."""
+        return event
+
+    def record(self, direction: str, event: dict) -> None:
+        shown = self.shown(event)
+        self.log.append(Logged(now_ms(), direction, shown))
+        if self.provider.on_event:
+            self.provider.on_event(self, direction, shown)
+
+    def will_say(self, text: str) -> None:
+        """For those who look on: not on the wire."""
+        if self.provider.on_event:
+            self.provider.on_event(self, "plan", {"type": "speech", "text": text})
+
+    def spawn(self, coroutine: Coroutine) -> asyncio.Task:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.provider.violate("stand_in_failed", repr(task.exception()))
+
+    async def end_tasks(self) -> None:
+        self.closed_ms = now_ms()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Until the event, or for so long."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except asyncio.TimeoutError:
+        pass
+
+
+async def spoken(
+    text: str, speed: float, cancelled: asyncio.Event
+) -> AsyncIterator[tuple[int, bytes, int]]:
+    """(start, chunk, length of all) of the assistant's speech at so many times real time, until it is
+    cancelled."""
+    audio = await asyncio.to_thread(speech.speak, text, speech.ASSISTANT)
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    for start in range(0, len(audio), CHUNK_BYTES):
+        chunk = audio[start : start + CHUNK_BYTES]
+        yield start, chunk, len(audio)
+        due += len(chunk) / 8000 / speed
+        await wait(cancelled, max(0.0, due - loop.time()))
+        if cancelled.is_set():
+            return
