@@ -1,144 +1,39 @@
 """The warmer alone between its carrier, Redis and Postgres: what it answers in good and bad weather."""
 
-import http.client
-import os
 import signal
 import socket
 import threading
-import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timezone
-from urllib.parse import urlencode
 
 import pytest
 
 from flow.fleet import AUTH_TOKEN, MEDIA_URL, PUBLIC_URL, Fleet
 from flow.servers import eventually
-from standins import twiml
-from standins.webhook import Form, signature
+from flow.warmer_rig import (
+    APOLOGY,
+    BUSINESS,
+    CALLER,
+    CONNECTIONS_MAX,
+    DEADLINE_MS,
+    REFUSAL,
+    SLACK_MS,
+    Answer,
+    after,
+    form_of,
+    frozen_database,
+    metric,
+    new_sid,
+    post,
+    report,
+    ring,
+    send,
+    wait_database,
+    without_workers,
+)
+from standins.webhook import signature
 
 pytestmark = pytest.mark.usefixtures("programs")
-
-BUSINESS = "+14155550199"  # of the seed
-CALLER = "+14155550123"
-DEADLINE_MS = 400
-SLACK_MS = 600  # of a busy machine, above the deadlines
-CONNECTIONS_MAX = 512  # of warmer/server.c
-APOLOGY = "We are sorry"
-REFUSAL = "not in service"
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    ms: float
-
-    def document(self) -> twiml.Document:
-        assert self.status == 200
-        document = twiml.parse(self.headers["Content-Type"], self.body)
-        assert document.violations == []
-        return document
-
-    def names(self) -> list[str]:
-        return [verb.name for verb in self.document().verbs]
-
-    def connect(self) -> tuple[str, str, str]:
-        """Action without the overrides, stream URL, token."""
-        (verb,) = self.document().verbs
-        assert verb.name == "Connect" and verb.attributes["method"] == "POST"
-        (stream,) = verb.children
-        (parameter,) = stream.children
-        assert parameter.attributes["name"] == "token"
-        action = verb.attributes["action"].split("#")[0]
-        return action, stream.attributes["url"], parameter.attributes["value"]
-
-    def words(self) -> str:
-        say, hangup = self.document().verbs
-        assert (say.name, hangup.name) == ("Say", "Hangup")
-        return say.text
-
-
-def send(fleet: Fleet, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
-    began = time.monotonic()
-    connection = http.client.HTTPConnection(fleet.warmer.listen, timeout=20)
-    try:
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        text = response.read()
-    finally:
-        connection.close()
-    ms = (time.monotonic() - began) * 1000
-    return Answer(response.status, dict(response.getheaders()), text, ms)
-
-
-def post(fleet: Fleet, path: str, form: Form, token: str | None = AUTH_TOKEN) -> Answer:
-    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
-    if token is not None:
-        headers["X-Twilio-Signature"] = signature(token, PUBLIC_URL + path, form)
-    return send(fleet, "POST", path, urlencode(form).encode(), headers)
-
-
-def new_sid() -> str:
-    return "CA" + uuid.uuid4().hex
-
-
-def form_of(sid: str, status: str = "ringing", **more: str) -> Form:
-    values = {
-        "CallSid": sid,
-        "From": CALLER,
-        "To": BUSINESS,
-        "CallStatus": status,
-        "Direction": "inbound",
-        "FromCity": "SÃO PAULO",
-        "ToCity": "",
-    }
-    return list((values | more).items())
-
-
-def ring(fleet: Fleet, sid: str, **more: str) -> Answer:
-    return post(fleet, "/voice/incoming", form_of(sid, **more))
-
-
-def after(fleet: Fleet, sid: str, n: int, status: str = "in-progress") -> Answer:
-    return post(fleet, f"/voice/after/{n}", form_of(sid, status))
-
-
-def report(fleet: Fleet, sid: str, status: str, **more: str) -> Answer:
-    return post(fleet, "/voice/status", form_of(sid, status, **more))
-
-
-def metric(fleet: Fleet, name: str) -> float:
-    return fleet.warmer.metrics()["ringfleet_" + name]
-
-
-def wait_database(fleet: Fleet, connections: int = 2) -> None:
-    eventually(
-        "the warmer's connections",
-        lambda: metric(fleet, "database_connections_up") == connections,
-    )
-
-
-@contextmanager
-def frozen_database(fleet: Fleet):
-    """The warmer's sessions stand still: nothing is refused, nothing is answered."""
-    rows = fleet.sql("select pid from pg_stat_activity where application_name = 'warmer'")
-    assert len(rows) == 2
-    for row in rows:
-        os.kill(row["pid"], signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for row in rows:
-            os.kill(row["pid"], signal.SIGCONT)
-
-
-def without_workers(**env: str) -> Fleet:
-    return Fleet(ai_url="ws://127.0.0.1:1", workers=0, env=env)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,134 @@
+"""Postgres away for long: calls are served from snapshots, and their rows come afterwards."""
+
+import pytest
+
+from flow.fleet import Fleet
+from flow.servers import eventually
+from flow.warmer_rig import (
+    BUSINESS,
+    CALLER,
+    SLACK_MS,
+    events,
+    frozen_database,
+    metric,
+    new_sid,
+    report,
+    ring,
+    wait_database,
+    without_workers,
+)
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+
+def call_log(fleet: Fleet, sid: str) -> dict:
+    (row,) = fleet.sql("select * from call_log where call_sid = %s", sid)
+    return row
+
+
+def lead_of(fleet: Fleet, number: str) -> dict:
+    (row,) = fleet.sql("select * from lead where phone_number = %s", number)
+    return row
+
+
+def assert_row_complete(fleet: Fleet, sid: str, caller: str) -> None:
+    row, lead = call_log(fleet, sid), lead_of(fleet, caller)
+    found = (row["from_number"], row["to_number"], row["direction"], row["provider_call_sid"], row["status"])
+    assert found == (caller, BUSINESS, "inbound", sid, "completed")
+    assert (row["lead_id"], row["business_id"]) == (lead["id"], lead["business_id"])
+    assert row["started_at"] is not None and row["duration_seconds"] == 7
+
+
+def finish(fleet: Fleet, sid: str) -> None:
+    assert report(fleet, sid, "completed", SequenceNumber="3", CallDuration="7").status == 204
+
+
+def test_a_snapshot_is_kept_for_the_other_callers():
+    with without_workers() as fleet:
+        wait_database(fleet)
+        fleet.sql("update business_settings set working_hours = '{\"mon\": []}'")
+        ring(fleet, sid := new_sid())
+        business_id = fleet.context(sid)["business_id"]
+        redis = fleet.redis()
+        assert redis.get(f"rf:number:{BUSINESS}") == business_id
+        kept = redis.hgetall(f"rf:business:{business_id}")
+        assert kept.pop("kept_ms").isdigit()
+        assert (kept["business_name"], kept["working_hours"]) == ("Harbour Dental", '{"mon": []}')
+        assert "template_prompt_full" in kept
+        personal = [name for name in kept if not name.startswith(("business_", "template_"))]
+        assert sorted(personal) == ["language", "voice", "working_hours"]
+        assert 0 < redis.ttl(f"rf:business:{business_id}") <= 7 * 86400
+        assert 0 < redis.ttl(f"rf:number:{BUSINESS}") <= 7 * 86400
+
+
+def test_postgres_away_while_calls_come_and_go():
+    with without_workers() as fleet:
+        wait_database(fleet)
+        ring(fleet, new_sid())
+        fleet.postgres.stop()
+        wait_database(fleet, 0)
+        assert metric(fleet, "database_away") == 1
+        known, stranger, unmet = new_sid(), new_sid(), new_sid()
+        for sid, more in ((known, {}), (stranger, {"From": "+14155558001"}), (unmet, {"To": "+14155558888"})):
+            answer = ring(fleet, sid, **more)
+            assert answer.ms < SLACK_MS and answer.connect()[2] == fleet.session(sid)["token:0"]
+            assert ring(fleet, sid, **more).body == answer.body
+            (entry,) = events(fleet, sid)
+            assert entry["type"] == "call_open"
+        assert fleet.context(known)["source"] == fleet.context(stranger)["source"] == "snapshot"
+        assert fleet.context(unmet)["source"] == "minimal"
+        assert "Harbour Dental" in fleet.context(stranger)["prompt_full"]
+        assert fleet.context(stranger)["local_time"]
+        assert fleet.warmer.get("/readyz")[0] == 200
+        for sid in (known, stranger, unmet):
+            finish(fleet, sid)
+        fleet.postgres.start()
+        wait_database(fleet)
+        for sid in (known, stranger, unmet):
+            fleet.wait_flushed(sid, 60)
+        assert_row_complete(fleet, known, CALLER)
+        assert_row_complete(fleet, stranger, "+14155558001")
+        row = call_log(fleet, unmet)
+        assert (row["business_id"], row["to_number"], row["status"]) == (None, "+14155558888", "completed")
+        ring(fleet, new_sid())
+        assert metric(fleet, "database_away") == 0
+
+
+def test_an_open_that_was_committed_after_all_is_not_doubled():
+    with without_workers() as fleet:
+        wait_database(fleet)
+        with frozen_database(fleet):
+            ring(fleet, sid := new_sid(), From="+14155558002").connect()
+        eventually("the late context", lambda: fleet.context(sid)["source"] == "database")
+        before = call_log(fleet, sid)
+        assert [entry["type"] for entry in events(fleet, sid)] == ["call_open"]
+        finish(fleet, sid)
+        fleet.wait_flushed(sid)
+        assert_row_complete(fleet, sid, "+14155558002")
+        row = call_log(fleet, sid)
+        assert (row["id"], row["started_at"]) == (before["id"], before["started_at"])
+
+
+def test_an_open_that_failed_alone_comes_later(tmp_path):
+    (tmp_path / "open_call.sql").write_text("select 1 / length(left($1 || $2 || $3 || $4, 0)) as x")
+    with without_workers(RINGFLEET_SQL_DIR=str(tmp_path)) as fleet:
+        wait_database(fleet)
+        ring(fleet, sid := new_sid()).connect()
+        assert fleet.context(sid)["source"] == "database"
+        finish(fleet, sid)
+        fleet.wait_flushed(sid)
+        assert_row_complete(fleet, sid, CALLER)
+
+
+def test_the_same_webhook_again_brings_the_context_that_was_missing():
+    with without_workers() as fleet:
+        wait_database(fleet)
+        failed = metric(fleet, "load_failures_total")
+        with frozen_database(fleet):
+            first = ring(fleet, sid := new_sid())
+            assert fleet.context(sid)["source"] == "minimal"
+            eventually("the loss to be noticed", lambda: metric(fleet, "load_failures_total") > failed)
+            wait_database(fleet)
+            assert ring(fleet, sid).body == first.body
+        eventually("the context", lambda: fleet.context(sid)["source"] == "database")
+        assert fleet.context(sid)["business_name"] == "Harbour Dental"

@@ -1,0 +1,427 @@
+"""The webhooks beside the first one, and what is done to those that do not behave."""
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
+
+import pytest
+
+from flow.fleet import AUTH_TOKEN, PUBLIC_URL
+from flow.servers import eventually
+from flow.warmer_rig import (
+    APOLOGY,
+    BUSINESS,
+    CALLER,
+    DEADLINE_MS,
+    SLACK_MS,
+    dialled,
+    events,
+    after,
+    form_of,
+    frozen_database,
+    metric,
+    new_sid,
+    post,
+    report,
+    ring,
+    send,
+    set_settings,
+    wait_database,
+    without_workers,
+)
+from standins.webhook import signature
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+KEY = "the key of the test fleet"
+REQUEST_MAX_S = 10  # of warmer/server.c
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with without_workers(RINGFLEET_API_KEY=KEY) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def fleet(shared):
+    wait_database(shared)
+    return shared
+
+
+# ---- stream, recording ----
+
+
+def tell(fleet, path, sid, **more):
+    return post(fleet, path, [("CallSid", sid), ("AccountSid", "AC1"), *more.items()])
+
+
+def test_a_stream_error_is_kept_once_and_counted(fleet):
+    sid, before = new_sid(), metric(fleet, "stream_errors_total")
+    ring(fleet, sid)
+    said = {"StreamSid": "MZ1", "StreamEvent": "stream-error", "StreamError": "31920 – upgrade failed"}
+    assert tell(fleet, "/voice/stream", sid, StreamSid="MZ1", StreamEvent="stream-started").status == 204
+    for _ in range(2):
+        answer = tell(fleet, "/voice/stream", sid, **said)
+        assert (answer.status, answer.body) == (204, b"")
+    (entry,) = events(fleet, sid)
+    assert entry | {"at": ""} == {
+        "id": "stream:MZ1", "type": "stream_error", "by": "warmer", "at": "",
+        "stream_sid": "MZ1", "error": "31920 – upgrade failed",
+    }
+    assert metric(fleet, "stream_errors_total") == before + 2
+    assert fleet.session(sid)["phase"] == "ringing"
+    assert fleet.logged("stream error", sid)[0]["error"] == "31920 – upgrade failed"
+    report(fleet, sid, "completed")
+    fleet.wait_flushed(sid)
+    (row,) = fleet.sql("select data -> 'stream_errors' as errors from call_session where call_sid = %s", sid)
+    assert [(one["stream_sid"], one["error"]) for one in row["errors"]] == [("MZ1", "31920 – upgrade failed")]
+
+
+def test_a_long_stream_error_is_cut_between_characters(fleet):
+    sid = new_sid()
+    ring(fleet, sid)
+    tell(fleet, "/voice/stream", sid, StreamSid="MZ1", StreamEvent="stream-error", StreamError="é" * 4000)
+    assert events(fleet, sid)[0]["error"] == "é" * 250
+
+
+def test_recordings_are_known_by_their_sid(fleet):
+    sid = new_sid()
+    ring(fleet, sid)
+    report(fleet, sid, "completed", SequenceNumber="3")
+    fleet.wait_flushed(sid)
+    url = "https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1"
+    done = {"RecordingSid": "RE1" + sid, "RecordingUrl": url, "RecordingStatus": "completed", "RecordingDuration": "7"}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: tell(fleet, "/voice/recording", sid, **done), range(4)))
+    assert {answer.status for answer in answers} == {204}
+    (entry,) = [entry for entry in events(fleet, sid) if entry["type"] == "recording"]
+    assert (entry["recording_sid"], entry["url"], entry["duration"]) == ("RE1" + sid, url, "7")
+    fleet.wait_flushed(sid)
+    (row,) = fleet.sql("select * from recording where call_sid = %s", sid)
+    assert (row["url"], row["duration_seconds"]) == (url, 7)
+
+
+def test_a_recording_that_was_not_made_is_counted(fleet):
+    sid, before = new_sid(), metric(fleet, "recordings_absent_total")
+    for status in ("in-progress", "absent", "failed"):
+        assert tell(fleet, "/voice/recording", sid, RecordingSid="RE2", RecordingStatus=status).status == 204
+    assert metric(fleet, "recordings_absent_total") == before + 2
+    assert events(fleet, sid) == []
+
+
+@pytest.mark.parametrize(
+    "path, more",
+    [
+        ("/voice/stream", {"StreamSid": "MZ1"}),
+        ("/voice/stream", {"StreamSid": "}{", "StreamEvent": "stream-error"}),
+        ("/voice/recording", {"RecordingSid": "RE1"}),
+        ("/voice/recording", {"RecordingSid": "RE1", "RecordingStatus": "completed", "RecordingUrl": "file:///x"}),
+        ("/voice/recording", {"RecordingSid": "RE1", "RecordingStatus": "absent", "RecordingDuration": "-1"}),
+    ],
+)
+def test_malformed_callbacks_are_refused(fleet, path, more):
+    sid = new_sid()
+    assert tell(fleet, path, sid, **more).status == 400
+    assert fleet.session(sid) == {} and events(fleet, sid) == []
+
+
+@pytest.mark.parametrize("path", ["/voice/stream", "/voice/recording", "/voice/fallback"])
+@pytest.mark.parametrize("token", ["another token", None])
+def test_forged_ones_change_nothing(fleet, path, token):
+    sid = new_sid()
+    assert post(fleet, path, form_of(sid, StreamEvent="stream-error", StreamSid="MZ1"), token).status == 403
+    assert fleet.session(sid) == {} and events(fleet, sid) == []
+
+
+# ---- the carrier's fallback ----
+
+
+def rescue(fleet, sid, url="/voice/incoming", **more):
+    return post(
+        fleet, "/voice/fallback", form_of(sid, ErrorCode="11200", ErrorUrl=PUBLIC_URL + url + "#rc=2", **more)
+    )
+
+
+def test_a_call_that_was_never_answered_is_opened(fleet):
+    sid = new_sid()
+    action, _, token = rescue(fleet, sid).connect()
+    assert action == f"{PUBLIC_URL}/voice/after/0" and token == fleet.session(sid)["token:0"]
+    assert rescue(fleet, sid).connect()[2] == token
+    assert ring(fleet, sid).connect()[2] == token
+    assert len(fleet.sql("select 1 from call_log where call_sid = %s", sid)) == 1
+    assert fleet.logged("carrier asked the fallback", sid)[0]["error_code"] == "11200"
+
+
+def test_a_call_that_had_a_stream_goes_on_after_it(fleet):
+    sid = new_sid()
+    ring(fleet, sid)
+    fleet.redis().hset(fleet.key(sid, ":session"), "claimed_n", "1")
+    action, _, token = rescue(fleet, sid).connect()
+    assert action == f"{PUBLIC_URL}/voice/after/2" and token == fleet.session(sid)["token:2"]
+    action, _, token = rescue(fleet, sid, "/voice/after/2").connect()
+    assert action == f"{PUBLIC_URL}/voice/after/3" and token == fleet.session(sid)["token:3"]
+    fleet.redis().hset(fleet.key(sid, ":session"), "verdict", "hangup")
+    assert rescue(fleet, sid, "/voice/after/2").names() == ["Hangup"]
+    assert rescue(fleet, sid).names() == ["Hangup"]
+    assert APOLOGY in rescue(fleet, new_sid(), "/voice/after/0").words()
+
+
+# ---- verdicts, direction ----
+
+
+def test_the_apology_verdict_says_the_business_own_words(fleet):
+    sid = new_sid()
+    ring(fleet, sid)
+    fleet.redis().hset(fleet.key(sid, ":session"), "verdict", "apology")
+    assert APOLOGY in after(fleet, sid, 0).words()
+    set_settings(fleet, '{"apology_text": "Harbour Dental is busy. Please call again.", "fallback_number": "+1"}')
+    try:
+        ring(fleet, new_sid())
+        assert after(fleet, sid, 0).words() == "Harbour Dental is busy. Please call again."
+    finally:
+        set_settings(fleet, "{}")
+        ring(fleet, new_sid())
+
+
+def test_an_outbound_call_is_about_the_other_number(fleet):
+    sid = new_sid()
+    swapped = {"From": BUSINESS, "To": CALLER, "Direction": "outbound-api", "AnsweredBy": "machine_start"}
+    ring(fleet, sid, **swapped).connect()
+    context = fleet.context(sid)
+    assert (context["direction"], context["business_name"]) == ("outbound", "Harbour Dental")
+    assert context["answered_by"] == "machine_start"
+    assert context["lead_notes"] == "Called last year about whitening."
+    assert context["greeting"].startswith("Hello, this is Harbour Dental calling")
+
+
+def test_what_workers_look_for(fleet):
+    hours = '{"mon": [["09:00", "18:00"]]}'
+    fleet.sql("update business_settings set working_hours = %s::jsonb", hours)
+    fleet.sql("update business set timezone = 'Mars/Olympus' where phone_number = %s", BUSINESS)
+    set_settings(fleet, '{"transfer_number": "+14155550111", "tools": [{"name": "x"}]}')
+    try:
+        ring(fleet, sid := new_sid()).connect()
+        context = fleet.context(sid)
+        assert context["source"] == "database"  # a bad time zone does not fail the load
+        assert context["business_timezone"] == "UTC" and context["local_time"]
+        assert json.loads(context["working_hours"]) == json.loads(hours)
+        assert (context["transfer_number"], json.loads(context["tools"])) == ("+14155550111", [{"name": "x"}])
+        assert fleet.logged("unknown time zone, using UTC")[0]["timezone"] == "Mars/Olympus"
+    finally:
+        fleet.sql("update business set timezone = 'UTC' where phone_number = %s", BUSINESS)
+        set_settings(fleet, "{}")
+
+
+# ---- health, prompts ----
+
+
+def test_health_on_the_public_port(fleet):
+    answer = send(fleet, "GET", "/healthz", b"", {})
+    assert (answer.status, answer.body) == (200, b"ok\n")
+    assert send(fleet, "POST", "/healthz", b"", {}).status == 405
+
+
+def ask_prompts(fleet, body, key=KEY):
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    answer = send(fleet, "POST", "/prompts", json.dumps(body).encode() if not isinstance(body, bytes) else body, headers)
+    return answer.status, json.loads(answer.body) if answer.body else None
+
+
+def test_prompts_for_other_channels(fleet):
+    set_settings(fleet, json.dumps({"channels": {"sms": {
+        "prompt_full": "Texts of {{business_name}}{{#lead_notes}}, notes: {{lead_notes}}{{/lead_notes}}",
+        "greeting_outbound": "Hi from {{business_name}} {{#broken}}",
+    }}}))
+    rows = len(fleet.sql("select 1 from call_log")), len(fleet.sql("select 1 from lead"))
+    asked = {"business_number": BUSINESS, "lead_number": CALLER, "channel": "sms"}
+    status, made = ask_prompts(fleet, asked)
+    assert status == 200 and made["source"] == "database" and made["channel"] == "sms"
+    assert made["prompt_full"] == "Texts of Harbour Dental, notes: Called last year about whitening."
+    assert made["prompt_compact"] == "You answer the phone of Harbour Dental. Be brief and friendly."
+    status, made = ask_prompts(fleet, asked | {"direction": "outbound"})
+    assert made["greeting"] == "Hello, this is Harbour Dental."  # its own is broken
+    (line,) = [line for line in fleet.logged("template is broken, using the next one") if line["of"] == "sms"]
+    assert (line["template"], line["line"]) == ("greeting_outbound", 1)
+    status, made = ask_prompts(fleet, {"business_number": BUSINESS, "lead_number": "+14155557777"})
+    assert (status, made["channel"]) == (200, "voice") and made["prompt_full"].startswith("You answer the phone")
+    assert (len(fleet.sql("select 1 from call_log")), len(fleet.sql("select 1 from lead"))) == rows
+    assert ask_prompts(fleet, asked | {"business_number": "+1999"}) == (
+        404, {"error": "no business has this number"},
+    )
+    set_settings(fleet, "{}")
+
+
+@pytest.mark.parametrize(
+    "body, error",
+    [
+        (b"{", "no JSON object"),
+        (b"[]", "no JSON object"),
+        (b'"\xff"', "no JSON object"),
+        ({}, "business_number"),
+        ({"business_number": 7}, "business_number"),
+        ({"business_number": BUSINESS, "channel": ""}, "channel"),
+        ({"business_number": BUSINESS, "channel": "x" * 33}, "channel"),
+        ({"business_number": BUSINESS, "direction": "sideways"}, "direction"),
+    ],
+)
+def test_prompts_that_are_not_asked_for_well(fleet, body, error):
+    status, said = ask_prompts(fleet, body)
+    assert status == 400 and error in said["error"]
+
+
+@pytest.mark.parametrize("key", [None, "", "another key", KEY + "x"])
+def test_prompts_need_the_key(fleet, key):
+    assert ask_prompts(fleet, {"business_number": BUSINESS}, key) == (401, None)
+
+
+# ---- requests that do not behave ----
+
+
+def raw(fleet, sid, path="/voice/incoming", **more):
+    """A whole signed request as bytes."""
+    form = form_of(sid, **more)
+    body = urlencode(form).encode()
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"X-Twilio-Signature: {signature(AUTH_TOKEN, PUBLIC_URL + path, form)}\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def open_socket(fleet):
+    host, port = fleet.warmer.listen.split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def read_all(connection):
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def test_a_form_that_is_not_utf8_is_refused(fleet):
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": "x"}
+    assert send(fleet, "POST", "/voice/incoming", b"CallSid=CA1&FromCity=%FF", headers).status == 400
+    assert send(fleet, "POST", "/voice/incoming", b"CallSid=CA1&FromCity=\xc3(", headers).status == 400
+
+
+def test_pipelined_requests_are_answered_in_order(fleet):
+    sids = [new_sid() for _ in range(20)]
+    with open_socket(fleet) as connection:
+        connection.sendall(b"".join(raw(fleet, sid) for sid in sids))
+        text = b""
+        while text.count(b"</Response>") < len(sids):
+            text += connection.recv(65536)
+    tokens = [part.split(b'value="')[1].split(b'"')[0].decode() for part in text.split(b"</Response>")[:-1]]
+    assert tokens == [fleet.session(sid)["token:0"] for sid in sids]
+
+
+def test_reading_ahead_is_bounded(fleet):
+    """Behind a request that waits there is room for little; then the sender has to wait."""
+    with frozen_database(fleet), open_socket(fleet) as connection:
+        connection.sendall(raw(fleet, new_sid()))
+        eventually("the call to wait", lambda: metric(fleet, "calls_opening") == 1)
+        connection.setblocking(False)
+        sent, deadline = 0, time.monotonic() + 0.2
+        while time.monotonic() < deadline:
+            try:
+                sent += connection.send(b"x" * 65536)
+            except BlockingIOError:
+                time.sleep(0.01)
+        assert sent < 16 * 1024 * 1024
+        resident = int(next(
+            line for line in open(f"/proc/{fleet.warmer.process.pid}/status") if line.startswith("VmRSS")
+        ).split()[1])
+        assert resident < 300 * 1024
+    wait_database(fleet)
+
+
+def test_a_truncated_request_changes_nothing(fleet):
+    sid = new_sid()
+    with open_socket(fleet) as connection:
+        connection.sendall(raw(fleet, sid)[:-5])
+        connection.shutdown(socket.SHUT_WR)
+        assert b"200 OK" not in read_all(connection)
+    assert fleet.session(sid) == {}
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_request_that_drips_is_ended_in_time(fleet, part):
+    """Each byte comes well within any timeout that begins anew; the whole does not."""
+    sid, refused = new_sid(), metric(fleet, 'requests_refused_total{reason="slow"}')
+    text = raw(fleet, sid)
+    sent = 30 if part == "head" else len(text) - 60
+    began = time.monotonic()
+    with open_socket(fleet) as connection:
+        connection.sendall(text[:sent])
+        connection.settimeout(0.5)
+        answer = None
+        while answer is None and time.monotonic() - began < 2 * REQUEST_MAX_S:
+            try:
+                answer = connection.recv(65536)
+            except TimeoutError:
+                connection.sendall(text[sent : sent + 1])
+                sent += 1
+    assert answer is not None and answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert REQUEST_MAX_S - 0.5 < time.monotonic() - began < REQUEST_MAX_S + 2
+    assert metric(fleet, 'requests_refused_total{reason="slow"}') == refused + 1
+    assert fleet.session(sid) == {}
+
+
+# ---- too many, and nobody to serve them ----
+
+
+def test_overload_is_answered_at_once():
+    with without_workers(RINGFLEET_MAX_OPENING="2", RINGFLEET_WARM_DEADLINE_MS="3000") as fleet:
+        wait_database(fleet)
+        ring(fleet, new_sid()).connect()
+        with frozen_database(fleet), ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(ring, fleet, new_sid()) for _ in range(2)]
+            eventually("both to wait", lambda: metric(fleet, "calls_opening") == 2)
+            answer = ring(fleet, sid := new_sid())
+            assert APOLOGY in answer.words() and answer.ms < SLACK_MS
+            for one in waiting:
+                one.result(20).connect()
+        assert fleet.session(sid) == {}
+        assert metric(fleet, 'apologies_total{reason="overload"}') == 1
+        assert metric(fleet, "calls_opening") == 0
+
+
+def test_a_fallback_number_takes_the_calls():
+    with without_workers(RINGFLEET_FALLBACK_NUMBER="+14155550100") as fleet:
+        wait_database(fleet)
+        ring(fleet, sid := new_sid()).connect()
+        fleet.redis_server.stop()
+        eventually("the loss to be noticed", lambda: fleet.warmer.get("/readyz")[0] == 503)
+        assert dialled(ring(fleet, new_sid())) == "+14155550100"
+        assert dialled(after(fleet, sid, 0)) == "+14155550100"
+        assert send(fleet, "GET", "/healthz", b"", {}).status == 200
+        fleet.redis_server.start()
+        fleet.warmer.wait_ready()
+        set_settings(fleet, '{"fallback_number": "+14155550101"}')
+        ring(fleet, new_sid())
+        fleet.redis_server.stop()
+        eventually("the loss to be noticed", lambda: fleet.warmer.get("/readyz")[0] == 503)
+        assert dialled(ring(fleet, new_sid())) == "+14155550101"
+        fleet.redis_server.start()
+        fleet.warmer.wait_ready()
+
+
+def test_an_attempt_that_failed_half_way_is_the_same_call():
+    """The row was written, Redis fell silent; the carrier asks again."""
+    with without_workers() as fleet:
+        wait_database(fleet)
+        sid = new_sid()
+        client = fleet.redis()
+        client.execute_command("CLIENT", "PAUSE", str(4 * DEADLINE_MS), "ALL")
+        assert APOLOGY in ring(fleet, sid).words()
+        eventually("redis to go on", lambda: client.ping())
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: ring(fleet, sid), range(4)))
+        assert len({answer.body for answer in answers}) == 1
+        assert answers[0].connect()[2] == fleet.session(sid)["token:0"]
+        assert len(fleet.sql("select 1 from call_log where call_sid = %s", sid)) == 1
+        assert events(fleet, sid) == []
