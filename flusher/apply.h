@@ -2,13 +2,19 @@
 #pragma once
 #include "flusher/batch.h"
 #include "flusher/database.h"
+#include "flusher/turn_copy.h"
 
 struct apply {
     PGconn *postgres;
     redisContext *redis;
     const struct key_space *keys;
-    uint64_t dead, gaps; /* counted over the life of this struct; after a commit only */
+    bool copy_turns;       /* large batches may bring their turns by COPY: apply_turn.sql is the built-in one */
+    struct turn_copy copy;
+    uint64_t dead, gaps;   /* counted up; after a commit only */
+    bool _copy_failed;     /* in the batch under way */
 };
+
+void apply_release(struct apply *apply);
 
 enum apply_result {
     APPLY_COMMITTED,

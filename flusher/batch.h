@@ -20,6 +20,8 @@ struct flush_call {
     struct stream_id mark[STREAM_COUNT];    /* ledger: applied up to here before this transaction */
     struct stream_id target[STREAM_COUNT];  /* and after it */
     size_t applied, turns;                  /* summed over the pages */
+    /* the lane */
+    bool held;                              /* Postgres fails on it for no reason of the call's; it stays pending */
 };
 
 /* Reads the next page of both journals of each call, and whether it is live, in one round trip.
@@ -30,9 +32,14 @@ RF_NODISCARD bool batch_read(struct flush_call *calls, size_t count, redisContex
 /* After the commit: the next batch_read continues behind the page that was applied. */
 void batch_turn_page(struct flush_call *call);
 
-/* Says rf_done for each call, in one round trip: its journals were read to the end and are in
+struct batch_retention {
+    int64_t seconds;
+    int64_t final_wait_seconds; /* of a call without a final status */
+};
+
+/* Says rf_done for the calls, in one round trip: their journals were read to the end and are in
  * Postgres. false: Redis failed; the calls come again and nothing will be left to apply. */
 RF_NODISCARD bool batch_done(const struct flush_call *calls, size_t count, redisContext *redis,
-                             const struct key_space *keys, int64_t retention_seconds, int64_t final_wait_seconds);
+                             const struct key_space *keys, const struct batch_retention *retention);
 
 void batch_release(struct flush_call *calls, size_t count);

@@ -8,7 +8,8 @@
       "the database that calls are written to: postgres://user:pass@host/name")                                  \
     X(STR, sql_dir, "SQL_DIR", "", "directory", "where apply_<type>.sql files of your own override the built-in ones") \
     X(STR, consumer, "CONSUMER", "", "text", "name in the consumer group; by default <hostname>-<pid>")          \
-    X(INT, batch_calls, "BATCH_CALLS", "64", "1..1000", "most calls that share one transaction")                 \
+    X(INT, flush_threads, "FLUSH_THREADS", "2", "1..16", "lanes, each with a connection to Redis and one to Postgres") \
+    X(INT, batch_calls, "BATCH_CALLS", "500", "1..1000", "most calls that share one transaction; a call waits for no other") \
     X(INT, claim_idle_ms, "CLAIM_IDLE_MS", "30000", "100..86400000",                                             \
       "how long a call may lie with a flusher that says nothing before another takes it over")                   \
     X(INT, reap_grace_ms, "REAP_GRACE_MS", "10000", "0..86400000",                                               \

@@ -32,6 +32,27 @@ PGconn *db_connect(const char *url, const char *options, struct db_error *error)
     return NULL;
 }
 
+/* Servers from version 14 on report both with the connection. */
+bool db_writable(PGconn *conn, struct db_error *error)
+{
+    static const char *const names[] = {"in_hot_standby", "default_transaction_read_only"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *value = PQparameterStatus(conn, names[i]);
+        if (value && strcmp(value, "on") == 0) {
+            snprintf(error->sqlstate, sizeof error->sqlstate, "25006");
+            snprintf(error->message, sizeof error->message, "the server takes no writes: %s", names[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool db_idle(PGconn *conn)
+{
+    return PQstatus(conn) == CONNECTION_OK && PQpipelineStatus(conn) == PQ_PIPELINE_OFF &&
+           PQtransactionStatus(conn) == PQTRANS_IDLE;
+}
+
 bool db_prepare(PGconn *conn, const struct statement *statements, size_t count, struct db_error *error)
 {
     bool sent = true;
@@ -69,6 +90,28 @@ bool db_check(PGconn *conn, PGresult *result, struct db_error *error)
 bool db_run(PGconn *conn, const char *text, struct db_error *error)
 {
     return db_check(conn, PQexec(conn, text), error);
+}
+
+bool db_out_of_memory(struct db_error *error)
+{
+    error->sqlstate[0] = '\0';
+    snprintf(error->message, sizeof error->message, "out of memory");
+    return false;
+}
+
+bool db_params_ok(const struct pgarray *params, int count, struct db_error *error)
+{
+    for (int i = 0; i < count; i++) {
+        if (params[i].failed)
+            return db_out_of_memory(error);
+    }
+    return true;
+}
+
+void db_params_release(struct pgarray *params, int count)
+{
+    for (int i = 0; i < count; i++)
+        pgarray_release(&params[i]);
 }
 
 static void give_rows(const PGresult *result, db_rows_fn *on_rows, void *arg)

@@ -17,6 +17,12 @@ struct db_error {
  * NULL, with one sentence in error. Free with PQfinish. */
 RF_NODISCARD PGconn *db_connect(const char *url, const char *options, struct db_error *error);
 
+/* Whether the server takes writes: a standby, or one that was set read-only, does not. Asks nothing. */
+RF_NODISCARD bool db_writable(PGconn *conn, struct db_error *error);
+
+/* Whether the connection is as good as new: connected, in no transaction. */
+bool db_idle(PGconn *conn);
+
 /* Prepares each statement under its name, in one round trip. */
 RF_NODISCARD bool db_prepare(PGconn *conn, const struct statement *statements, size_t count, struct db_error *error);
 
@@ -28,6 +34,13 @@ RF_NODISCARD bool db_check(PGconn *conn, PGresult *result, struct db_error *erro
 
 /* Fills error from a result that failed (NULL: the connection's own message). */
 void db_error_set(PGconn *conn, const PGresult *result, struct db_error *error);
+
+/* Whether all arrays are whole; else error says that memory is out. */
+RF_NODISCARD bool db_params_ok(const struct pgarray *params, int count, struct db_error *error);
+void db_params_release(struct pgarray *params, int count);
+
+/* Says that memory is out. Returns false. */
+bool db_out_of_memory(struct db_error *error);
 
 /* Called with the result of each statement that returned rows. */
 typedef void db_rows_fn(const PGresult *rows, void *arg);

@@ -75,9 +75,10 @@ char *dead_entry_json(const redisReply *pairs)
     return text;
 }
 
+static const enum key_kind dead_keys[] = {KEY_SESSION, KEY_DEAD};
+
 static bool append_letter(const struct dead_letter *letter, redisContext *redis, const struct key_space *keys)
 {
-    static const enum key_kind kinds[] = {KEY_SESSION, KEY_DEAD};
     const struct journal_entry *entry = letter->entry;
     char id[STREAM_ID_SIZE], *json = dead_entry_json(entry->pairs);
     const char *const args[] = {journal_stream_names[entry->stream],
@@ -86,7 +87,7 @@ static bool append_letter(const struct dead_letter *letter, redisContext *redis,
                                 letter->sqlstate,
                                 letter->message,
                                 json};
-    bool ok = json && handover_append(redis, keys, "rf_dead", kinds, ARRAY_LEN(kinds), letter->call_sid, args,
+    bool ok = json && handover_append(redis, keys, "rf_dead", dead_keys, ARRAY_LEN(dead_keys), letter->call_sid, args,
                                       ARRAY_LEN(args));
     free(json);
     return ok;
@@ -102,4 +103,13 @@ bool dead_send(const struct dead_list *list, redisContext *redis, const struct k
     for (size_t i = 0; i < list->count; i++)
         ok = handover_said(redis_next(redis), "DEAD") && ok;
     return ok;
+}
+
+bool dead_send_call(const char *call_sid, struct stream_id attempt, const struct db_error *error, redisContext *redis,
+                    const struct key_space *keys)
+{
+    char id[STREAM_ID_SIZE];
+    const char *const args[] = {"call", stream_id_format(id, attempt), "", error->sqlstate, error->message, "{}"};
+    return handover_append(redis, keys, "rf_dead", dead_keys, ARRAY_LEN(dead_keys), call_sid, args, ARRAY_LEN(args)) &&
+           handover_said(redis_next(redis), "DEAD");
 }

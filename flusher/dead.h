@@ -27,6 +27,11 @@ void dead_release(struct dead_list *list);
  * committed. */
 RF_NODISCARD bool dead_send(const struct dead_list *list, redisContext *redis, const struct key_space *keys);
 
+/* Keeps a whole call: Postgres fails whenever it is applied, and does not say that an entry is at fault. Its journal
+ * stays in Redis. attempt tells this letter from others of the call. false: Redis failed. */
+RF_NODISCARD bool dead_send_call(const char *call_sid, struct stream_id attempt, const struct db_error *error,
+                                 redisContext *redis, const struct key_space *keys);
+
 /* The entry as a JSON object of its fields. Bytes that are no UTF-8 are written as \u0080 to \u00ff.
  * malloc'd; NULL when memory is out. */
 char *dead_entry_json(const redisReply *pairs);

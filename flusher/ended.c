@@ -9,6 +9,8 @@
 
 enum { CURSOR_SIZE = STREAM_ID_SIZE, READ_ARGS = 9, NUMBER_SIZE = 24 };
 
+#define SILENT_MS "3600000"
+
 struct ended {
     const struct key_space *keys;
     const char *consumer;
@@ -16,6 +18,7 @@ struct ended {
     bool own_first;
     char (*names)[KEY_SIZE];      /* per partition: key of its index */
     char (*cursors)[CURSOR_SIZE]; /* per partition: where XAUTOCLAIM goes on */
+    char (*own)[CURSOR_SIZE];     /* per partition: what we hold was read up to here */
     const char **argv;
 };
 
@@ -27,13 +30,13 @@ struct ended *ended_new(const struct key_space *keys, const char *consumer, int6
         return NULL;
     e->keys = keys;
     e->consumer = consumer;
-    e->own_first = true;
     snprintf(e->count, sizeof e->count, "%lld", (long long)count);
     snprintf(e->claim_idle_ms, sizeof e->claim_idle_ms, "%lld", (long long)claim_idle_ms);
     e->names = calloc(partitions, sizeof *e->names);
     e->cursors = calloc(partitions, sizeof *e->cursors);
     e->argv = calloc(READ_ARGS + 2 * partitions, sizeof *e->argv);
-    if (!e->names || !e->cursors || !e->argv) {
+    e->own = calloc(partitions, sizeof *e->own);
+    if (!e->names || !e->cursors || !e->own || !e->argv) {
         ended_free(e);
         return NULL;
     }
@@ -41,6 +44,7 @@ struct ended *ended_new(const struct key_space *keys, const char *consumer, int6
         key_of_partition(e->names[p], keys, KEY_ENDED, p);
         snprintf(e->cursors[p], CURSOR_SIZE, "0-0");
     }
+    ended_rewind(e);
     return e;
 }
 
@@ -50,6 +54,7 @@ void ended_free(struct ended *ended)
         return;
     free(ended->names);
     free(ended->cursors);
+    free(ended->own);
     free(ended->argv);
     free(ended);
 }
@@ -63,6 +68,8 @@ void ended_list_release(struct ended_list *list)
 void ended_rewind(struct ended *ended)
 {
     ended->own_first = true;
+    for (int p = 0; p < ended->keys->partitions; p++)
+        snprintf(ended->own[p], CURSOR_SIZE, "0-0");
 }
 
 /* -- groups ----------------------------------------------------------------------------------- */
@@ -108,7 +115,7 @@ static redisReply *read_group(struct ended *e, redisContext *redis, int64_t bloc
     for (size_t p = 0; p < partitions; p++)
         e->argv[n++] = e->names[p];
     for (size_t p = 0; p < partitions; p++)
-        e->argv[n++] = e->own_first ? "0" : ">";
+        e->argv[n++] = e->own_first ? e->own[p] : ">";
     return redisCommandArgv(redis, (int)n, e->argv, NULL);
 }
 
@@ -187,6 +194,15 @@ static bool take_entry(struct ended *e, redisContext *redis, const char *name, c
     return true;
 }
 
+/* The next read of what we hold goes on behind the last entry of this one; entries may stay there. */
+static void advance(struct ended *e, const char *name, const redisReply *entries)
+{
+    for (int p = 0; p < e->keys->partitions && e->own_first && entries->elements > 0; p++) {
+        if (strcmp(e->names[p], name) == 0)
+            snprintf(e->own[p], CURSOR_SIZE, "%s", entries->element[entries->elements - 1]->element[0]->str);
+    }
+}
+
 static bool take_streams(struct ended *e, redisContext *redis, const redisReply *reply, struct ended_list *list)
 {
     size_t total = 0;
@@ -197,13 +213,14 @@ static bool take_streams(struct ended *e, redisContext *redis, const redisReply 
         return false;
     for (size_t s = 0; s < reply->elements; s++) {
         const redisReply *stream = reply->element[s], *entries = stream->element[1];
+        advance(e, stream->element[0]->str, entries);
         for (size_t i = 0; i < entries->elements; i++) {
             if (!take_entry(e, redis, stream->element[0]->str, entries->element[i], list))
                 return false;
         }
     }
     if (total == 0)
-        e->own_first = false; /* nothing is held any more */
+        e->own_first = false; /* all that is held was read */
     return true;
 }
 
@@ -251,6 +268,36 @@ int64_t ended_claim(struct ended *ended, redisContext *redis)
     if (total > 0)
         ended_rewind(ended);
     return total;
+}
+
+int64_t ended_attempts(const struct ended *ended, redisContext *redis, const struct ended_entry *entry)
+{
+    char id[STREAM_ID_SIZE];
+    redisReply *reply = redis_ask(redis, "XPENDING %s %s %s %s 1", ended->names[key_partition(ended->keys, entry->sid)],
+                                  FLUSHER_GROUP, stream_id_format(id, entry->id), id);
+    int64_t attempts = reply && reply->type == REDIS_REPLY_ARRAY ? 0 : -1;
+    if (attempts == 0 && reply->elements == 1 && reply->element[0]->elements == 4)
+        attempts = reply->element[0]->element[3]->integer;
+    freeReplyObject(reply);
+    return attempts;
+}
+
+static bool forget(const struct ended *e, redisContext *redis, const char *idle_ms, const char *consumer)
+{
+    bool ok = true;
+    for (int p = 0; p < e->keys->partitions && ok; p++)
+        ok = handover_said(redis_ask(redis, "FCALL rf_forget 1 %s %s %s", e->names[p], idle_ms, consumer), "FORGOT");
+    return ok;
+}
+
+bool ended_leave(const struct ended *ended, redisContext *redis)
+{
+    return forget(ended, redis, "0", ended->consumer);
+}
+
+bool ended_forget_silent(const struct ended *ended, redisContext *redis)
+{
+    return forget(ended, redis, SILENT_MS, "");
 }
 
 bool ended_drop(const struct ended *ended, redisContext *redis, const struct ended_entry *entry)

@@ -1,5 +1,4 @@
-/* The flush thread: takes ended calls from the index, writes their journals to Postgres, says done.
- * Blocking clients in a thread of its own; the main thread keeps the admin port and the signals. */
+/* The flusher: its lanes, as the main thread sees them. The main thread keeps the admin port and the signals. */
 #pragma once
 #include "flusher/config.h"
 
@@ -8,16 +7,17 @@ struct flusher;
 
 /* config is borrowed. NULL, with one sentence in error. */
 RF_NODISCARD struct flusher *flusher_new(const struct flusher_config *config, char *error, size_t error_size);
-/* Waits for the thread if it was started. */
+/* Waits for the lanes that were started. */
 void flusher_free(struct flusher *flusher);
 
 RF_NODISCARD bool flusher_start(struct flusher *flusher);
 
-/* Asks the thread to end after the transaction it is in; any thread may ask. */
+/* Asks the lanes to end after the transactions they are in; any thread may ask. */
 void flusher_stop(struct flusher *flusher);
 
-/* Becomes readable when the thread has ended. */
+/* Becomes readable when a lane has ended; they have all ended once flusher_ended is true. */
 int flusher_ended_fd(const struct flusher *flusher);
+bool flusher_ended(struct flusher *flusher);
 
 /* For the admin port; any thread. */
 const char *flusher_not_ready(void *flusher);

@@ -65,14 +65,15 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
     struct running *r = arg;
     (void)fd;
     (void)what;
-    event_base_loopbreak(r->base);
+    if (flusher_ended(r->flusher))
+        event_base_loopbreak(r->base);
 }
 
 static int run_loop(struct running *r, const struct flusher_config *config)
 {
     struct event *term = evsignal_new(r->base, SIGTERM, on_signal, r);
     struct event *intr = evsignal_new(r->base, SIGINT, on_signal, r);
-    struct event *ended = event_new(r->base, flusher_ended_fd(r->flusher), EV_READ, on_ended, r);
+    struct event *ended = event_new(r->base, flusher_ended_fd(r->flusher), EV_READ | EV_PERSIST, on_ended, r);
     struct admin_spec spec = {config->admin_listen, flusher_not_ready, flusher_print_metrics, r->flusher};
     struct admin *admin = admin_new(r->base, &spec);
     int code = 1;

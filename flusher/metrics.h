@@ -1,4 +1,4 @@
-/* Metrics of the flusher. All are written by the flush thread. */
+/* Metrics of the flusher. Each lane writes its own; the admin port shows their sum. */
 #pragma once
 #include "common/base/metrics.h"
 
@@ -10,11 +10,14 @@
     X(COUNTER, refused_live, "db_write_refused_live_call_total", "", "calls not flushed because they were live") \
     X(COUNTER, claimed, "redeliveries_total", "", "ended calls taken over from a flusher that went silent")      \
     X(COUNTER, failures, "flush_failures_total", "", "transactions that failed and will be repeated")            \
+    X(COUNTER, calls_parked, "calls_parked_total", "", "calls on which Postgres always fails, kept in the dead stream") \
     X(COUNTER, reaped, "calls_reaped_total", "", "calls ended because their lease had lapsed")                   \
     X(COUNTER, purged, "calls_purged_total", "", "flushed calls that left Redis after their retention")          \
     X(HISTOGRAM, flush, "flush_seconds", "", "one transaction, from reading the journals to the acknowledgement") \
+    X(HISTOGRAM, transaction, "flush_transaction_seconds", "", "the part of it that is Postgres")                \
     X(HISTOGRAM, hangup_to_commit, "hangup_to_commit_seconds", "", "from the end of a call to its rows")         \
     X(GAUGE, backlog, "ended_backlog", "", "ended calls not yet flushed")                                        \
+    X(GAUGE, delay_seconds, "flush_delay_seconds", "", "how long the oldest ended call waits, or Redis is away: the alarm") \
     X(GAUGE, postgres_up, "postgres_up", "", "1 while Postgres is connected and its schema fits")                \
     X(GAUGE, redis_up, "redis_up", "", "1 while Redis is connected")
 

@@ -8,7 +8,7 @@
 #include "flusher/handover.h"
 
 /* At most so many calls of a partition in a round, so that flushing is not kept waiting. */
-enum { SWEEP_LIMIT = 500, SWEEP_INTERVAL_MS = 1000 };
+enum { SWEEP_LIMIT = 500, SWEEP_INTERVAL_MS = 1000, TIDY_INTERVAL_MS = 60000 };
 
 static const enum key_kind reap_keys[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE, KEY_ENDED};
 static const enum key_kind purge_keys[] = {KEY_CONTEXT, KEY_SESSION, KEY_WRITES, KEY_EVENTS,
@@ -84,20 +84,43 @@ static bool sweep_partition(struct sweep *sweep, redisContext *redis, int partit
     return purged >= 0;
 }
 
-/* Index entries are removed when their call is done, so what is there is what is left to do. */
-static bool measure_backlog(struct sweep *sweep, redisContext *redis)
+/* When the oldest entry of an index was made; INT64_MAX when it has none. */
+static bool oldest_entry(redisContext *redis, const char *name, int64_t *made_ms)
 {
-    uint64_t backlog = 0;
+    redisReply *reply = redis_ask(redis, "XRANGE %s - + COUNT 1", name);
+    bool ok = reply && reply->type == REDIS_REPLY_ARRAY;
+    *made_ms = ok && reply->elements == 1 ? strtoll(reply->element[0]->element[0]->str, NULL, 10) : INT64_MAX;
+    freeReplyObject(reply);
+    return ok;
+}
+
+/* Index entries are removed when their call is done, so what is there is what is left to do. (The group's lag
+ * would count entries that were deleted.) */
+static bool measure_backlog(struct sweep *sweep, redisContext *redis, int64_t now)
+{
+    int64_t backlog = 0, oldest = INT64_MAX, made_ms;
     for (int p = 0; p < sweep->keys->partitions; p++) {
         char key[KEY_SIZE];
         redisReply *reply = redis_ask(redis, "XLEN %s", key_of_partition(key, sweep->keys, KEY_ENDED, p));
         if (!reply)
             return false;
-        backlog += (uint64_t)reply->integer;
+        backlog += reply->integer;
         freeReplyObject(reply);
+        if (!oldest_entry(redis, key, &made_ms))
+            return false;
+        oldest = made_ms < oldest ? made_ms : oldest;
     }
-    metric_set(&sweep->metrics->backlog, backlog);
+    metric_set(&sweep->metrics->backlog, (uint64_t)backlog);
+    sweep->waiting_since_ms = oldest == INT64_MAX ? 0 : clock_mono_ms() - (now > oldest ? now - oldest : 0);
     return true;
+}
+
+static bool tidy(struct sweep *sweep, redisContext *redis)
+{
+    if (clock_mono_ms() < sweep->_tidy_ms)
+        return true;
+    sweep->_tidy_ms = clock_mono_ms() + TIDY_INTERVAL_MS;
+    return ended_forget_silent(sweep->ended, redis);
 }
 
 bool sweep_run(struct sweep *sweep, redisContext *redis)
@@ -114,7 +137,7 @@ bool sweep_run(struct sweep *sweep, redisContext *redis)
             return false;
     }
     claimed = ended_claim(sweep->ended, redis);
-    if (claimed < 0 || !measure_backlog(sweep, redis))
+    if (claimed < 0 || !measure_backlog(sweep, redis, now) || !tidy(sweep, redis))
         return false;
     metric_add(&sweep->metrics->claimed, (uint64_t)claimed);
     sweep->_next_ms = full ? 0 : clock_mono_ms() + SWEEP_INTERVAL_MS;

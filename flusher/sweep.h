@@ -12,7 +12,9 @@ struct sweep {
     struct ended *ended;
     struct flusher_metrics *metrics;
     int64_t reap_grace_ms;
+    _Atomic int64_t waiting_since_ms; /* clock_mono_ms: the oldest ended call waits since then; 0: none does */
     int64_t _next_ms;
+    int64_t _tidy_ms;
 };
 
 /* Does its round if one is due (each second; at once when the last one left work). false: Redis

@@ -2,19 +2,29 @@
 
 #include <string.h>
 
+static bool has_class(const char *sqlstate, const char *const *classes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(sqlstate, classes[i], 2) == 0)
+            return true;
+    }
+    return false;
+}
+
 enum pg_fault pg_fault_of(const char *sqlstate)
 {
     static const char *const data[] = {"21", "22", "23", "44", "54", "P0"};
     static const char *const schema[] = {"42", "3F", "3D", "26", "0A"};
     if (!sqlstate || strlen(sqlstate) != 5)
         return PG_FAULT_SERVER;
-    for (size_t i = 0; i < ARRAY_LEN(data); i++) {
-        if (strncmp(sqlstate, data[i], 2) == 0)
-            return PG_FAULT_DATA;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(schema); i++) {
-        if (strncmp(sqlstate, schema[i], 2) == 0)
-            return PG_FAULT_SCHEMA;
-    }
-    return PG_FAULT_SERVER;
+    if (has_class(sqlstate, data, ARRAY_LEN(data)))
+        return PG_FAULT_DATA;
+    return has_class(sqlstate, schema, ARRAY_LEN(schema)) ? PG_FAULT_SCHEMA : PG_FAULT_SERVER;
+}
+
+bool pg_fault_is_strange(const char *sqlstate)
+{
+    static const char *const passing[] = {"08", "25", "40", "53", "55", "57", "58"};
+    return sqlstate && strlen(sqlstate) == 5 && pg_fault_of(sqlstate) == PG_FAULT_SERVER &&
+           !has_class(sqlstate, passing, ARRAY_LEN(passing));
 }

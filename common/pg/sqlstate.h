@@ -11,3 +11,7 @@ enum pg_fault {
 /* sqlstate may be NULL (no result at all: the connection is gone). Classes per the appendix
  * "PostgreSQL Error Codes" of the PostgreSQL manual. */
 enum pg_fault pg_fault_of(const char *sqlstate);
+
+/* Of a server's fault: whether it is none of the kinds that pass by themselves (connection, transaction, resources,
+ * intervention, system). An internal error that comes again and again is most likely one row's. */
+bool pg_fault_is_strange(const char *sqlstate);

@@ -308,6 +308,27 @@ local function rf_purge(keys, args)
   return { 'PURGED' }
 end
 
+-- rf_forget: takes consumers off the group that hold nothing and were silent for so long. One that holds entries
+-- stays until another has claimed them: they would go with it.
+-- KEYS ended
+-- ARGV idle_ms, consumer ('' for any)
+-- -> FORGOT count
+local function rf_forget(keys, args)
+  local list = redis.pcall('XINFO', 'CONSUMERS', keys[1], 'flusher')
+  local count = 0
+  if list.err then list = {} end -- no such stream or group
+  for _, pairs in ipairs(list) do
+    local consumer = {}
+    for i = 1, #pairs, 2 do consumer[pairs[i]] = pairs[i + 1] end
+    if consumer.pending == 0 and consumer.idle >= tonumber(args[1])
+        and (args[2] == '' or args[2] == consumer.name) then
+      redis.call('XGROUP', 'DELCONSUMER', keys[1], 'flusher', consumer.name)
+      count = count + 1
+    end
+  end
+  return { 'FORGOT', count }
+end
+
 -- rf_hold: a live call takes the time of an appointment, all of it or nothing. Asking again is harmless.
 -- KEYS slot of each piece of the time (they share the business as hash tag)
 -- ARGV sid, seconds
@@ -348,3 +369,4 @@ redis.register_function { function_name = 'rf_reap', callback = rf_reap, flags =
 redis.register_function { function_name = 'rf_dead', callback = rf_dead, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_done', callback = rf_done, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_purge', callback = rf_purge, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_forget', callback = rf_forget, flags = { 'allow-oom' } }

@@ -57,17 +57,18 @@ def end_process(process: subprocess.Popen, how: int = signal.SIGTERM, seconds: f
 class RedisServer:
     """Set up as the design asks: noeviction, append-only file, an fsync with every write."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, fsync: str = "always") -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._directory = directory
+        self._fsync = fsync
         self._process: subprocess.Popen | None = None
         directory.mkdir(parents=True)
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self._directory), "--appendonly", "yes"]
-        command += ["--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"]
+        command += ["--appendfsync", self._fsync, "--save", "", "--maxmemory-policy", "noeviction"]
         with open(self._directory / "redis.log", "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         eventually("redis to answer", self._answers)
@@ -89,12 +90,14 @@ class RedisServer:
 
 
 class PostgresServer:
-    """Logs every statement with the time and the program that sent it."""
+    """Logs every statement with the time and the program that sent it. Settings given are added to
+    those of a test, or replace them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: object) -> None:
         self.port = free_port()
         self.log = directory / "postgres.log"
         self._data = directory / "data"
+        self._settings = settings
         self._process: subprocess.Popen | None = None
         self._connection: psycopg.Connection | None = None
         # initdb and postgres refuse to work for root.
@@ -129,6 +132,7 @@ class PostgresServer:
             "log_line_prefix": "%n|%a|",
             "log_checkpoints": "off",
             "fsync": "off",  # a killed process loses nothing by it; only a dead machine would
+            **self._settings,
         }
         command = [binary("postgres"), "-D", str(self._data)]
         command += [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
