@@ -14,6 +14,9 @@ enum { SHOWN_MAX = 60 };
 /* Made here, or by the carrier, and not asked of the database. */
 static const char *const made[] = {"greeting", "prompt_compact", "prompt_full", "source", "answered_by"};
 
+/* Without these a call would promise what is taken, or write to nobody. */
+static const char *const needed[] = {"business_id", "lead_id", "booked_slots", "business_timezone"};
+
 static const char *const wanted[] = {
 #define X(name) #name,
     CONTEXT_FIELDS(X)
@@ -42,10 +45,10 @@ bool check_asked(int *argc, char **argv, struct check_spec *spec)
     return asked;
 }
 
-static bool is_made(const char *name)
+static bool is_among(const char *name, const char *const *names, size_t count)
 {
-    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
-        if (strcmp(made[i], name) == 0)
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0)
             return true;
     }
     return false;
@@ -73,16 +76,19 @@ static PGresult *prepare(PGconn *conn, const struct pg_prepared *want)
     return NULL;
 }
 
+/* Returns how many of the needed ones are missing. */
 static int print_missing(const PGresult *row)
 {
     int missing = 0;
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
-        if (is_made(wanted[i]) || PQfnumber(row, wanted[i]) >= 0)
+        bool need = is_among(wanted[i], needed, ARRAY_LEN(needed));
+        if (PQfnumber(row, wanted[i]) >= 0 || is_among(wanted[i], made, ARRAY_LEN(made)))
             continue;
-        printf("BAD   load_call_context.sql has no result column %s, which workers look for; if this schema has no such "
-               "thing, return null::text as %s\n",
-               wanted[i], wanted[i]);
-        missing++;
+        if (need)
+            printf("BAD   load_call_context.sql has no result column %s, which workers need\n", wanted[i]);
+        else
+            printf("none  load_call_context.sql has no result column %s; workers do without\n", wanted[i]);
+        missing += need;
     }
     return missing;
 }

@@ -10,5 +10,5 @@ bool check_asked(int *argc, char **argv, struct check_spec *spec);
 
 /* Connects, prepares all statements, prints the columns a call would get (with --to: their values, and the
  * prompts that are made of them) and what is missing. Writes nothing. An exit status: 0 if everything that
- * workers look for is there. */
+ * workers need is there. */
 int check_run(const struct warmer_config *config, const struct check_spec *spec);

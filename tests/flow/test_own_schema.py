@@ -1,0 +1,140 @@
+"""A database that is not ours: whole calls, and what `warmer --check` says of it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flow import stage as stages
+from flow.fleet import TESTS, Fleet, bin_directory
+from flow.stage import Stage
+from flow.warmer_rig import new_sid, ring, wait_database
+from scenarios import harbour_dental
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+OWN = TESTS / "flow" / "own_schema"
+LEDGER = TESTS.parent / "flusher" / "sql" / "migrations" / "0001_flush_ledger.sql"
+
+
+class OwnFleet(Fleet):
+    """Knows none of our tables but the ledger."""
+
+    def __init__(self, **options) -> None:
+        options["env"] = {"RINGFLEET_SQL_DIR": str(OWN), **(options.get("env") or {})}
+        super().__init__(**options, seed=OWN / "schema.sql")
+
+    def migrate(self) -> None:
+        self.postgres.sql(LEDGER.read_text())
+
+
+def check(fleet: Fleet, *arguments: str, **env: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [str(bin_directory() / "warmer"), "--check", *arguments],
+        env={**os.environ, **fleet.warmer._env, **env}, capture_output=True, text=True, timeout=60,
+    )
+    return done.returncode, done.stdout
+
+
+def test_a_whole_call(monkeypatch):
+    monkeypatch.setattr(stages, "Fleet", OwnFleet)
+    with Stage(harbour_dental.scenario()) as stage:
+        call = stage.start_call(harbour_dental.CALLER_NUMBER, harbour_dental.BUSINESS_NUMBER)
+        stage.finish(call)
+        fleet = stage.fleet
+        fleet.wait_flushed(call.sid)
+        context = fleet.context(call.sid)
+        assert context["source"] == "database"
+        assert context["greeting"] == stage.scenario.greeting
+        assert context["prompt_full"] == "You answer the phone of Harbour Dental, plan gold."
+        assert context["business_timezone"] == "Europe/Berlin" and context["local_time"]
+        (row,) = fleet.sql("select * from calls")
+        assert (str(row["tenant_id"]), str(row["contact_id"])) == (context["business_id"], context["lead_id"])
+        assert (row["sid"], row["caller"], row["state"]) == (call.sid, harbour_dental.CALLER_NUMBER, "completed")
+        assert row["meta"]["end_reason"] and int(row["meta"]["seconds"]) > 0
+        (contact,) = fleet.sql("select * from contacts")
+        assert contact["profile"]["name"] == harbour_dental.CALLER_NAME
+        (booking,) = fleet.sql("select *, lower(during) as starts_at from bookings")
+        assert booking["starts_at"] == harbour_dental.next_thursday_at_ten()
+        turns = [
+            (entry["speaker"], entry["message"])
+            for _, entry in fleet.journal(call.sid) if entry["type"] == "turn"
+        ]
+        messages = fleet.sql("select role, body from messages order by position")
+        assert len(turns) >= 7 and [(one["role"], one["body"]) for one in messages] == turns
+        assert fleet.redis().xlen("rf:{p0}:dead") == 0
+        stage.check(call)
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    with OwnFleet(ai_url="ws://127.0.0.1:1", workers=0) as fleet:
+        wait_database(fleet)
+        yield fleet
+
+
+def test_the_second_call_knows_the_name(fleet):
+    ring(fleet, new_sid())
+    fleet.sql("update contacts set profile = '{\"name\": \"Levy, Dana\"}'")
+    ring(fleet, sid := new_sid()).connect()
+    context = fleet.context(sid)
+    assert (context["lead_first_name"], context["lead_name_source"]) == ("Dana", "full_name")
+    assert "Nice to hear from you, Dana." in context["greeting"]
+
+
+def test_check_of_a_schema_that_fits(fleet):
+    code, text = check(fleet)
+    assert code == 0, text
+    assert "ok    open_call.sql (overridden)" in text and "the contract is met" in text
+    assert "      working_hours\n" in text
+    assert "none  load_call_context.sql has no result column transfer_number; workers do without" in text
+    code, text = check(fleet, "--to", "+14155550199", "--from", "+14155550123")
+    assert code == 0, text
+    assert "a call from +14155550123 to +14155550199 gets:" in text
+    assert "business_name                Harbour Dental\n" in text
+    assert "greeting                     Thank you for calling Harbour Dental." in text
+
+
+def test_check_writes_nothing(fleet):
+    before = fleet.sql("select count(*) as n from contacts"), fleet.sql("select count(*) as n from calls")
+    check(fleet, "--to", "+14155550199", "--from", "+14155559999")
+    assert (fleet.sql("select count(*) as n from contacts"), fleet.sql("select count(*) as n from calls")) == before
+
+
+def test_check_of_a_number_that_nobody_has(fleet):
+    code, text = check(fleet, "--to", "+1999")
+    assert code == 1 and "no business has this number" in text
+
+
+@pytest.mark.parametrize(
+    "load, said",
+    [
+        (None, "open_call.sql cannot be prepared"),  # the default SQL on this schema
+        ("select 1 as business_id where $1||$2||$3||$4 = ''", "has no result column booked_slots, which workers need"),
+        ("select 1 as other where $1||$2||$3||$4 = ''", "load_call_context.sql has no result column business_id"),
+        ("select 1 as business_id where $1 = ''", "takes 1 parameters instead of 4"),
+        ("select id, id from tenants where $1||$2||$3||$4 = ''", "result column 2 needs a name of its own"),
+    ],
+)
+def test_check_of_a_schema_that_does_not_fit(fleet, tmp_path, load, said):
+    if load:
+        (tmp_path / "load_call_context.sql").write_text(load)
+        (tmp_path / "open_call.sql").write_text((OWN / "open_call.sql").read_text())
+    code, text = check(fleet, RINGFLEET_SQL_DIR=str(tmp_path))
+    assert code == 1 and said in text and "things that are wrong: " in text
+
+
+def test_check_of_a_template_that_is_broken(fleet, tmp_path):
+    for name in ("open_call.sql", "load_call_context.sql"):
+        text = (OWN / name).read_text().replace("tenant.config ->> 'prompt'", "E'fine\\n{{oops'")
+        (tmp_path / name).write_text(text)
+    code, text = check(fleet, "--to", "+14155550199", RINGFLEET_SQL_DIR=str(tmp_path))
+    assert code == 1 and "things that are wrong: 1\n" in text
+
+
+def test_check_without_a_database(fleet):
+    code, text = check(fleet, RINGFLEET_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert code == 1 and text.startswith("BAD   cannot connect: ")
+    code, text = check(fleet, RINGFLEET_SQL_DIR=str(Path("/nonexistent")))
+    assert code == 1 and "the SQL cannot be read" in text
