@@ -1,0 +1,51 @@
+{{/* Redis ACL rules of one program: what it sends itself and what the functions it calls do on its
+behalf (Redis checks each step of a function against the caller). One selector per kind of key, so
+that, for one, a worker reads a call's context but cannot write it. (list $ "worker"); needs Redis 7. */}}
+{{- define "ringfleet.aclRules" -}}
+{{- $p := (index . 0).Values.fleet.keyPrefix -}}
+{{- $call := printf "%s:{p*}:call:*" $p -}}
+{{- $hello := "resetkeys resetchannels -@all +auth +hello +ping +info +time +select +client|setname" -}}
+{{- $load := "+function|load" -}}
+{{- if eq (index . 1) "warmer" -}}
+{{ $hello }} {{ $load }}
+(+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:business:*)
+(+hget +hgetall +hexists +hset +hsetnx +exists +expire ~{{ $call }})
+(+xadd +xrange ~{{ $call }}:events)
+(+zadd +zrem ~{{ $p }}:{p*}:live)
+(+xadd ~{{ $p }}:{p*}:ended)
+(+hgetall +hset +del +expire ~{{ $p }}:business:*)
+(+get +set ~{{ $p }}:number:*)
+{{- else if eq (index . 1) "worker" -}}
+{{ $hello }} {{ $load }}
+(+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:slot:*)
+(+hgetall %R~{{ $call }})
+(+exists +hget +hset +hsetnx ~{{ $call }}:session)
+(+exists +xadd +xrange +xrevrange +xinfo|stream ~{{ $call }}:writes)
+(+zadd +zrem ~{{ $p }}:{p*}:live)
+(+xadd ~{{ $p }}:{p*}:ended)
+(+get +mget +set +del ~{{ $p }}:slot:*)
+(+get +set ~{{ $p }}:greeting:*)
+(+hset +expire ~{{ $p }}:worker:*)
+{{- else if eq (index . 1) "flusher" -}}
+{{ $hello }} {{ $load }}
+(+fcall ~{{ $call }} ~{{ $p }}:{p*}:*)
+(+exists +hget +hset +hsetnx ~{{ $call }}:session)
+(+exists +xrange +xinfo|stream %R~{{ $call }}:events)
+(+exists +xrange +xadd +xinfo|stream ~{{ $call }}:writes)
+(+unlink ~{{ $call }})
+(+zscore +zrangebyscore +zrem ~{{ $p }}:{p*}:live)
+(+zscore +zrangebyscore +zrem +zadd ~{{ $p }}:{p*}:flushed)
+(+xgroup|create +xreadgroup +xautoclaim +xadd +xdel +xack +xlen ~{{ $p }}:{p*}:ended)
+(+xadd ~{{ $p }}:{p*}:dead)
+{{- else if eq (index . 1) "keda" -}}
+resetkeys resetchannels -@all +auth +hello +ping +info +select
+(+eval ~{{ $p }}:{p*}:live)
+(+type +zcard %R~{{ $p }}:{p*}:live)
+(+xlen %R~{{ $p }}:{p*}:ended)
+{{- end -}}
+{{- end -}}
+
+{{/* One line of an ACL file: (list $ "worker" password). */}}
+{{- define "ringfleet.aclLine" -}}
+user {{ (index . 0).Values.redis.acl.userPrefix }}{{ index . 1 }} on {{ with index . 2 }}#{{ sha256sum . }}{{ else }}nopass{{ end }} {{ include "ringfleet.aclRules" . | replace "\n" " " }}
+{{- end -}}

@@ -1,0 +1,129 @@
+{{/* What a program reads from a file: setting to name of the secret. The network side of "the worker
+has no database" begins here: it is given no address of one. */}}
+{{- define "ringfleet.secretsOf" -}}
+{{- if eq . "warmer" -}}
+REDIS_URL: redis-url-warmer
+DATABASE_URL: database-url-warmer
+TWILIO_AUTH_TOKEN: twilio-auth-token
+STREAM_SECRET: stream-secret
+{{- else if eq . "worker" -}}
+REDIS_URL: redis-url-worker
+STREAM_SECRET: stream-secret
+OPENAI_API_KEY: openai-api-key
+{{- else if eq . "flusher" -}}
+REDIS_URL: redis-url-flusher
+DATABASE_URL: database-url-flusher
+{{- else if eq . "migrate" -}}
+DATABASE_URL: database-url-migrate
+{{- end -}}
+{{- end -}}
+
+{{/* True if the release makes this secret up itself: (list $ "redis-url-worker"). */}}
+{{- define "ringfleet.isGenerated" -}}
+{{- $values := (index . 0).Values -}}
+{{- $name := index . 1 -}}
+{{- if and (hasPrefix "redis-" $name) (eq $values.redis.mode "development") -}}
+true
+{{- else if and (hasPrefix "database-url-" $name) (eq $values.postgres.mode "development") -}}
+true
+{{- else if and (has $name (list "stream-secret" "twilio-auth-token")) (eq $values.redis.mode "development") (not $values.secrets.existingSecret) (not (get $values.secrets.values $name)) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret object a secret is in, and its key there. */}}
+{{- define "ringfleet.secretObject" -}}
+{{- $root := index . 0 -}}
+{{- if include "ringfleet.isGenerated" . -}}
+{{ include "ringfleet.fullname" $root }}-development
+{{- else -}}
+{{ $root.Values.secrets.existingSecret | default (printf "%s-secrets" (include "ringfleet.fullname" $root)) }}
+{{- end -}}
+{{- end -}}
+
+{{- define "ringfleet.secretKey" -}}
+{{- if include "ringfleet.isGenerated" . -}}
+{{ index . 1 }}
+{{- else if (index . 0).Values.secrets.existingSecret -}}
+{{ get (index . 0).Values.secrets.keys (index . 1) | default (index . 1) }}
+{{- else -}}
+{{ index . 1 }}
+{{- end -}}
+{{- end -}}
+
+{{/* The volume with a program's own secrets and no others: (list $ "worker"). */}}
+{{- define "ringfleet.secretVolume" -}}
+{{- $root := index . 0 -}}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range $setting, $name := include "ringfleet.secretsOf" (index . 1) | fromYaml }}
+      - secret:
+          name: {{ include "ringfleet.secretObject" (list $root $name) }}
+          items:
+            - {key: {{ include "ringfleet.secretKey" (list $root $name) | quote }}, path: {{ $name }}}
+      {{- end }}
+{{- end -}}
+
+{{- define "ringfleet.secretEnv" -}}
+{{- range $setting, $name := include "ringfleet.secretsOf" . | fromYaml }}
+- {name: RINGFLEET_{{ $setting }}_FILE, value: /run/secrets/ringfleet/{{ $name }}}
+{{- end }}
+{{- end -}}
+
+{{/* The environment of a program: (list $ "worker" values). */}}
+{{- define "ringfleet.env" -}}
+{{- $root := index . 0 -}}
+{{- $program := index . 1 -}}
+- {name: RINGFLEET_LOG_LEVEL, value: {{ $root.Values.fleet.logLevel | quote }}}
+- {name: RINGFLEET_PARTITIONS, value: {{ $root.Values.fleet.partitions | quote }}}
+- {name: RINGFLEET_KEY_PREFIX, value: {{ $root.Values.fleet.keyPrefix | quote }}}
+{{- if eq $program "warmer" }}
+- {name: RINGFLEET_LISTEN, value: "0.0.0.0:8080"}
+- {name: RINGFLEET_ADMIN_LISTEN, value: "0.0.0.0:9100"}
+- {name: RINGFLEET_PUBLIC_URL, value: {{ $root.Values.fleet.publicUrl | quote }}}
+- {name: RINGFLEET_MEDIA_URL, value: {{ $root.Values.fleet.mediaUrl | quote }}}
+{{- else if eq $program "worker" }}
+- {name: RINGFLEET_LISTEN, value: "0.0.0.0:8081"}
+- {name: RINGFLEET_ADMIN_LISTEN, value: "0.0.0.0:9101"}
+- {name: RINGFLEET_DRAIN_SECONDS, value: {{ (index . 2).drainSeconds | quote }}}
+- name: RINGFLEET_WORKER_ID
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- else if eq $program "flusher" }}
+- {name: RINGFLEET_ADMIN_LISTEN, value: "0.0.0.0:9102"}
+- name: RINGFLEET_CONSUMER
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- end }}
+{{- if and (ne $program "worker") (include "ringfleet.sqlConfigMap" $root) }}
+- {name: RINGFLEET_SQL_DIR, value: /etc/ringfleet/sql}
+{{- end }}
+{{- range $name, $value := (index . 2).settings }}
+- name: RINGFLEET_{{ snakecase $name | upper }}
+  value: {{ kindIs "float64" $value | ternary ($value | int64 | toString) $value | quote }}
+{{- end }}
+{{- include "ringfleet.secretEnv" $program }}
+{{- end -}}
+
+{{- define "ringfleet.sqlConfigMap" -}}
+{{- if .Values.sqlConfigMap -}}
+{{ .Values.sqlConfigMap }}
+{{- else if .Values.sql -}}
+{{ include "ringfleet.fullname" . }}-sql
+{{- end -}}
+{{- end -}}
+
+{{- define "ringfleet.volumeMounts" -}}
+- {name: secrets, mountPath: /run/secrets/ringfleet, readOnly: true}
+{{- if and (ne (index . 1) "worker") (include "ringfleet.sqlConfigMap" (index . 0)) }}
+- {name: sql, mountPath: /etc/ringfleet/sql, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "ringfleet.volumes" -}}
+{{ include "ringfleet.secretVolume" . }}
+{{- if and (ne (index . 1) "worker") (include "ringfleet.sqlConfigMap" (index . 0)) }}
+- name: sql
+  configMap: {name: {{ include "ringfleet.sqlConfigMap" (index . 0) }}}
+{{- end }}
+{{- end -}}
