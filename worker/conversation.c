@@ -111,7 +111,8 @@ static void cut_to_heard(struct call *c, bool tell_ai)
         const struct playout_item *item = &c->playout.items[i];
         int64_t heard = playout_item_heard_ms(&c->playout, i, now), sent = playout_item_sent_ms(&c->playout, i);
         struct turn *turn = turns_find(&c->turns, item->id);
-        bool whole = item->complete && heard >= sent;
+        /* an agent does not say that an answer is complete, but is always far ahead of the caller's ear */
+        bool whole = heard >= sent && (item->complete || c->w->provider->agent);
         if (turn)
             cut_turn(turn, whole, heard, sent, tell_ai && !c->w->provider->truncate);
         if (tell_ai && c->w->provider->truncate && !whole && item->content_index != PLAYOUT_NOT_THE_AIS)
