@@ -8,6 +8,7 @@ from typing import Callable
 from scenarios import harbour_dental
 from standins import speech
 from standins.call import Call
+from standins.elevenlabs_session import Session as AgentSession
 from standins.realtime_session import Session
 
 from .stage import Stage
@@ -23,7 +24,7 @@ class Evidence:
 
     stage: Stage
     call: Call
-    session: Session  # of the AI provider
+    session: Session | AgentSession  # of the AI provider
     context: dict[str, str]
     journal: list[tuple[str, dict[str, str]]]
     ledger: dict
@@ -232,4 +233,48 @@ CHECKS: list[tuple[str, Callable[[Evidence], None]]] = [
     ("the assistant hung up after its goodbye", assistant_hung_up),
     ("no SQL between greeting and hangup", no_sql_in_the_call),
     ("carrier and AI have no complaints", no_complaints),
+]
+
+
+# ---- the same call with an agent, which is asked nothing and told everything at once ----
+
+
+def agent_knew_all(e: Evidence) -> None:
+    (begun,) = e.session.received("conversation_initiation_client_data")
+    assert begun.event["user_id"] == e.call.sid
+    assert e.session.overrides == {
+        "agent.prompt.prompt": e.context["prompt_full"],
+        "agent.first_message": e.greeting,
+        "agent.language": e.context["language"],
+        "tts.voice_id": e.context["voice"],
+    }
+    sent = {one.event["type"] for one in e.session.log if one.direction == "in"}
+    assert sent == {
+        "conversation_initiation_client_data",
+        "user_audio_chunk",
+        "pong",
+        "client_tool_result",
+    }
+
+
+def agent_barge_in(e: Evidence) -> None:
+    """The queue was dropped, what came late is not heard, and the turn is what the agent believes."""
+    (cleared,) = e.call.data("clear")
+    assert cleared["dropped_ms"] > 0
+    (correction,) = e.session.corrections
+    assert b"\x2a" * 800 not in bytes(e.call.received)
+    (interrupted,) = [row["message"] for row in e.turns if row["interrupted"]]
+    assert correction[0].startswith(interrupted) and interrupted == correction[1] != ""
+
+
+def conversation_id_kept(e: Evidence) -> None:
+    (row,) = e.fleet.sql("select data from call_session where call_sid = %s", e.call.sid)
+    assert row["data"]["conversation_id"] == e.session.id
+
+
+_ONLY_ASKED = {barge_in, prompt_upgraded}
+AGENT_CHECKS = [one for one in CHECKS if one[1] not in _ONLY_ASKED] + [
+    ("the agent knew all from its first message", agent_knew_all),
+    ("barge-in: the turn is what the agent believes", agent_barge_in),
+    ("the conversation's id is kept", conversation_id_kept),
 ]

@@ -16,6 +16,7 @@ from standins.carrier import Carrier, Faults, Script
 from standins.realtime import Provider
 from standins.scenario import Scenario
 from standins.tls import Authority
+from standins.voice_server import VoiceServer
 
 from .fleet import API_KEY, AUTH_TOKEN, MEDIA_URL, PUBLIC_URL, Fleet
 
@@ -28,6 +29,7 @@ class Stage:
         self,
         scenario: Scenario,
         *,
+        provider: VoiceServer | None = None,
         tls_directory: Path | None = None,
         workers: int = 1,
         env: dict[str, str] | None = None,
@@ -35,7 +37,9 @@ class Stage:
         on_ai_event: Callable | None = None,
     ) -> None:
         self.scenario = scenario
-        self.provider = Provider(scenario, api_key=API_KEY, benign=RACES, on_event=on_ai_event)
+        self.provider = provider or Provider(
+            scenario, api_key=API_KEY, benign=RACES, on_event=on_ai_event
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stand-ins")
         self._authority = Authority(tls_directory) if tls_directory else None

@@ -127,6 +127,7 @@ class VoiceSession:
         self._transport = transport
         self._conversation: Conversation | None = None
         self._tasks: set[asyncio.Task] = set()
+        self._closing: asyncio.Task | None = None
 
     @property
     def conversation(self) -> Conversation:
@@ -153,6 +154,10 @@ class VoiceSession:
 
     async def close(self, code: int, reason: str) -> None:
         await self._socket.close(code=code, message=reason.encode())
+
+    def close_soon(self, code: int, reason: str) -> None:
+        """For tasks of the session, which end with it."""
+        self._closing = asyncio.create_task(self.close(code, reason))
 
     async def send_event(self, event: dict) -> None:
         if self._socket.closed:
@@ -191,6 +196,8 @@ class VoiceSession:
 
     async def end_tasks(self) -> None:
         self.closed_ms = now_ms()
+        if self._closing is not None:
+            await self._closing
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,220 @@
+"""The demo's call with an ElevenLabs agent, and what is different about agents."""
+
+import pytest
+
+from flow import first_call
+from flow.fleet import MEDIA_URL
+from flow.servers import eventually
+from flow.stage import Stage
+from scenarios import harbour_dental
+from standins.call import Call
+from standins.elevenlabs import Agents
+from standins.scenario import Reply, Scenario, tool, turn
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+NUMBERS = (harbour_dental.CALLER_NUMBER, harbour_dental.BUSINESS_NUMBER)
+GREETING = "Thank you for calling Harbour Dental. May I have your name, please?"
+SHORT = Scenario(
+    "short", GREETING, (turn("What time is it?", "It is noon."),), caller_hangs_up=True
+)
+ENDED_BY_AGENT = Scenario(
+    "ended by the agent",
+    GREETING,
+    (turn("Goodbye.", Reply("Goodbye, and thank you for calling.", (tool("end_call"),))),),
+)
+
+
+def environment(provider: Agents, key: str | None = None) -> dict[str, str]:
+    return {
+        "RINGFLEET_AI_PROVIDER": "elevenlabs",
+        "RINGFLEET_ELEVENLABS_API_KEY": provider.api_key if key is None else key,
+        "RINGFLEET_ELEVENLABS_AGENT_ID": provider.agent_id,
+        "RINGFLEET_OPENAI_API_KEY": "",
+    }
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    scenario = harbour_dental.scenario()
+    provider = Agents(scenario)
+    with Stage(scenario, provider=provider, env=environment(provider)) as stage:
+        yield first_call.play(stage)
+
+
+@pytest.mark.parametrize(
+    "title, check", first_call.AGENT_CHECKS, ids=[one[0] for one in first_call.AGENT_CHECKS]
+)
+def test_the_demo_call(evidence, title, check):
+    check(evidence)
+
+
+def test_metrics_tell_the_same(evidence):
+    (worker,) = evidence.fleet.workers
+    metrics = worker.metrics()
+    assert metrics["ringfleet_barge_ins_total"] == 1
+    assert metrics["ringfleet_late_audio_dropped_total"] == 1
+    assert metrics["ringfleet_ai_address_known"] == 1
+    assert metrics["ringfleet_agent_urls_failed_total"] == 0
+    assert metrics["ringfleet_ai_refused_total"] == 0
+    assert metrics["ringfleet_ai_sessions_rebuilt_total"] == 0
+    assert metrics["ringfleet_ai_pool_ready"] == 0
+
+
+def test_the_address_was_signed_ahead(evidence):
+    """One signed address serves calls for minutes; none was asked for by a call."""
+    signed = evidence.stage.provider.signatures.values()
+    assert signed and max(signed) < evidence.call.began_ms
+
+
+# ---- other calls on the same stage ----
+
+
+@pytest.fixture
+def stage(evidence):
+    stage = evidence.stage
+    set_scenario(stage, SHORT)
+    yield stage
+    provider = stage.provider
+    provider.input_format = provider.output_format = "ulaw_8000"
+    provider.corrections, provider.hangs_up = True, False
+
+
+def set_scenario(stage: Stage, scenario: Scenario) -> None:
+    stage.scenario = scenario
+    stage.provider.play(scenario)
+
+
+def greeting(stage: Stage, call: Call) -> str:
+    """The first call has told the caller's name."""
+    return stage.fleet.context(call.sid)["greeting"]
+
+
+def messages(stage: Stage, sid: str) -> list[tuple[str, str, bool]]:
+    stage.fleet.wait_flushed(sid)
+    rows = stage.fleet.sql(
+        "select speaker, message, interrupted from conversation_turn where call_sid = %s order by seq",
+        sid,
+    )
+    return [(row["speaker"], row["message"], row["interrupted"]) for row in rows]
+
+
+def test_the_agent_hangs_up(stage):
+    """Its own end_call: a normal close, with the goodbye still in the carrier's queue."""
+    set_scenario(stage, ENDED_BY_AGENT)
+    stage.provider.hangs_up = True
+    call = stage.finish(stage.start_call(*NUMBERS))
+    last = call.data("twiml")[-1]
+    assert "/voice/after/0" in last["url"] and "<Hangup" in last["body"], last
+    assert call.unplayed_ms == 0
+    assert [one[1] for one in messages(stage, call.sid)] == [
+        greeting(stage, call),
+        "Goodbye.",
+        "Goodbye, and thank you for calling.",
+    ]
+    (row,) = stage.fleet.sql("select end_reason from call_log where call_sid = %s", call.sid)
+    assert row["end_reason"] == "agent_hangup"
+    stage.check(call)
+
+
+def test_an_agent_that_does_not_say_what_was_heard(stage):
+    """agent_response_correction is off by default: our own marks tell, a little later."""
+    text = "There is a lot to tell, so please sit down and listen. " * 3
+    set_scenario(
+        stage,
+        Scenario(
+            "no correction",
+            GREETING,
+            (
+                turn("Tell me about it.", text.strip()),
+                turn("Stop, please.", "Of course.", interrupts_after_ms=2000),
+            ),
+            caller_hangs_up=True,
+        ),
+    )
+    stage.provider.corrections = False
+    call = stage.finish(stage.start_call(*NUMBERS))
+    found = messages(stage, call.sid)
+    assert [(one[0], one[2]) for one in found] == [
+        ("assistant", False),
+        ("caller", False),
+        ("assistant", True),
+        ("caller", False),
+        ("assistant", False),
+    ]
+    assert 0 < len(found[2][1]) < len(text) / 2 and text.startswith(found[2][1])
+    stage.check(call)
+
+
+def test_a_lost_conversation_is_taken_up(stage):
+    """A new conversation knows what was said, and does not greet again."""
+
+    async def script(call):
+        await call.wait_assistant_quiet()
+        (session,) = stage.provider.open()
+        session.drop()
+        await call.wait_for(
+            lambda: any(one.begun() for one in stage.provider.open()), 15, "another conversation"
+        )
+        heard = len(call.received)
+        await call.wait_for(lambda: len(call.received) > heard, 15, "its first words")
+        call.hang_up()
+
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    (again,) = [one for one in stage.provider.talking() if one.user_id == call.sid][1:]
+    prompt = again.overrides["agent.prompt.prompt"]
+    assert "Do not greet again" in prompt and f"assistant: {greeting(stage, call)}" in prompt
+    stage.check(call)
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_a_wrong_format_is_refused(stage, side):
+    """With anything but mu-law both ways the caller, or the agent, would hear noise."""
+    setattr(stage.provider, f"{side}_format", "pcm_16000")
+    call = stage.finish(stage.start_call(*NUMBERS, silent=True), 40)
+    assert not call.received
+    assert stage.fleet.session(call.sid)["verdict"] == "apology"
+    ending = stage.fleet.logged("call is ending", call.sid)
+    assert ending and "ulaw_8000 both ways" in ending[0]["detail"]
+    (row,) = stage.fleet.sql("select end_reason from call_log where call_sid = %s", call.sid)
+    assert row["end_reason"] == "ai_refused"
+    stage.check(call)
+
+
+# ---- where the agent is found ----
+
+
+def test_an_agent_that_is_open_to_everybody():
+    provider = Agents(SHORT)
+    provider.private = False
+    with Stage(SHORT, provider=provider, env=environment(provider, key="")) as stage:
+        call = stage.finish(stage.start_call(*NUMBERS))
+        assert [one[1] for one in messages(stage, call.sid)] == [
+            GREETING,
+            "What time is it?",
+            "It is noon.",
+        ]
+        assert provider.signatures == {}
+        stage.check(call)
+
+
+def test_a_worker_without_an_address_is_not_ready(tmp_path):
+    """Over TLS, so that the certificates of the signing request are checked as well."""
+    provider = Agents(SHORT)
+    with Stage(
+        SHORT, provider=provider, env=environment(provider), tls_directory=tmp_path
+    ) as stage:
+        provider.faults.refuse_signing = 500
+        second = stage.fleet.start_worker(wait=False)
+
+        def said_why() -> bool:
+            status, text = second.get("/readyz")
+            return status == 503 and "where its agent is reached" in text
+
+        eventually("the reason", said_why, 20)
+        provider.faults.refuse_signing = 0
+        second.wait_ready()
+        stage.carrier.resolve[MEDIA_URL.rsplit("/", 1)[0]] = [f"ws://{second.listen}"]
+        call = stage.finish(stage.start_call(*NUMBERS))
+        assert len(messages(stage, call.sid)) == 3
+        stage.check(call)
