@@ -40,8 +40,9 @@ static const char *day_starts(const struct calendar *cal, const char *date, int 
         char one[CALENDAR_TIME_SIZE];
         calendar_format(cal, one, starts[i]);
         assert_memory_equal(one, date, 10);
-        strncat(text, one + 11, 5);
-        strcat(text, " ");
+        one[16] = ' '; /* of 2026-11-24T10:00:00... only the hour and minute */
+        one[17] = '\0';
+        strcat(text, one + 11);
     }
     return text;
 }
