@@ -14,7 +14,8 @@ from standins import caller
 from standins.call import Call
 from standins.carrier import Carrier, Faults, Script
 from standins.realtime import Provider
-from standins.scenario import Scenario
+from standins.realtime_session import Session
+from standins.scenario import Conversation, Scenario
 from standins.tls import Authority
 from standins.voice_server import VoiceServer
 
@@ -27,7 +28,7 @@ RACES = frozenset({"response_cancel_not_active", "conversation_already_has_activ
 class Stage:
     def __init__(
         self,
-        scenario: Scenario,
+        scenario: Scenario | Callable[[Session], Conversation],
         *,
         provider: VoiceServer | None = None,
         tls_directory: Path | None = None,

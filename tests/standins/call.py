@@ -48,6 +48,7 @@ class Call:
         self.script_error: BaseException | None = None
         self.stream: MediaStream | None = None
         self.unplayed_ms = 0  # audio that was still queued when the last stream ended
+        self.background = g711.SILENCE * g711.FRAME_BYTES  # what the line carries while nobody speaks
         self.received = bytearray()  # audio in the order it arrived, played or not
         self.status = "ringing"
         self.began_ms = now_ms()

@@ -9,7 +9,7 @@ Not simulated: semantic VAD beyond its settings, idle timeouts, out-of-band resp
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable
 
 from aiohttp import web
@@ -22,11 +22,18 @@ from .voice_server import MAX_MESSAGE, VoiceServer
 
 @dataclass
 class Faults:
-    """Counters are used up; the times hold until they are changed."""
+    """Counters are used up; the others hold until they are changed. Those of the provider as a whole;
+    the first group may also be a single call's (Conversation.faults)."""
 
     reject_session_updates: int = 0
+    ignore_session_updates: int = 0  # no answer at all
     fail_responses: int = 0
+    hang_responses: int = 0  # begun, and never heard of again
+    late_deltas: int = 0  # audio that is still sent after an interruption, 100 ms each
+    repeat_tool_calls: bool = False  # the event that completes a call comes twice
     fail_transcriptions: int = 0
+    transcription_s: list[float] = field(default_factory=list)  # delays of the next ones
+
     refuse_upgrades: int = 0  # HTTP 503 instead of 101
     upgrade_delay_s: float = 0
 

@@ -34,11 +34,14 @@ class Response:
 
     async def run(self) -> None:
         await self._session.send("response.created", response=self._body("in_progress", None))
-        faults = self._session.provider.faults
+        faults = self._session.faults
         if faults.fail_responses > 0:
             faults.fail_responses -= 1
             await self._finish("failed")
             return
+        if faults.hang_responses > 0:
+            faults.hang_responses -= 1
+            await asyncio.Event().wait()  # until the session's end
         reply = self._session.conversation.next_reply()
         await wait(self._cancelled, self._session.provider.first_audio_s)
         if reply.say and not self._cancelled.is_set():
@@ -72,7 +75,8 @@ class Response:
         shown = 0
         session.audio_ms[item["id"]] = 0
         speed = session.provider.audio_speed
-        async for start, chunk, length in spoken(text, speed, self._cancelled):
+        late = session.faults.late_deltas
+        async for start, chunk, length in spoken(text, speed, self._cancelled, late):
             # Words run a little ahead of their sound, and are complete with the last of it.
             until = max(1, len(words) * (start + 2 * CHUNK_BYTES) // length)
             if start + CHUNK_BYTES >= length:
@@ -129,12 +133,14 @@ class Response:
     async def _item_done(self, item: dict) -> None:
         item["status"] = "incomplete" if self._cancelled.is_set() else "completed"
         await self._session.item_done(item["id"])
-        await self._session.send(
-            "response.output_item.done",
-            response_id=self.id,
-            output_index=len(self._output) - 1,
-            item=item,
-        )
+        twice = item["type"] == "function_call" and self._session.faults.repeat_tool_calls
+        for _ in range(1 + twice):
+            await self._session.send(
+                "response.output_item.done",
+                response_id=self.id,
+                output_index=len(self._output) - 1,
+                item=item,
+            )
 
     async def _finish(self, status: str) -> None:
         details: dict | None = None

@@ -19,7 +19,7 @@ from .vad import Started, VoiceDetector
 from .voice_server import VoiceSession
 
 if TYPE_CHECKING:
-    from .realtime import Provider
+    from .realtime import Faults, Provider
 
 PING_SECONDS = 20.3
 PONG_SECONDS = 10
@@ -61,6 +61,7 @@ class Session(VoiceSession):
         self.audio_ms: dict[str, int] = {}  # assistant items: audio sent
         self.updates: list[dict] = []  # accepted session.update bodies
         self.instructions: list[Instructions] = []
+        self.asked: str = ""  # the first instructions that were sent, accepted or not
         self.truncations: list[Truncation] = []
         self._detector = VoiceDetector()
         self._uncommitted_ms = 0
@@ -74,6 +75,10 @@ class Session(VoiceSession):
 
     def begun(self) -> bool:
         return bool(self.instructions)
+
+    @property
+    def faults(self) -> "Faults":
+        return self.conversation.faults or self.provider.faults
 
     def instructions_at(self, ms: float) -> str:
         """The instructions in force at a moment of the common clock."""
@@ -169,8 +174,12 @@ class Session(VoiceSession):
 
     async def _on_session_update(self, event: dict) -> None:
         update = event["session"]
-        if self.provider.faults.reject_session_updates > 0:
-            self.provider.faults.reject_session_updates -= 1
+        self.asked = self.asked or update.get("instructions", "")
+        if self.faults.ignore_session_updates > 0:
+            self.faults.ignore_session_updates -= 1
+            return
+        if self.faults.reject_session_updates > 0:
+            self.faults.reject_session_updates -= 1
             error = {"type": "invalid_request_error", "code": "invalid_value", "param": "session"}
             error |= {"message": "rejected on purpose", "event_id": event.get("event_id")}
             await self.send("error", error=error)
@@ -247,11 +256,12 @@ class Session(VoiceSession):
             self.spawn(self._transcribe(item_id, transcript))
 
     async def _transcribe(self, item_id: str, transcript: str) -> None:
-        await asyncio.sleep(self.provider.transcription_s)
+        delays = self.faults.transcription_s
+        await asyncio.sleep(delays.pop(0) if delays else self.provider.transcription_s)
         prefix = "conversation.item.input_audio_transcription."
         place = {"item_id": item_id, "content_index": 0}
-        if self.provider.faults.fail_transcriptions > 0:
-            self.provider.faults.fail_transcriptions -= 1
+        if self.faults.fail_transcriptions > 0:
+            self.faults.fail_transcriptions -= 1
             error = {"type": "server_error", "code": None, "message": "failed", "param": None}
             await self.send(prefix + "failed", **place, error=error)
             return

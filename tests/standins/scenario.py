@@ -2,6 +2,10 @@
 
 import json
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .realtime import Faults
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Conversation:
     resumes the call goes on in the same place."""
 
     scenario: Scenario
+    faults: "Faults | None" = None  # of this call alone; otherwise the provider's
     greeted: bool = False
     turns_taken: int = 0
     _due: list[Reply] = field(default_factory=list)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 MAX_QUEUE_BYTES = 10 * 60 * 8000  # a carrier refuses about ten minutes of queued audio
 CLOSE_SECONDS = 5
-_SILENT_FRAME = g711.SILENCE * g711.FRAME_BYTES
 
 
 class MediaStream:
@@ -28,10 +27,12 @@ class MediaStream:
         self.playout = Playout()
         self.close_code: int | None = None  # from the server's close frame; None: it sent none
         self.stalled = False  # fault hook: the socket stays open, no media flows
+        self.withheld = False  # fault hook: the caller's audio is lost, what is played goes on
         self._call = call
         self._socket = socket
         self._sequence = 0
         self._chunk = 0
+        self._ticks = 0
         self._overtaken: dict | None = None
         self._hang_up = asyncio.Event()
 
@@ -85,26 +86,31 @@ class MediaStream:
         while not self._socket.closed:
             due += g711.FRAME_MS / 1000
             await asyncio.sleep(max(0.0, due - loop.time()))
+            self._ticks += 1
             if self.stalled:
                 continue
-            said = self._call.next_frame() or _SILENT_FRAME
-            self._chunk += 1
-            media = {
-                "track": "inbound",
-                "chunk": str(self._chunk),
-                "timestamp": str(self._chunk * g711.FRAME_MS),
-                "payload": base64.b64encode(said).decode(),
-            }
-            if self.dialect.delayed(self._chunk):
-                self._overtaken = media
-            else:
-                await self._send("media", {"media": media})
-                if self._overtaken is not None:
-                    await self._send("media", {"media": self._overtaken})
-                    self._overtaken = None
+            said = self._call.next_frame() or self._call.background
+            if not self.withheld:
+                await self._send_frame(said)
             heard, marks = self.playout.play()
             await self._echo(marks)
             self._call.frame_passed(said, heard)
+
+    async def _send_frame(self, said: bytes) -> None:
+        self._chunk += 1
+        media = {
+            "track": "inbound",
+            "chunk": str(self._chunk),
+            "timestamp": str(self._ticks * g711.FRAME_MS),
+            "payload": base64.b64encode(said).decode(),
+        }
+        if self.dialect.delayed(self._chunk):
+            self._overtaken = media
+            return
+        await self._send("media", {"media": media})
+        if self._overtaken is not None:
+            await self._send("media", {"media": self._overtaken})
+            self._overtaken = None
 
     async def _read(self) -> None:
         while True:

@@ -212,10 +212,10 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
 
 
 async def spoken(
-    text: str, speed: float, cancelled: asyncio.Event
+    text: str, speed: float, cancelled: asyncio.Event, late: int = 0
 ) -> AsyncIterator[tuple[int, bytes, int]]:
     """(start, chunk, length of all) of the assistant's speech at so many times real time, until it is
-    cancelled."""
+    cancelled, and `late` chunks more."""
     audio = await asyncio.to_thread(speech.speak, text, speech.ASSISTANT)
     loop = asyncio.get_running_loop()
     due = loop.time()
@@ -225,4 +225,6 @@ async def spoken(
         due += len(chunk) / 8000 / speed
         await wait(cancelled, max(0.0, due - loop.time()))
         if cancelled.is_set():
-            return
+            if late == 0:
+                return
+            late -= 1
