@@ -11,10 +11,17 @@
 #include "worker/ai_pool.h"
 #include "worker/call_tools.h"
 #include "worker/conversation.h"
+#include "worker/greeting.h"
 
-enum { PAST_ID_SIZE = 16, REDIAL_MIN_MS = 100, REDIAL_MAX_MS = 2000 };
+/* A caller waits meanwhile: "within a second of the network allowing it". */
+enum { REDIAL_MIN_MS = 100, REDIAL_MAX_MS = 1000 };
 
-#define CONTINUE_HINT "You were cut off in the middle of your answer. Go on where you stopped, without greeting."
+/* A session that stood open for long may be gone without a sign (NAT): then another is dialled. */
+enum { CONFIGURE_SECONDS = 4 };
+
+#define CONTINUE_HINT                                                                                     \
+    "The connection was lost while the caller waited for you. Answer, or go on where you stopped, without " \
+    "greeting and without repeating what was said."
 
 static void on_open(struct ws_conn *ws, void *arg)
 {
@@ -118,32 +125,46 @@ const char *ai_leg_voice(const struct call *c)
     return *business ? business : *worker ? worker : c->w->provider->default_voice;
 }
 
-void ai_leg_configure(struct call *c)
+void ai_leg_send_settings(struct call *c)
 {
     const struct context *ctx = &c->claim.context;
-    const struct history *past = &c->claim.history;
     const struct provider *provider = c->w->provider;
     struct ai_settings settings = {
         .instructions = c->past_greeting || !provider->instructions ? ctx->prompt_full : ctx->prompt_compact,
         .call_sid = c->sid,
         .greeting = ctx->greeting,
-        .past = past,
+        .past = &c->claim.history,
         .voice = ai_leg_voice(c),
         .language = ctx->language,
-        .transcription_model = c->w->config->ai_transcription_model,
+        .transcription_model = c->transcribed ? c->w->config->ai_transcription_model : "",
         .tools = call_tools_describe(c),
     };
     conversation_send(c, provider->session(&settings));
     json_decref(settings.tools);
-    if (provider->agent) {
+}
+
+void ai_leg_configure(struct call *c)
+{
+    struct timeval patience = {CONFIGURE_SECONDS, 0};
+    c->transcribed = *c->w->config->ai_transcription_model != '\0';
+    ai_leg_send_settings(c);
+    if (c->w->provider->agent)
         c->rejoin = NULL; /* it has heard all, and speaks first */
+    else
+        conversation_retell(c);
+    c->greeting.told = c->greeting.cached && c->claim.history.count > 0;
+    evtimer_add(&c->redial, &patience);
+}
+
+void ai_leg_refused(struct call *c, const char *error)
+{
+    if (!c->transcribed) {
+        call_end(c, REASON_AI_REFUSED, error);
         return;
     }
-    for (int i = 0; i < past->count; i++) {
-        char id[PAST_ID_SIZE];
-        snprintf(id, sizeof id, "past_%d", i);
-        conversation_send(c, provider->past_turn(id, past->turns[i].speaker, past->turns[i].text));
-    }
+    log_warn(c->sid, "the AI refused the settings, they are tried without transcription", log_str("error", error));
+    c->transcribed = false;
+    ai_leg_send_settings(c);
 }
 
 /* What is in the carrier's queue plays on. The old session's ids mean nothing to the next one: an
@@ -157,14 +178,20 @@ static void disown_playout(struct call *c)
 
 void ai_leg_lost(struct call *c)
 {
-    metric_add(&c->w->metrics.ai_rebuilt, 1);
     ai_leg_close(c);
-    c->past_greeting = c->past_greeting || c->spoke;
-    c->rejoin = (c->answering || c->tools) && !c->speaking ? CONTINUE_HINT : NULL;
-    c->answering = c->answer_wanted = false;
-    c->ai_tries = 0;
-    *c->dropped_response = '\0';
     disown_playout(c);
     call_tools_session_lost(c);
     conversation_session_lost(c);
+}
+
+/* Words of the caller that are not answered come again, and are answered then. */
+void ai_leg_replace(struct call *c)
+{
+    bool owed = conversation_owes_answer(c) && !c->words_unheard;
+    metric_add(&c->w->metrics.ai_rebuilt, 1);
+    ai_leg_lost(c);
+    greeting_release(c);
+    c->past_greeting = c->past_greeting || c->spoke;
+    c->rejoin = owed ? CONTINUE_HINT : NULL;
+    c->ai_tries = 0;
 }

@@ -9,8 +9,18 @@ void ai_leg_open(struct call *c);
 /* The first thing a session hears: settings, prompt, and the turns so far. */
 void ai_leg_configure(struct call *c);
 
-/* The session is gone while the call goes on: what it knew is made ready for the next one. */
+/* The settings again, with the prompt that is due now. */
+void ai_leg_send_settings(struct call *c);
+
+/* The settings were refused, all of them. They are tried without transcription, whose models change
+ * most; refused again, the call ends. */
+void ai_leg_refused(struct call *c, const char *error);
+
+/* The session is gone: what only it knew is over. What was sent to the caller plays on. */
 void ai_leg_lost(struct call *c);
+
+/* The call goes on with another session, which is to know what the lost one knew. */
+void ai_leg_replace(struct call *c);
 
 /* Tries again, later each time. */
 void ai_leg_redial(struct call *c);

@@ -16,6 +16,7 @@
 #include "worker/call_watch.h"
 #include "worker/conversation.h"
 #include "worker/greeting.h"
+#include "worker/late_context.h"
 #include "worker/media.h"
 
 /* A call that was taken over from another worker: the caller must not be greeted twice. */
@@ -51,7 +52,10 @@ static void upgrade_prompt(struct call *c)
     int64_t decided = clock_mono_us(), took;
     if (!c->w->provider->instructions)
         return;
-    conversation_send(c, c->w->provider->instructions(c->claim.context.prompt_full));
+    if (c->late.taken) /* it brings tools as well */
+        ai_leg_send_settings(c);
+    else
+        conversation_send(c, c->w->provider->instructions(c->claim.context.prompt_full));
     took = clock_mono_us() - decided;
     metric_observe_us(&c->w->metrics.prompt_upgrade, took);
     log_info(c->sid, "prompt upgraded", log_real("seconds", (double)took / 1e6));
@@ -96,15 +100,11 @@ static void on_start(struct call *c, const struct carrier_event *ev)
 }
 
 /* An outbound call that was answered by a machine: the message takes the greeting's place. */
-static bool met_machine(const struct call *c)
-{
-    return strncmp(c->claim.context.answered_by, "machine", 7) == 0;
-}
-
 static void leave_message(struct call *c)
 {
     struct context *ctx = &c->claim.context;
     char *greeting = ctx->greeting;
+    c->machine = true;
     ctx->greeting = ctx->voicemail_message;
     ctx->voicemail_message = greeting;
 }
@@ -124,7 +124,7 @@ static void on_claim(struct call *c, const redisReply *reply)
     if (c->claim.history.count > 0) {
         c->past_greeting = true;
         c->rejoin = RESUME_HINT;
-    } else if (met_machine(c)) {
+    } else if (strncmp(c->claim.context.answered_by, "machine", 7) == 0) {
         leave_message(c);
         if (!*c->claim.context.greeting)
             call_end(c, REASON_VOICEMAIL, "");
@@ -154,6 +154,8 @@ static void forget(struct call *c)
         c->next->prev = c->prev;
     worker_call_over(w);
     ticket_drop(c->claiming);
+    ticket_drop(c->late.ticket);
+    conversation_forget_answers(c);
     journal_release(&c->journal);
     call_tools_release(c);
     turns_release(&c->turns);
@@ -203,9 +205,9 @@ static void finish_journal(struct call *c)
 static void leave_greeting(struct call *c)
 {
     c->past_greeting = true;
-    if (c->greeting.cached)
+    if (c->greeting.cached && !c->greeting.told)
         conversation_tell_greeting(c);
-    if (met_machine(c)) {
+    if (c->machine) {
         call_part(c, REASON_VOICEMAIL);
         return;
     }
@@ -229,15 +231,16 @@ static void call_enter(struct call *c, enum call_state next)
         ai_leg_open(c);
         break;
     case CALL_GREETING:
-        media_send_tail(c);
         if (!c->greeting.cached && !c->greeting.ticket)
             greeting_ask(c);
         break;
     case CALL_TALKING:
-        media_send_tail(c);
         if (c->rejoin)
             conversation_answer(c, c->rejoin);
         c->rejoin = NULL;
+        break;
+    case CALL_LISTENING:
+        conversation_hung_up(c);
         break;
     case CALL_ENDING:
         ai_leg_close(c);
@@ -255,14 +258,18 @@ static void call_enter(struct call *c, enum call_state next)
 /* Every end comes through here once, with one reason. */
 void call_end(struct call *c, enum call_reason why, const char *detail)
 {
-    bool claimed = c->journal.w != NULL;
+    bool claimed = c->journal.w != NULL, listen;
     if (c->state >= CALL_ENDING)
         return;
+    listen = why == REASON_CARRIER_STOP && c->state < CALL_LISTENING && conversation_words_to_come(c);
     c->reason = why;
     if (*detail)
         log_warn(c->sid, "call is ending", log_str("reason", reasons[why].name), log_str("detail", detail),
                  log_str("state", state_names[c->state]));
-    call_enter(c, claimed && why != REASON_FENCED ? CALL_ENDING : CALL_GONE);
+    if (listen)
+        call_enter(c, CALL_LISTENING);
+    else
+        call_enter(c, claimed && why != REASON_FENCED ? CALL_ENDING : CALL_GONE);
 }
 
 /* The AI session was lost, or could not be had. The call goes on without one for a while. */
@@ -279,11 +286,16 @@ static void on_ai_lost(struct call *c, const struct call_event *ev)
         break;
     case CALL_GREETING:
     case CALL_TALKING:
-        ai_leg_lost(c);
+        ai_leg_replace(c);
         call_enter(c, CALL_DIALLING);
         break;
     case CALL_PARTING:
-        call_end(c, c->parting, ev->why);
+        ai_leg_lost(c); /* what it has said already is heard to the end */
+        if (call_silent(c))
+            call_end(c, c->parting, ev->why);
+        break;
+    case CALL_LISTENING:
+        call_enter(c, CALL_ENDING);
         break;
     case CALL_ACCEPTED:
     case CALL_CLAIMING:
@@ -307,6 +319,9 @@ static void on_timeout(struct call *c)
         break;
     case CALL_PARTING:
         call_end(c, c->parting, "the goodbye did not play out in time");
+        break;
+    case CALL_LISTENING:
+        call_enter(c, CALL_ENDING);
         break;
     case CALL_ENDING:
         log_error(c->sid, "the end is not in Redis; the reaper will end the call");
@@ -386,6 +401,10 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
         else
             return false;
         return true;
+    case CALL_EV_CONTEXT:
+        if (c->state == CALL_TALKING) /* in other states the upgrade is still to come */
+            upgrade_prompt(c);
+        return true;
     case CALL_EV_AI:
     case CALL_EV_GREETING:
     case CALL_EV_CLAIM:
@@ -437,7 +456,7 @@ static void while_dialling(struct call *c, const struct call_event *ev)
     else if (ev->kind == CALL_EV_AI_OPEN)
         ai_leg_configure(c);
     else if (is_ai(ev, AI_REFUSED)) /* the session would speak 24 kHz PCM: noise on a phone */
-        call_end(c, REASON_AI_REFUSED, ev->ai->error);
+        ai_leg_refused(c, ev->ai->error);
     else if (ev->kind == CALL_EV_CARRIER)
         call_converse(c, ev);
 }
@@ -448,6 +467,7 @@ static void on_configured(struct call *c, const struct ai_event *ev)
     if (*ev->session)
         conversation_note_session(c, ev->session);
     c->ai_tries = 0;
+    evtimer_del(&c->redial);
     if (!c->configured) {
         c->configured = true;
         metric_observe_us(&c->w->metrics.ai_ready_seconds, ready_ms * 1000);
@@ -455,17 +475,49 @@ static void on_configured(struct call *c, const struct ai_event *ev)
     } else {
         log_info(c->sid, "AI session replaced", log_int("turns", c->claim.history.count));
     }
+    media_send_tail(c);
     call_enter(c, c->past_greeting ? CALL_TALKING : CALL_GREETING);
 }
 
 /* Over when it has been heard, or cut: whoever spoke it, cache or AI. */
 static bool greeting_over(const struct call *c)
 {
-    return !c->greeting.ticket && !c->answer_wanted && call_silent(c);
+    return !c->greeting.ticket && call_silent(c);
+}
+
+/* Whoever speaks to a call that is about to end wants to go on with it. */
+static bool changes_mind(const struct call *c, const struct call_event *ev)
+{
+    return is_ai(ev, AI_SPEECH_STARTED) && (c->parting == REASON_AGENT_HANGUP || c->parting == REASON_SILENCE);
+}
+
+static void while_parting(struct call *c, const struct call_event *ev)
+{
+    call_converse(c, ev);
+    if (c->state != CALL_PARTING)
+        return;
+    if (is_carrier(ev, CARRIER_PLAYED))
+        arm_deadline(c, state_seconds[CALL_PARTING]); /* it plays: however long it is */
+    if (changes_mind(c, ev)) {
+        log_info(c->sid, "the caller speaks on");
+        call_enter(c, CALL_TALKING);
+    } else if (call_silent(c)) {
+        call_end(c, c->parting, "");
+    }
+}
+
+static void while_listening(struct call *c, const struct call_event *ev)
+{
+    if (is_ai(ev, AI_CALLER_TRANSCRIPT) || is_ai(ev, AI_SPEECH_STOPPED))
+        conversation_on_ai(c, ev->ai);
+    if (!conversation_words_to_come(c))
+        call_enter(c, CALL_ENDING);
 }
 
 void call_on(struct call *c, const struct call_event *ev)
 {
+    if (c->state == CALL_LISTENING && (ev->kind == CALL_EV_CARRIER || ev->kind == CALL_EV_CARRIER_LOST))
+        return; /* nobody is there */
     if (c->state == CALL_GONE || call_on_anywhere(c, ev))
         return;
     switch (c->state) {
@@ -495,16 +547,17 @@ void call_on(struct call *c, const struct call_event *ev)
             on_greeting(c, ev->reply);
         else
             call_converse(c, ev);
-        if (c->state == CALL_GREETING && greeting_over(c))
+        if (c->state == CALL_GREETING && greeting_over(c) && !late_context_wait(c))
             leave_greeting(c);
         break;
     case CALL_TALKING:
         call_converse(c, ev);
         break;
     case CALL_PARTING:
-        call_converse(c, ev);
-        if (c->state == CALL_PARTING && call_silent(c))
-            call_end(c, c->parting, "");
+        while_parting(c, ev);
+        break;
+    case CALL_LISTENING:
+        while_listening(c, ev);
         break;
     case CALL_ENDING: /* only the journal's outcome counts, and it is handled above */
     case CALL_GONE:
@@ -517,12 +570,13 @@ void call_part(struct call *c, enum call_reason why)
     if (c->state != CALL_GREETING && c->state != CALL_TALKING)
         return;
     c->parting = why;
+    conversation_forget_answers(c);
     call_enter(c, CALL_PARTING);
 }
 
 bool call_silent(const struct call *c)
 {
-    return !c->answering && playout_idle(&c->playout);
+    return !c->answering && !c->answer_wanted && playout_idle(&c->playout);
 }
 
 bool call_may_hand_over(const struct call *c)
@@ -530,6 +584,7 @@ bool call_may_hand_over(const struct call *c)
     switch (c->state) {
     case CALL_ACCEPTED:
     case CALL_PARTING: /* is about to end anyway */
+    case CALL_LISTENING:
     case CALL_ENDING:
     case CALL_GONE:
         return false;
@@ -606,6 +661,7 @@ static void on_redial(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
+    ai_leg_close(arg); /* one that did not answer in time */
     ai_leg_open(arg);
 }
 
@@ -652,6 +708,8 @@ void call_tick(struct call *c)
     if (c->state > CALL_PARTING)
         return;
     conversation_tick(c);
+    late_context_look(c);
+    greeting_hurry(c, clock_mono_ms());
     if (c->state == CALL_GREETING || c->state == CALL_TALKING)
         call_watch_look(c);
 }

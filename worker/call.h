@@ -28,7 +28,8 @@ struct tool_run;
     X(DIALLING, "dialling", 15)  /* the AI session is opened and configured, at first or again */ \
     X(GREETING, "greeting", 0)   /* COMPACT prompt in force, the greeting is spoken */    \
     X(TALKING, "talking", 0)     /* FULL prompt in force */                               \
-    X(PARTING, "parting", 20)    /* the AI has ended the call; its goodbye plays out */   \
+    X(PARTING, "parting", 20)    /* the call has an end in sight; the goodbye plays out */ \
+    X(LISTENING, "listening", 2) /* the caller has hung up; the last words are written down */ \
     X(ENDING, "ending", 10)      /* the journal is finished in Redis */                   \
     X(GONE, "gone", 0)
 
@@ -52,6 +53,7 @@ enum call_event_kind {
     CALL_EV_AI_OPEN,       /* the provider's socket is open */
     CALL_EV_AI,            /* ai: what the session said */
     CALL_EV_AI_LOST,       /* why; permanent: it would be refused again */
+    CALL_EV_CONTEXT,       /* the full context has arrived, late */
     CALL_EV_JOURNAL,       /* outcome */
     CALL_EV_TIMEOUT,       /* the state's deadline has passed */
     CALL_EV_HAND_OVER,     /* the worker must stop; another will go on */
@@ -94,17 +96,30 @@ struct call {
     struct {
         struct ticket *ticket;      /* the cache is being asked */
         struct evbuffer *recording; /* what the AI says, for the cache */
+        bool said;   /* what was recorded are the words that were asked for */
         bool unfit;  /* too long, or other words: not kept */
         bool cached; /* it plays from the cache; the AI has not said it */
+        bool told;   /* and knows of it */
     } greeting;
+    struct {
+        struct ticket *ticket; /* Redis is asked for the context again */
+        int looks;             /* times */
+        int64_t until_ms;      /* how long the prompt upgrade waits for it; 0: not yet asked to */
+        bool taken;            /* it has come */
+    } late;
+    bool machine;       /* an answering machine: it is spoken to, not listened to */
     bool configured;    /* an AI session was ready before */
     bool past_greeting; /* nobody is greeted twice, whichever worker or AI session comes next */
     const char *rejoin; /* what a session that replaces a lost one is asked to do; NULL: nothing */
     int ai_tries;       /* dials since a session last worked */
+    bool transcribed;   /* the session writes down what the caller says */
     struct event redial;
 
-    uint8_t *tail; /* TAIL_AUDIO_MAX bytes, while there is audio the AI may not have; else NULL */
-    size_t tail_len;
+    uint8_t *tail; /* the caller's last seconds */
+    size_t tail_len, tail_room;
+    size_t unheard;        /* its last bytes: what no session has understood yet */
+    bool words_unheard;    /* and there are words in them */
+    int64_t words_ms;      /* when they began or ended */
     bool speaking;         /* the caller, by the AI's ear */
     uint64_t line_next_ms; /* timestamp the next frame should have */
     struct reorder *reorder; /* of carriers that do not keep the order; NULL until audio comes */
@@ -112,14 +127,22 @@ struct call {
     struct watch watch;
     char digits[DIGITS_MAX + 1]; /* pressed and not yet told to the AI */
     int64_t digits_ms;
+    int digits_told; /* times */
 
     struct bucket heard; /* ms of caller audio, against the clock */
     struct playout playout;
     struct turns turns;
     char dropped_response[AI_ID_SIZE]; /* interrupted: its late audio is not played */
+    char cut_item[AI_ID_SIZE];         /* its item that was playing: the AI was told what was heard */
+    char unheard_item[AI_ID_SIZE];     /* an item of it of which nothing was played */
+    int unheard_index;
+    char answer_id[AI_ID_SIZE]; /* the response under way */
     bool answering;     /* the AI is producing an answer; only one may be under way */
     bool answer_wanted; /* ask for one as soon as none is */
     int64_t answer_over_ms; /* agents: nothing heard of the answer until then, and it was complete */
+    char *wanted_with;  /* its instructions, or NULL */
+    char *asked_with;   /* those of the answer asked for last, should it fail */
+    int64_t answer_sign_ms; /* when the answer under way was asked for, or last heard of */
     int answer_failures; /* in a row */
     enum call_reason parting; /* PARTING: why */
 
@@ -135,7 +158,8 @@ RF_NODISCARD struct call *call_new(struct worker *w, const struct carrier *carri
 /* The only way in: everything that happens to a call. */
 void call_on(struct call *c, const struct call_event *ev);
 
-/* The call is to end for this reason, once what is being said has played out. */
+/* The call is to end for this reason, once what is being said has played out. What was still to be
+ * said is not; conversation_answer with instructions adds a last word. */
 void call_part(struct call *c, enum call_reason why);
 
 /* Ends the call at once. detail: for the log, or "". */

@@ -12,14 +12,14 @@ enum { DIGITS_PAUSE_MS = 1500 }; /* after the last key, before the AI is told */
 
 #define NUDGE_HINT "The caller has been silent for a while. Ask in a few words whether they are still there."
 #define SILENCE_HINT "The caller does not answer. Say a short goodbye; the call ends after it."
-#define WARN_HINT "The call must end in a minute. Tell the caller so in one sentence, and go on."
+#define WARN_HINT "The call reaches its time limit soon. Tell the caller so in one sentence, and go on."
 #define LIMIT_HINT "The call has reached its limit. Say a short goodbye now; the call ends after it."
 
 static void part_with_words(struct call *c, enum call_reason why, const char *hint)
 {
     log_info(c->sid, "saying goodbye", log_str("why", why == REASON_SILENCE ? "silence" : "time_limit"));
-    conversation_answer(c, hint);
     call_part(c, why);
+    conversation_answer(c, hint);
 }
 
 static void follow(struct call *c, enum watch_advice advice)
@@ -51,7 +51,7 @@ static void tell_digits(struct call *c)
 {
     char text[64], id[AI_ID_SIZE];
     snprintf(text, sizeof text, "[keypad] %s", c->digits);
-    snprintf(id, sizeof id, "keys_%lld", (long long)c->turn_count);
+    snprintf(id, sizeof id, "keys_%d", c->digits_told++);
     c->digits[0] = '\0';
     conversation_caller_wrote(c, id, text);
     conversation_answer(c, NULL);

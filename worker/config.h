@@ -28,7 +28,7 @@
     X(INT, silence_hangup_seconds, "SILENCE_HANGUP_SECONDS", "12", "0..600",                                       \
       "and for so long after that: goodbye; 0 never")                                                              \
     X(INT, max_call_seconds, "MAX_CALL_SECONDS", "3600", "0..86400",                                               \
-      "longest call; a minute before, the caller is told; 0 for no limit")                                         \
+      "longest call; a minute (at most a tenth) before, the caller is told; 0 for no limit")                        \
     X(STR, tool_ca_file, "TOOL_CA_FILE", "", "path",                                                               \
       "certificates that vouch for the businesses' own tools; the system's if empty")                              \
     X(INT, tool_allow_private, "TOOL_ALLOW_PRIVATE", "0", "0..1",                                                  \

@@ -13,7 +13,11 @@
 #include "worker/greeting.h"
 #include "worker/media.h"
 
-enum { ANSWER_FAILURES_MAX = 2 }; /* an answer is asked for twice, then the caller gets configured words */
+enum {
+    PAST_ID_SIZE = 20,
+    ANSWER_FAILURES_MAX = 2,      /* an answer is asked for twice, then the caller gets configured words */
+    ANSWER_PATIENCE_MS = 10000,   /* no sign of the answer under way: the session is as good as lost */
+};
 
 /* Of agents: audio comes faster than it plays, so a pause in it means that the answer is complete. */
 enum { ANSWER_QUIET_MS = 1500, ANSWER_BEGINS_MS = 8000 };
@@ -64,19 +68,54 @@ static void hint_agent(struct call *c, const char *instructions)
     conversation_send(c, c->w->provider->response(instructions));
 }
 
+/* Out of memory: an answer without its instructions is better than none. */
+static void want_answer(struct call *c, const char *instructions)
+{
+    c->answer_wanted = true;
+    if (instructions) {
+        free(c->wanted_with);
+        c->wanted_with = strdup(instructions);
+    }
+}
+
+/* The answer that was asked for was not given. */
+static void want_again(struct call *c)
+{
+    want_answer(c, c->wanted_with ? NULL : c->asked_with);
+}
+
+/* The one place that asks, so that never two answers are under way. */
+static void ask_if_wanted(struct call *c)
+{
+    if (!c->answer_wanted || c->answering || !c->ai || c->state == CALL_DIALLING)
+        return;
+    free(c->asked_with);
+    c->asked_with = c->wanted_with;
+    c->wanted_with = NULL;
+    c->answer_wanted = false;
+    c->answering = true;
+    c->answer_sign_ms = clock_mono_ms();
+    conversation_send(c, c->w->provider->response(c->asked_with));
+}
+
 void conversation_answer(struct call *c, const char *instructions)
 {
     if (c->w->provider->agent) {
         hint_agent(c, instructions);
         return;
     }
-    if (c->answering) {
-        c->answer_wanted = true;
+    if (c->state == CALL_PARTING && !instructions)
         return;
-    }
-    c->answering = true;
+    want_answer(c, instructions);
+    ask_if_wanted(c);
+}
+
+void conversation_forget_answers(struct call *c)
+{
     c->answer_wanted = false;
-    conversation_send(c, c->w->provider->response(instructions));
+    free(c->wanted_with);
+    free(c->asked_with);
+    c->wanted_with = c->asked_with = NULL;
 }
 
 static void journal_turn(struct call *c, const struct turn *turn)
@@ -120,11 +159,25 @@ static void cut_to_heard(struct call *c, bool tell_ai)
     }
 }
 
+/* Words run ahead of their sound. When no more is coming, those that never got one were not said. */
+static void drop_unsaid(struct call *c)
+{
+    for (int i = 0; i < c->turns.count; i++) {
+        struct turn *turn = &c->turns.open[i];
+        if (turn->caller || turn->complete || turn->interrupted || turn->sounded)
+            continue;
+        turn_replace(turn, "");
+        turn->complete = true;
+    }
+}
+
 void conversation_journal_turns(struct call *c, bool all)
 {
     struct turn turn;
-    if (all)
+    if (all) {
         cut_to_heard(c, false);
+        drop_unsaid(c);
+    }
     while (turns_take(&c->turns, all, clock_wall_ms(), &turn)) {
         journal_turn(c, &turn);
         free(turn.text);
@@ -140,31 +193,21 @@ static void barge_in(struct call *c)
              log_int("sent_ms", playout_item_sent_ms(&c->playout, last)));
     metric_add(&c->w->metrics.barge_ins, 1);
     c->barge_in_count++;
-    snprintf(c->dropped_response, sizeof c->dropped_response, "%s", c->playout.items[last].response);
+    snprintf(c->cut_item, sizeof c->cut_item, "%s", c->playout.items[last].id);
     cut_to_heard(c, true);
     media_clear(c);
     conversation_journal_turns(c, false);
-}
-
-/* Words whose sound had not begun: nobody heard them, and nothing more comes of them. */
-static void drop_unheard(struct call *c)
-{
-    for (int i = 0; i < c->turns.count; i++) {
-        struct turn *turn = &c->turns.open[i];
-        if (!turn->caller && !turn->complete && !turn->interrupted) {
-            turn_replace(turn, "");
-            turn->complete = true;
-        }
-    }
 }
 
 static void on_speech_started(struct call *c, const struct ai_event *ev)
 {
     media_speaking(c, true);
     watch_caller(&c->watch);
+    if (c->answering) /* the provider cancels it; what is on its way here is not played */
+        snprintf(c->dropped_response, sizeof c->dropped_response, "%s", c->answer_id);
     if (c->playout.item_count > 0)
         barge_in(c);
-    drop_unheard(c);
+    drop_unsaid(c);
     turns_open(&c->turns, true, ev->item, clock_wall_ms());
 }
 
@@ -183,6 +226,7 @@ static void on_caller_transcript(struct call *c, const struct ai_event *ev)
     turn->complete = true;
     if (c->w->provider->agent)
         media_speaking(c, false); /* it has no other word for that */
+    media_understood(c);
     conversation_journal_turns(c, false);
 }
 
@@ -220,16 +264,30 @@ static void on_hung_up(struct call *c)
     call_part(c, REASON_AGENT_HANGUP);
 }
 
+static bool dropped(const struct call *c, const struct ai_event *ev)
+{
+    return *c->dropped_response && strcmp(ev->response, c->dropped_response) == 0;
+}
+
+static void drop_late_audio(struct call *c, const struct ai_event *ev)
+{
+    metric_add(&c->w->metrics.late_audio_dropped, 1);
+    if (strcmp(ev->item, c->cut_item) == 0)
+        return;
+    snprintf(c->unheard_item, sizeof c->unheard_item, "%s", ev->item);
+    c->unheard_index = ev->content_index;
+}
+
 static void on_audio(struct call *c, const struct ai_event *ev)
 {
-    if (strcmp(ev->response, c->dropped_response) == 0) {
-        metric_add(&c->w->metrics.late_audio_dropped, 1);
+    if (dropped(c, ev)) {
+        drop_late_audio(c, ev);
         return;
     }
     agent_goes_on(c);
     if (c->w->provider->agent)
         media_speaking(c, false);
-    turns_open(&c->turns, false, ev->item, clock_wall_ms());
+    turns_open(&c->turns, false, ev->item, clock_wall_ms())->sounded = true;
     media_to_caller(c, ev);
     if (c->state == CALL_GREETING)
         greeting_record(c, ev);
@@ -238,7 +296,7 @@ static void on_audio(struct call *c, const struct ai_event *ev)
 static void on_text(struct call *c, const struct ai_event *ev)
 {
     struct turn *turn;
-    if (strcmp(ev->response, c->dropped_response) == 0)
+    if (dropped(c, ev))
         return;
     agent_goes_on(c);
     turn = turns_open(&c->turns, false, ev->item, clock_wall_ms());
@@ -265,32 +323,48 @@ static void finish_heard(struct call *c)
 }
 
 /* Silence is the one answer a caller must not get. */
-static void answer_failed(struct call *c, const char *error)
+static void answer_failed(struct call *c, const struct ai_event *ev)
 {
     metric_add(&c->w->metrics.ai_failed, 1);
     c->answer_failures++;
-    log_warn(c->sid, "the AI could not answer", log_str("error", error), log_int("times", c->answer_failures));
-    if (c->answer_failures >= ANSWER_FAILURES_MAX)
-        call_end(c, REASON_AI_FAILED, error);
+    log_warn(c->sid, "the AI could not answer", log_str("error", ev->error), log_int("times", c->answer_failures));
+    if (c->state == CALL_PARTING)
+        return; /* a goodbye that cannot be said */
+    if (ev->permanent || c->answer_failures >= ANSWER_FAILURES_MAX)
+        call_end(c, REASON_AI_FAILED, ev->error);
     else
-        c->answer_wanted = true; /* conversation_tick asks, a moment later: it may be a rate limit */
+        want_again(c); /* conversation_tick asks, a moment later: it may be a rate limit */
+}
+
+/* An item that was made entirely of late audio: the AI must not believe it was heard. */
+static void forget_unheard(struct call *c)
+{
+    if (*c->unheard_item)
+        conversation_send(c, c->w->provider->truncate(c->unheard_item, c->unheard_index, 0));
+    *c->unheard_item = '\0';
 }
 
 static void on_answer_done(struct call *c, const struct ai_event *ev)
 {
     c->answering = false;
     media_answer_done(c);
+    if (!c->w->provider->agent) /* for those it is our own conclusion */
+        drop_unsaid(c);
     finish_heard(c);
+    forget_unheard(c);
     if (c->state == CALL_GREETING && ev->status == AI_COMPLETED)
         greeting_store(c);
+    else
+        greeting_forget(c);
     if (ev->status == AI_FAILED) {
-        answer_failed(c, ev->error);
+        answer_failed(c, ev);
         return;
     }
     if (ev->status == AI_COMPLETED)
         c->answer_failures = 0;
-    if (c->answer_wanted && c->state != CALL_PARTING)
-        conversation_answer(c, NULL);
+    free(c->asked_with);
+    c->asked_with = NULL;
+    ask_if_wanted(c);
 }
 
 static void on_refused(struct call *c, const struct ai_event *ev)
@@ -298,7 +372,7 @@ static void on_refused(struct call *c, const struct ai_event *ev)
     static const char busy[] = "conversation_already_has_active_response";
     metric_add(&c->w->metrics.ai_refused, 1);
     if (strncmp(ev->error, busy, sizeof busy - 1) == 0) {
-        c->answer_wanted = true; /* turn detection was faster; ask again when that answer is done */
+        want_again(c); /* turn detection was faster; ask again when that answer is done */
         return;
     }
     log_warn(c->sid, "the AI refused an event", log_str("error", ev->error));
@@ -306,6 +380,7 @@ static void on_refused(struct call *c, const struct ai_event *ev)
 
 void conversation_on_ai(struct call *c, const struct ai_event *ev)
 {
+    c->answer_sign_ms = clock_mono_ms();
     switch (ev->kind) {
     case AI_AUDIO:
         on_audio(c, ev);
@@ -334,6 +409,7 @@ void conversation_on_ai(struct call *c, const struct ai_event *ev)
         break;
     case AI_RESPONSE_STARTED:
         c->answering = true;
+        snprintf(c->answer_id, sizeof c->answer_id, "%s", ev->response);
         break;
     case AI_RESPONSE_DONE:
         on_answer_done(c, ev);
@@ -373,7 +449,9 @@ void conversation_caller_wrote(struct call *c, const char *item, const char *tex
 
 void conversation_greeting_plays(struct call *c, const char *text)
 {
-    turn_replace(turns_open(&c->turns, false, GREETING_ITEM, clock_wall_ms()), text);
+    struct turn *turn = turns_open(&c->turns, false, GREETING_ITEM, clock_wall_ms());
+    turn_replace(turn, text);
+    turn->sounded = true;
 }
 
 /* By now the turn is in the history, or, if words of the caller before it are missing, still open. */
@@ -386,9 +464,57 @@ void conversation_tell_greeting(struct call *c)
         conversation_send(c, c->w->provider->past_turn(GREETING_ITEM, "assistant", text));
 }
 
+void conversation_retell(struct call *c)
+{
+    const struct history *past = &c->claim.history;
+    char id[PAST_ID_SIZE];
+    int n = 0;
+    for (int i = 0; i < past->count; i++) {
+        snprintf(id, sizeof id, "past_%d", n++);
+        conversation_send(c, c->w->provider->past_turn(id, past->turns[i].speaker, past->turns[i].text));
+    }
+    for (int i = 0; i < c->turns.count; i++) {
+        const struct turn *turn = &c->turns.open[i];
+        if (!c->past_greeting || !turn->text || !*turn->text)
+            continue; /* a greeting that is being heard is told when that is over */
+        snprintf(id, sizeof id, "past_%d", n++);
+        conversation_send(c, c->w->provider->past_turn(id, turn->caller ? "caller" : "assistant", turn->text));
+    }
+}
+
+bool conversation_owes_answer(const struct call *c)
+{
+    const struct history *past = &c->claim.history;
+    if (c->answering || c->answer_wanted || c->tools)
+        return true;
+    return c->turns.count == 0 && past->count > 0 && strcmp(past->turns[past->count - 1].speaker, "caller") == 0;
+}
+
+bool conversation_words_to_come(const struct call *c)
+{
+    for (int i = 0; c->ai && c->transcribed && i < c->turns.count; i++) {
+        if (c->turns.open[i].caller && !c->turns.open[i].complete)
+            return true;
+    }
+    return false;
+}
+
+void conversation_hung_up(struct call *c)
+{
+    cut_to_heard(c, false);
+    drop_unsaid(c);
+    playout_clear(&c->playout);
+    conversation_forget_answers(c);
+    media_end_words(c);
+}
+
 /* Words of the caller that no session will transcribe any more; the tail lets the next one hear them. */
 void conversation_session_lost(struct call *c)
 {
+    c->answering = false;
+    *c->answer_id = *c->dropped_response = *c->unheard_item = '\0';
+    conversation_forget_answers(c);
+    drop_unsaid(c);
     for (int i = 0; i < c->turns.count; i++) {
         struct turn *turn = &c->turns.open[i];
         if (turn->caller)
@@ -399,8 +525,12 @@ void conversation_session_lost(struct call *c)
 
 void conversation_tick(struct call *c)
 {
+    int64_t now = clock_mono_ms();
     if (turns_waiting(&c->turns))
         conversation_journal_turns(c, false);
-    if (c->answer_wanted && !c->answering && c->ai && c->state != CALL_DIALLING)
-        conversation_answer(c, NULL);
+    media_forget_old_words(c, now);
+    if (c->ai && c->answering && now - c->answer_sign_ms > ANSWER_PATIENCE_MS)
+        call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = "no sign of the answer asked for"});
+    else
+        ask_if_wanted(c);
 }

@@ -11,8 +11,12 @@ void conversation_on_ai(struct call *c, const struct ai_event *ev);
 /* The carrier has played everything before a mark. */
 void conversation_on_played(struct call *c, const char *mark);
 
-/* Asks the AI to speak: at once, or when the answer under way is done. instructions may be NULL. */
+/* Asks the AI to speak: at once, or when the answer under way is done. instructions may be NULL; then
+ * nothing is asked for in a call that is parting. */
 void conversation_answer(struct call *c, const char *instructions);
+
+/* No answer is under way or wanted any more: the session is gone, or the call is parting. */
+void conversation_forget_answers(struct call *c);
 
 /* An agent is about to speak, without having been asked. */
 void conversation_expect_answer(struct call *c);
@@ -34,6 +38,18 @@ void conversation_tell_greeting(struct call *c);
 
 /* The session is gone: turns that wait for it wait no more. */
 void conversation_session_lost(struct call *c);
+
+/* A new session is told the turns so far, oldest first; also one that is still being heard. */
+void conversation_retell(struct call *c);
+
+/* Somebody waits for the assistant to speak. */
+bool conversation_owes_answer(const struct call *c);
+
+/* The caller has hung up: what was heard by now is all. */
+void conversation_hung_up(struct call *c);
+
+/* The caller said something that is not written down yet. */
+bool conversation_words_to_come(const struct call *c);
 
 /* Once a second: what waits for time to pass (late words, a second try for a failed answer). */
 void conversation_tick(struct call *c);

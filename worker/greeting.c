@@ -13,6 +13,8 @@
 #include "worker/conversation.h"
 #include "worker/media.h"
 
+enum { CACHE_WAIT_MS = 1000 };
+
 #define TTL_SECONDS "604800" /* a week; a busy number's greeting is spoken anew once in it */
 
 /* Provider, model and voice make the sound, the text the words. */
@@ -42,10 +44,8 @@ void greeting_look_up(struct call *c)
 {
     char key[KEY_SIZE];
     const char *argv[] = {"GET", key};
-    if (c->w->provider->agent) { /* it greets by itself */
-        c->greeting.unfit = true;
-        return;
-    }
+    if (c->w->provider->agent)
+        return; /* it greets by itself */
     if (*c->claim.context.greeting && key_of(c, key))
         c->greeting.ticket = ticket_send(c->w, on_audio, c, (int)ARRAY_LEN(argv), argv);
 }
@@ -54,7 +54,7 @@ void greeting_record(struct call *c, const struct ai_event *ev)
 {
     uint8_t *audio;
     ptrdiff_t n;
-    if (c->greeting.unfit)
+    if (c->greeting.unfit || c->w->provider->agent)
         return;
     if (!c->greeting.recording)
         c->greeting.recording = evbuffer_new();
@@ -62,8 +62,8 @@ void greeting_record(struct call *c, const struct ai_event *ev)
     n = audio ? base64_decode(audio, ev->audio, ev->audio_len) : -1;
     if (!c->greeting.recording || n < 0 || evbuffer_add(c->greeting.recording, audio, (size_t)n) != 0 ||
         evbuffer_get_length(c->greeting.recording) > GREETING_AUDIO_MAX) {
+        greeting_forget(c);
         c->greeting.unfit = true;
-        greeting_release(c);
     }
     free(audio);
 }
@@ -86,14 +86,14 @@ static bool same_words(const char *a, const char *b)
 
 void greeting_said(struct call *c, const char *words)
 {
-    if (!same_words(words, c->claim.context.greeting))
-        c->greeting.unfit = true;
+    c->greeting.said = same_words(words, c->claim.context.greeting);
+    c->greeting.unfit = c->greeting.unfit || !c->greeting.said;
 }
 
 void greeting_store(struct call *c)
 {
     struct evbuffer *audio = c->greeting.recording;
-    size_t len = audio && !c->greeting.unfit ? evbuffer_get_length(audio) : 0;
+    size_t len = audio && c->greeting.said && !c->greeting.unfit ? evbuffer_get_length(audio) : 0;
     char key[KEY_SIZE];
     const char *argv[] = {"SET", key, len ? (const char *)evbuffer_pullup(audio, -1) : "", "EX", TTL_SECONDS};
     size_t lens[] = {3, 0, len, 2, sizeof TTL_SECONDS - 1};
@@ -102,7 +102,7 @@ void greeting_store(struct call *c)
         /* Not stored: the next call's AI speaks it again. */
         (void)!redis_async_send(c->w->redis, NULL, NULL, (int)ARRAY_LEN(argv), argv, lens);
     }
-    greeting_release(c);
+    greeting_forget(c);
 }
 
 void greeting_play(struct call *c, const redisReply *audio)
@@ -133,11 +133,26 @@ void greeting_ask(struct call *c)
         conversation_expect_answer(c); /* it has got the words with its settings */
 }
 
+void greeting_hurry(struct call *c, int64_t now_ms)
+{
+    if (c->state != CALL_GREETING || !c->greeting.ticket || now_ms - c->started_ms < CACHE_WAIT_MS)
+        return;
+    ticket_drop(c->greeting.ticket);
+    c->greeting.ticket = NULL;
+    greeting_ask(c);
+}
+
+void greeting_forget(struct call *c)
+{
+    if (c->greeting.recording)
+        evbuffer_free(c->greeting.recording);
+    c->greeting.recording = NULL;
+    c->greeting.said = c->greeting.unfit = false;
+}
+
 void greeting_release(struct call *c)
 {
     ticket_drop(c->greeting.ticket);
     c->greeting.ticket = NULL;
-    if (c->greeting.recording)
-        evbuffer_free(c->greeting.recording);
-    c->greeting.recording = NULL;
+    greeting_forget(c);
 }

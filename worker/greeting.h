@@ -18,10 +18,16 @@ void greeting_ask(struct call *c);
 /* While the AI speaks the greeting itself: keeps a copy of what goes to the caller. */
 void greeting_record(struct call *c, const struct ai_event *ev);
 
-/* The AI has said these words. If they are not the greeting's, the audio is not the greeting's. */
+/* The AI has said these words. Unless they are the greeting's, the audio is not the greeting's. */
 void greeting_said(struct call *c, const char *words);
 
 /* The AI's greeting is complete: its audio goes to the cache. */
 void greeting_store(struct call *c);
+
+/* What the AI said was not all of it, or not heard to its end: nothing is kept. */
+void greeting_forget(struct call *c);
+
+/* Once a second: an AI that stands ready does not wait for a cache that does not answer. */
+void greeting_hurry(struct call *c, int64_t now_ms);
 
 void greeting_release(struct call *c);

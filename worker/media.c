@@ -17,38 +17,55 @@ enum { FAST_MS_PER_SECOND = 2000, FAST_BURST_MS = 10000 };
 
 enum {
     FRAME_BYTES_MAX = 4096,    /* of one carrier message; usual are 160 */
-    TAIL_DROP = 8000,          /* what a full tail lets go of: its oldest second */
+    TAIL_LEAD_MAX = 8000,      /* kept of a caller who is silent: turn detection tells late that words began */
+    WORDS_WAIT_MS = 3000,      /* after that, words that were not written down never will be */
     GAP_MIN_MS = 60,           /* later than this is a gap, not jitter */
     GAP_MAX_MS = 10000,        /* silence sent for one gap */
     PAUSE_MS = 750,            /* no frame for so long while the caller speaks */
     PAUSE_FILL_MS = 1000,
 };
 
+static bool ai_hears(const struct call *c)
+{
+    return c->ai && c->state >= CALL_GREETING && !c->machine;
+}
+
+/* The room of the tail changes between what may be needed and what is. */
+static bool fit_tail(struct call *c, size_t room)
+{
+    uint8_t *tail;
+    if (c->tail_room == room)
+        return true;
+    if (c->tail_len > room) {
+        memmove(c->tail, c->tail + c->tail_len - room, room);
+        c->tail_len = room;
+    }
+    tail = realloc(c->tail, room);
+    if (!tail)
+        return c->tail_room > room;
+    c->tail = tail;
+    c->tail_room = room;
+    return true;
+}
+
 static void keep_tail(struct call *c, const uint8_t *audio, size_t len)
 {
-    if (!c->tail)
-        c->tail = malloc(TAIL_AUDIO_MAX);
-    if (!c->tail || len > TAIL_DROP)
+    bool needed = c->unheard > 0 || !ai_hears(c);
+    size_t room = needed ? TAIL_AUDIO_MAX : TAIL_LEAD_MAX;
+    if (len > room / 2 || !fit_tail(c, room))
         return;
-    if (c->tail_len + len > TAIL_AUDIO_MAX) {
-        c->tail_len -= TAIL_DROP;
-        memmove(c->tail, c->tail + TAIL_DROP, c->tail_len);
-        metric_add(&c->w->metrics.early_audio_dropped, TAIL_DROP);
+    if (c->tail_len + len > c->tail_room) {
+        c->tail_len -= c->tail_room / 2;
+        memmove(c->tail, c->tail + c->tail_room / 2, c->tail_len);
     }
     memcpy(c->tail + c->tail_len, audio, len);
     c->tail_len += len;
-}
-
-static void forget_tail(struct call *c)
-{
-    free(c->tail);
-    c->tail = NULL;
-    c->tail_len = 0;
-}
-
-static bool ai_hears(const struct call *c)
-{
-    return c->ai && c->state >= CALL_GREETING;
+    if (needed)
+        c->unheard += len;
+    if (c->unheard > c->tail_len) {
+        metric_add(&c->w->metrics.early_audio_dropped, c->unheard - c->tail_len);
+        c->unheard = c->tail_len;
+    }
 }
 
 static void append(struct call *c, const char *base64, size_t len)
@@ -96,12 +113,10 @@ void media_from_caller(struct call *c, const struct carrier_event *ev)
     metric_add(&c->w->metrics.frames_in, 1);
     watch_line(&c->watch, clock_mono_ms());
     fill_gap(c, ev, base64_decoded_size(ev->audio, ev->audio_len));
-    if (!ai_hears(c) || c->speaking) {
-        if (ev->audio_len / 4 * 3 <= sizeof audio)
-            n = base64_decode(audio, ev->audio, ev->audio_len);
-        if (n > 0)
-            keep_tail(c, audio, (size_t)n);
-    }
+    if (ev->audio_len / 4 * 3 <= sizeof audio)
+        n = base64_decode(audio, ev->audio, ev->audio_len);
+    if (n > 0)
+        keep_tail(c, audio, (size_t)n);
     if (ai_hears(c))
         append(c, ev->audio, ev->audio_len);
 }
@@ -126,17 +141,41 @@ static void append_bytes(struct call *c, const uint8_t *audio, size_t len)
 
 void media_send_tail(struct call *c)
 {
-    if (c->tail)
-        append_bytes(c, c->tail, c->tail_len);
-    forget_tail(c);
-    c->speaking = false; /* if the caller still is, the new session will say so */
+    if (c->unheard > 0 && !c->machine)
+        append_bytes(c, c->tail + c->tail_len - c->unheard, c->unheard);
+    c->words_ms = clock_mono_ms(); /* until the session has understood, it may be lost as well */
+    c->speaking = false;           /* if the caller still is, the new session will say so */
 }
 
 void media_speaking(struct call *c, bool speaking)
 {
+    if (!speaking && !c->speaking)
+        return;
     c->speaking = speaking;
-    if (!speaking)
-        forget_tail(c);
+    c->words_unheard = true;
+    c->words_ms = clock_mono_ms();
+    if (speaking && c->unheard == 0)
+        c->unheard = c->tail_len;
+}
+
+void media_understood(struct call *c)
+{
+    if (c->speaking)
+        return; /* these were the words before */
+    c->unheard = 0;
+    c->words_unheard = false;
+}
+
+void media_forget_old_words(struct call *c, int64_t now_ms)
+{
+    if (ai_hears(c) && now_ms - c->words_ms > WORDS_WAIT_MS)
+        media_understood(c);
+}
+
+void media_end_words(struct call *c)
+{
+    if (c->speaking)
+        append_silence(c, PAUSE_FILL_MS);
 }
 
 static void send_mark(struct call *c, bool at_end)

@@ -2,9 +2,9 @@
 #pragma once
 #include "worker/call.h"
 
-/* The caller's audio: to the AI, and into the tail while the AI may not have it (before it can
- * hear, and while the caller speaks: words not finished are lost with a session). Frames that the
- * carrier left out are replaced by silence, or a turn would never end. */
+/* The caller's audio: to the AI, and into the tail, for the session that comes if this one is lost:
+ * words it has not written down are lost with it. Frames that the carrier left out are replaced by
+ * silence, or a turn would never end. */
 void media_from_caller(struct call *c, const struct carrier_event *ev);
 
 /* false: more audio than time has passed, beyond what a stall of the network could have held back. */
@@ -13,11 +13,20 @@ bool media_in_time(struct call *c, const struct carrier_event *ev);
 /* No frame came for a while in the middle of the caller's words: silence lets the turn end. */
 void media_fill_pause(struct call *c, int64_t now_ms);
 
-/* The tail goes to an AI session that can hear now. */
+/* What no session has understood yet goes to one that can hear now. */
 void media_send_tail(struct call *c);
 
 /* The caller began, or ended, an utterance. */
 void media_speaking(struct call *c, bool speaking);
+
+/* It is written down: no session needs to hear it again. */
+void media_understood(struct call *c);
+
+/* Once a second: words that nobody will write down any more. */
+void media_forget_old_words(struct call *c, int64_t now_ms);
+
+/* The caller has gone in mid-word: silence lets the AI end the turn. */
+void media_end_words(struct call *c);
 
 /* Audio of ours that is no AI's: the greeting from the cache. */
 void media_play(struct call *c, const char *item, const uint8_t *mulaw, size_t len);

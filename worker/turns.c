@@ -81,12 +81,17 @@ static bool may_leave(const struct turns *t, bool all, int64_t now_ms)
     return (head->caller || head->interrupted) && t->count > 1 && t->open[1].complete && now_ms - head->ended_ms > TURN_WAIT_MS;
 }
 
+static bool has_words(const char *text)
+{
+    return text && text[strspn(text, " \t\r\n")] != '\0';
+}
+
 bool turns_take(struct turns *t, bool all, int64_t now_ms, struct turn *out)
 {
     while (t->count > 0 && may_leave(t, all, now_ms)) {
         *out = t->open[0];
         drop(t, 0);
-        if (out->text && *out->text)
+        if (has_words(out->text))
             return true;
         free(out->text);
     }

@@ -18,6 +18,7 @@ struct turn {
     bool complete;
     bool interrupted;
     bool judged; /* the provider has said which words were heard */
+    bool sounded; /* audio of it went out; else the caller knows nothing of it */
     char item[AI_ID_SIZE];
     char *text; /* NULL: none yet */
     int64_t started_ms, ended_ms; /* wall clock */

@@ -40,14 +40,18 @@ static enum watch_advice look_at_silence(struct watch *w, const struct watch_lim
     return WATCH_NUDGE;
 }
 
+static int64_t warn_before_ms(int64_t call_ms)
+{
+    return call_ms / 10 < WATCH_WARN_BEFORE_MS ? call_ms / 10 : WATCH_WARN_BEFORE_MS;
+}
+
 enum watch_advice watch_look(struct watch *w, const struct watch_limits *limits, int64_t now_ms)
 {
     if (past(w->line_ms, WATCH_DEAD_LINE_MS, now_ms))
         return WATCH_DEAD_LINE;
     if (past(w->started_ms, limits->call_ms, now_ms))
         return WATCH_LIMIT;
-    if (!w->warned && limits->call_ms > WATCH_WARN_BEFORE_MS &&
-        past(w->started_ms, limits->call_ms - WATCH_WARN_BEFORE_MS, now_ms)) {
+    if (!w->warned && past(w->started_ms, limits->call_ms - warn_before_ms(limits->call_ms), now_ms)) {
         w->warned = true;
         return WATCH_WARN;
     }

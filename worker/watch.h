@@ -14,7 +14,7 @@ enum watch_advice {
 
 enum {
     WATCH_DEAD_LINE_MS = 3000, /* a carrier sends a frame every 20 ms, through silence too */
-    WATCH_WARN_BEFORE_MS = 60000,
+    WATCH_WARN_BEFORE_MS = 60000, /* the limit, or a tenth of the limit if that is less */
 };
 
 /* All in ms; 0 switches a limit off. */

@@ -75,6 +75,8 @@ static void test_empty_turns_leave_no_trace(void **state)
     (void)state;
     complete(turns_open(&t, true, "u1", 0), "");
     expect_none(&t, 0);
+    complete(turns_open(&t, true, "u2", 0), " \n");
+    expect_none(&t, 0);
     assert_int_equal(t.count, 0);
 }
 
