@@ -1,0 +1,85 @@
+"""Long calls whose every word is known, through one or several workers; and whether anything was lost."""
+
+import contextlib
+
+from flow.servers import eventually
+from flow.stage import Stage
+from scenarios import harbour_dental
+from standins import caller
+from standins.scenario import Conversation, Scenario, turn
+
+NUMBERS = (harbour_dental.CALLER_NUMBER, harbour_dental.BUSINESS_NUMBER)
+GREETING = "Thank you for calling Harbour Dental. May I have your name, please?"
+CHAT = Scenario(
+    "a chat",
+    GREETING,
+    (
+        turn("What time is it?", "It is noon."),
+        turn("Are you open on Saturday?", "On Saturday we are open from nine to noon."),
+        turn("Where do I park?", "You can park behind the house."),
+        turn("And which floor is it?", "It is the second floor."),
+    ),
+    caller_hangs_up=True,
+)
+SPOKEN = [("assistant", GREETING)] + [
+    line for one in CHAT.turns for line in (("caller", one.caller), ("assistant", one.replies[0].say))
+]
+
+
+def _conversation(session) -> Conversation:
+    """Each session has one of its own; one that was told of the past goes on where that ends."""
+    past = [
+        part["text"]
+        for item in session.items.values()
+        if item["type"] == "message" and item["id"].startswith("past_")
+        for part in item["content"]
+    ]
+    taken = sum(text == one.caller for text in past for one in CHAT.turns)
+    return Conversation(CHAT, greeted=bool(past), turns_taken=taken)
+
+
+@contextlib.contextmanager
+def fleet_of(workers: int, **env: str):
+    with Stage(CHAT, workers=workers, env={"RINGFLEET_AI_POOL_SIZE": "0", **env}) as stage:
+        stage.provider.play(_conversation)
+        yield stage
+
+
+def talk(stage: Stage):
+    """A call whose caller waits for quiet, not for the provider: several calls share it."""
+    script = caller.follow(CHAT, lambda: True)
+    return stage.start_call(*NUMBERS, script)
+
+
+def all_turns(stage: Stage, call) -> list[tuple[str, str]]:
+    rows = stage.fleet.sql(
+        "select speaker, message from conversation_turn where call_sid = %s order by seq", call.sid
+    )
+    return [(row["speaker"], row["message"].strip()) for row in rows]
+
+
+def check_gapless(stage: Stage, call) -> list[int]:
+    """The epochs of the journal, in order."""
+    ids = [tuple(map(int, entry_id.split("-"))) for entry_id, _ in stage.fleet.journal(call.sid)]
+    assert [seq for _, seq in ids] == list(range(1, len(ids) + 1)), ids
+    epochs = [epoch for epoch, _ in ids]
+    assert epochs == sorted(epochs), ids
+    return sorted(set(epochs))
+
+
+def check_whole(stage: Stage, call, streams: int) -> None:
+    """Nothing was lost, doubled, or said twice."""
+    stage.finish(call)
+    stage.fleet.wait_flushed(call.sid)
+    # a worker that takes over says a word: the stand-in has no script for it
+    found = all_turns(stage, call)
+    assert found.count(("assistant", CHAT.unscripted)) <= streams - 1
+    assert [line for line in found if line[1] != CHAT.unscripted] == SPOKEN
+    assert len(call.data("socket-closed")) == streams
+    assert call.data("ended") == ["completed"]
+    call.check()
+
+
+def underway(stage: Stage, call, entries: int = 4) -> None:
+    """Waits until the call's journal has so many entries: owner, greeting, a question, its answer."""
+    eventually(f"{entries} entries", lambda: len(stage.fleet.journal(call.sid)) >= entries)

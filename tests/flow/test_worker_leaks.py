@@ -1,0 +1,100 @@
+"""What hundreds of short calls leave behind in a worker: nothing. Leaks like to sit where calls do not end
+well, so most of these do not."""
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from flow.chat import NUMBERS, fleet_of
+from flow.raw_peer import REQUEST, Offer, RawPeer, offer
+from flow.servers import eventually
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+ROUND = 20  # calls at once
+WARM_UP = 5  # rounds until pools and buffers have their size
+ROUNDS = 10
+GROWTH_KB = 1024  # of 200 calls: an allocator's arenas move by some pages
+
+
+def good(stage, listen: str) -> None:
+    with RawPeer(listen) as peer:
+        peer.upgrade()
+        peer.start(offer(stage.fleet, *NUMBERS))
+        peer.talk(0.4)
+        peer.say({"event": "stop", "streamSid": "MZ", "stop": {}})
+        assert peer.close_code() == 1000
+
+
+def cut_off(stage, listen: str) -> None:
+    with RawPeer(listen) as peer:
+        peer.upgrade()
+        peer.start(offer(stage.fleet, *NUMBERS))
+        peer.talk(0.3)
+        peer.send(peer.media()[:40])
+        peer.reset()
+
+
+def gone_at_once(stage, listen: str) -> None:
+    """Before the claim is answered and the AI has been reached."""
+    with RawPeer(listen) as peer:
+        peer.upgrade()
+        peer.start(offer(stage.fleet, *NUMBERS))
+        peer.reset()
+
+
+def no_right(stage, listen: str) -> None:
+    with RawPeer(listen) as peer:
+        peer.upgrade()
+        peer.start(Offer("CA1", "0" * 40))
+        assert peer.close_code() == 1008
+
+
+def not_admitted(stage, listen: str) -> None:
+    with RawPeer(listen) as peer:
+        assert peer.request(REQUEST.format(path="/elsewhere")) == 404
+
+
+def unfinished(stage, listen: str) -> None:
+    with RawPeer(listen) as peer:
+        peer.send(b"GET /media HTTP/1.1\r\n")
+
+
+KINDS = [good, cut_off, gone_at_once, no_right, not_admitted, unfinished]
+
+
+def resident_kb(pid: int) -> int:
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_short_calls_leave_nothing_behind():
+    with fleet_of(1, RINGFLEET_THREADS="2") as stage, ThreadPoolExecutor(ROUND) as pool:
+        (worker,) = stage.fleet.workers
+        pid = worker.process.pid
+        stage.fleet.redis().ping()
+
+        def play(rounds: int) -> None:
+            for _ in range(rounds):
+                running = [pool.submit(KINDS[n % len(KINDS)], stage, worker.listen) for n in range(ROUND)]
+                for one in running:
+                    one.result()
+            eventually("all calls to end", lambda: worker.metrics()["ringfleet_calls_active"] == 0)
+            eventually("all sockets to close", lambda: worker.metrics()["ringfleet_websockets"] == 0)
+
+        play(WARM_UP)
+        before, files = resident_kb(pid), descriptors(pid)
+        play(ROUNDS)
+        eventually("as many descriptors as before", lambda: descriptors(pid) <= files)
+        metrics = worker.metrics()
+        assert metrics["ringfleet_calls_claimed_total"] >= (WARM_UP + ROUNDS) * ROUND // 3
+        assert metrics["ringfleet_connections_waiting"] == 0
+        sanitized = re.search("lib[at]san", Path(f"/proc/{pid}/maps").read_text())
+        if not sanitized:  # those keep freed memory on purpose
+            assert resident_kb(pid) - before < GROWTH_KB
