@@ -34,7 +34,8 @@ void conversation_send(struct call *c, char *text)
 static void expect_more(struct call *c, int64_t within_ms)
 {
     c->answering = true;
-    c->answer_over_ms = clock_mono_ms() + within_ms;
+    c->answer_sign_ms = clock_mono_ms();
+    c->answer_over_ms = c->answer_sign_ms + within_ms;
 }
 
 void conversation_expect_answer(struct call *c)
