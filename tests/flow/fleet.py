@@ -143,7 +143,6 @@ class Fleet:
         self.redis_server = RedisServer(self._directory / "redis")
         self.postgres = PostgresServer(self._directory / "postgres")
         self._env = {
-            "RINGFLEET_REDIS_URL": self.redis_server.url,
             "RINGFLEET_PUBLIC_URL": PUBLIC_URL,
             "RINGFLEET_MEDIA_URL": MEDIA_URL,
             "RINGFLEET_TWILIO_AUTH_TOKEN": AUTH_TOKEN,
@@ -160,7 +159,7 @@ class Fleet:
         self.flusher = self._program("flusher", "flusher")
 
     def _program(self, kind: str, name: str) -> Program:
-        env = dict(self._env)
+        env = {"RINGFLEET_REDIS_URL": self.redis_server.url_of(kind), **self._env}
         if kind != "worker":
             env["RINGFLEET_DATABASE_URL"] = self.postgres.url(name)
         else:

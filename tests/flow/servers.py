@@ -55,7 +55,11 @@ def end_process(process: subprocess.Popen, how: int = signal.SIGTERM, seconds: f
 
 
 class RedisServer:
-    """Set up as the design asks: noeviction, append-only file, an fsync with every write."""
+    """Set up as the design asks: noeviction, append-only file, an fsync with every write.
+
+    With RINGFLEET_TEST_ACL every program is a user of its own, with no more rights than the chart gives
+    it; what it was refused fails the test. The variable names a directory with users.acl and, for each
+    program, a file redis-url-<program>."""
 
     def __init__(self, directory: Path, fsync: str = "always") -> None:
         self.port = free_port()
@@ -63,19 +67,34 @@ class RedisServer:
         self._directory = directory
         self._fsync = fsync
         self._process: subprocess.Popen | None = None
+        self._acl = os.environ.get("RINGFLEET_TEST_ACL")
         directory.mkdir(parents=True)
+
+    def url_of(self, program: str) -> str:
+        if self._acl is None:
+            return self.url
+        user = (Path(self._acl) / f"redis-url-{program}").read_text().rpartition("@")[0]
+        return f"{user}@127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self._directory), "--appendonly", "yes"]
         command += ["--appendfsync", self._fsync, "--save", "", "--maxmemory-policy", "noeviction"]
+        if self._acl is not None:
+            command += ["--aclfile", str(Path(self._acl) / "users.acl")]
         with open(self._directory / "redis.log", "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         eventually("redis to answer", self._answers)
 
     def stop(self, how: int = signal.SIGTERM) -> None:
-        if self._process is not None:
-            end_process(self._process, how)
+        if self._process is None:
+            return
+        refused = []
+        if self._acl is not None and self._process.poll() is None:
+            refused = self.client().acl_log()
+        end_process(self._process, how)
+        if refused:
+            raise AssertionError(f"Redis refused what the programs need: {refused}")
 
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port, decode_responses=True)

@@ -347,3 +347,14 @@ def test_notes_tell_the_next_step(tmp_path):
     assert "https://phone.example.test/voice/incoming" in text
     assert "a development Redis and a development Postgres" in text
     assert "Nothing leads to it from outside yet" in text
+
+
+def test_optional_secrets_are_given_when_there():
+    """Their keys are named by the values; a key of a provider that is not used is not asked for."""
+    environment = chart.environment(container("worker", "hpa-gateway"))
+    assert "RINGFLEET_ELEVENLABS_API_KEY_FILE" in environment
+    assert "RINGFLEET_OPENAI_API_KEY_FILE" not in environment
+    assert "RINGFLEET_API_KEY_FILE" in chart.environment(container("warmer", "hpa-gateway"))
+    assert "RINGFLEET_API_KEY_FILE" not in chart.environment(container("warmer"))
+    settings = {"secrets": {"values": {"api-key": "x"}}}
+    assert "RINGFLEET_API_KEY_FILE" in chart.environment(container("warmer", "inline", settings))

@@ -42,6 +42,9 @@ def module(path: str) -> Path:
     return Path(directory)
 
 
-def run(*command: str, **more) -> subprocess.CompletedProcess:
+def run(
+    *command: str, environment: dict[str, str] | None = None, **more
+) -> subprocess.CompletedProcess:
     more.setdefault("timeout", 120)
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ}, **more)
+    env = {**os.environ, **(environment or {})}
+    return subprocess.run(command, capture_output=True, text=True, env=env, **more)

@@ -9,7 +9,7 @@ that, for one, a worker reads a call's context but cannot write it. (list $ "wor
 {{- if eq (index . 1) "warmer" -}}
 {{ $hello }} {{ $load }}
 (+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:business:*)
-(+hget +hgetall +hexists +hset +hsetnx +exists +expire ~{{ $call }})
+(+hget +hmget +hgetall +hexists +hset +hsetnx +exists +expire ~{{ $call }})
 (+xadd +xrange ~{{ $call }}:events)
 (+zadd +zrem ~{{ $p }}:{p*}:live)
 (+xadd ~{{ $p }}:{p*}:ended)
@@ -19,7 +19,7 @@ that, for one, a worker reads a call's context but cannot write it. (list $ "wor
 {{ $hello }} {{ $load }}
 (+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:slot:*)
 (+hgetall %R~{{ $call }})
-(+exists +hget +hset +hsetnx ~{{ $call }}:session)
+(+exists +hget +hmget +hset +hsetnx +hdel ~{{ $call }}:session)
 (+exists +xadd +xrange +xrevrange +xinfo|stream ~{{ $call }}:writes)
 (+zadd +zrem ~{{ $p }}:{p*}:live)
 (+xadd ~{{ $p }}:{p*}:ended)
@@ -29,13 +29,13 @@ that, for one, a worker reads a call's context but cannot write it. (list $ "wor
 {{- else if eq (index . 1) "flusher" -}}
 {{ $hello }} {{ $load }}
 (+fcall ~{{ $call }} ~{{ $p }}:{p*}:*)
-(+exists +hget +hset +hsetnx ~{{ $call }}:session)
+(+exists +hget +hmget +hset +hsetnx +hdel ~{{ $call }}:session)
 (+exists +xrange +xinfo|stream %R~{{ $call }}:events)
 (+exists +xrange +xadd +xinfo|stream ~{{ $call }}:writes)
 (+unlink ~{{ $call }})
 (+zscore +zrangebyscore +zrem ~{{ $p }}:{p*}:live)
 (+zscore +zrangebyscore +zrem +zadd ~{{ $p }}:{p*}:flushed)
-(+xgroup|create +xreadgroup +xautoclaim +xadd +xdel +xack +xlen ~{{ $p }}:{p*}:ended)
+(+xgroup|create +xgroup|delconsumer +xinfo|consumers +xreadgroup +xautoclaim +xpending +xrange +xadd +xdel +xack +xlen ~{{ $p }}:{p*}:ended)
 (+xadd ~{{ $p }}:{p*}:dead)
 {{- else if eq (index . 1) "keda" -}}
 resetkeys resetchannels -@all +auth +hello +ping +info +select
@@ -47,5 +47,5 @@ resetkeys resetchannels -@all +auth +hello +ping +info +select
 
 {{/* One line of an ACL file: (list $ "worker" password). */}}
 {{- define "ringfleet.aclLine" -}}
-user {{ (index . 0).Values.redis.acl.userPrefix }}{{ index . 1 }} on {{ with index . 2 }}#{{ sha256sum . }}{{ else }}nopass{{ end }} {{ include "ringfleet.aclRules" . | replace "\n" " " }}
+user {{ (index . 0).Values.redis.acl.userPrefix }}{{ index . 1 }} reset on {{ with index . 2 }}#{{ sha256sum . }}{{ else }}nopass{{ end }} {{ include "ringfleet.aclRules" . | replace "\n" " " }}
 {{- end -}}

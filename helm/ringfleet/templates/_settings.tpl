@@ -1,20 +1,37 @@
-{{/* What a program reads from a file: setting to name of the secret. The network side of "the worker
-has no database" begins here: it is given no address of one. */}}
+{{/* What a program reads from a file: setting to name of the secret; (list $ "worker"). The network
+side of "the worker has no database" begins here: it is given no address of one. */}}
 {{- define "ringfleet.secretsOf" -}}
-{{- if eq . "warmer" -}}
+{{- $root := index . 0 -}}
+{{- $program := index . 1 -}}
+{{- if eq $program "warmer" -}}
 REDIS_URL: redis-url-warmer
 DATABASE_URL: database-url-warmer
 TWILIO_AUTH_TOKEN: twilio-auth-token
 STREAM_SECRET: stream-secret
-{{- else if eq . "worker" -}}
+{{- if include "ringfleet.isUsed" (list $root "api-key") }}
+API_KEY: api-key
+{{- end }}
+{{- else if eq $program "worker" -}}
 REDIS_URL: redis-url-worker
 STREAM_SECRET: stream-secret
+{{- if eq ($root.Values.worker.settings.aiProvider | default "openai") "openai" }}
 OPENAI_API_KEY: openai-api-key
-{{- else if eq . "flusher" -}}
+{{- else if include "ringfleet.isUsed" (list $root "elevenlabs-api-key") }}
+ELEVENLABS_API_KEY: elevenlabs-api-key
+{{- end }}
+{{- else if eq $program "flusher" -}}
 REDIS_URL: redis-url-flusher
 DATABASE_URL: database-url-flusher
-{{- else if eq . "migrate" -}}
+{{- else if eq $program "migrate" -}}
 DATABASE_URL: database-url-migrate
+{{- end -}}
+{{- end -}}
+
+{{/* True if an optional secret is to be given: (list $ "api-key"). */}}
+{{- define "ringfleet.isUsed" -}}
+{{- $secrets := (index . 0).Values.secrets -}}
+{{- if or (has (index . 1) $secrets.optional) (get $secrets.values (index . 1)) -}}
+true
 {{- end -}}
 {{- end -}}
 
@@ -58,7 +75,7 @@ true
   projected:
     defaultMode: 0440
     sources:
-      {{- range $setting, $name := include "ringfleet.secretsOf" (index . 1) | fromYaml }}
+      {{- range $setting, $name := include "ringfleet.secretsOf" . | fromYaml }}
       - secret:
           name: {{ include "ringfleet.secretObject" (list $root $name) }}
           items:
@@ -66,6 +83,7 @@ true
       {{- end }}
 {{- end -}}
 
+{{/* (list $ "worker") */}}
 {{- define "ringfleet.secretEnv" -}}
 {{- range $setting, $name := include "ringfleet.secretsOf" . | fromYaml }}
 - {name: RINGFLEET_{{ $setting }}_FILE, value: /run/secrets/ringfleet/{{ $name }}}
@@ -102,7 +120,7 @@ true
 - name: RINGFLEET_{{ snakecase $name | upper }}
   value: {{ kindIs "float64" $value | ternary ($value | int64 | toString) $value | quote }}
 {{- end }}
-{{- include "ringfleet.secretEnv" $program }}
+{{- include "ringfleet.secretEnv" (list $root $program) }}
 {{- end -}}
 
 {{- define "ringfleet.sqlConfigMap" -}}

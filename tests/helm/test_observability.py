@@ -1,0 +1,155 @@
+"""Alerts, dashboard and scrape configuration: what they name exists, in /metrics of the real programs."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flow.fleet import Fleet
+
+from . import chart, tools
+
+RULES = chart.CHART / "files" / "rules.yaml"
+DASHBOARD = chart.CHART / "files" / "dashboards" / "ringfleet.json"
+
+
+def rules() -> list[dict]:
+    return [rule for group in yaml.safe_load(RULES.read_text()) for rule in group["rules"]]
+
+
+def expressions() -> dict[str, str]:
+    """PromQL by where it stands."""
+    found = {f"alert {rule['alert']}": rule["expr"] for rule in rules()}
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel["targets"]:
+            found[f"panel {panel['title']} {target['refId']}"] = target["expr"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def samples() -> dict[str, list[dict[str, str]]]:
+    """Labels of every sample of the three programs, by name."""
+    found: dict[str, list[dict[str, str]]] = {}
+    with Fleet(ai_url="ws://127.0.0.1:1") as fleet:
+        for program in fleet.programs():
+            for sample in program.metrics():
+                name, _, labels = sample.partition("{")
+                found.setdefault(name, []).append(dict(re.findall(r'(\w+)="(.*?)"', labels)))
+    return found
+
+
+@pytest.mark.usefixtures("programs")
+def test_every_metric_named_exists(samples):
+    assert len(expressions()) > 40
+    for where, expression in expressions().items():
+        names = re.findall(r"\bringfleet_\w+", expression)
+        assert names or "up{" in expression, where
+        for name in names:
+            assert name in samples, f"{where}: no program has {name}"
+
+
+@pytest.mark.usefixtures("programs")
+def test_every_label_named_exists(samples):
+    of_the_target = {"namespace", "pod", "job", "le"}
+    for where, expression in expressions().items():
+        for name, matchers in re.findall(r"\b(ringfleet_\w+)\{(.*?)\}", expression):
+            for label, how, value in re.findall(r'(\w+)(=~|=)"(.*?)"', matchers):
+                if label in of_the_target:
+                    continue
+                values = [labels[label] for labels in samples[name] if label in labels]
+                pattern = value if how == "=~" else re.escape(value)
+                assert any(re.fullmatch(pattern, one) for one in values), f"{where}: {label}"
+        for grouped in re.findall(r"by \((.*?)\)", expression):
+            for label in set(re.split(r", *", grouped)) - of_the_target:
+                names = re.findall(r"\bringfleet_\w+", expression)
+                assert any(label in labels for name in names for labels in samples[name]), where
+
+
+def test_promtool_takes_the_rules(tmp_path: Path):
+    groups = chart.pick(chart.render("keda"), "PrometheusRule", "fleet")["spec"]["groups"]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": groups}))
+    done = tools.run(tools.program("promtool"), "check", "rules", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alerts_fire_and_do_not(tmp_path: Path):
+    """Three of them through promtool: a loss, an absence, a ratio."""
+    groups = chart.pick(chart.render("keda"), "PrometheusRule", "fleet")["spec"]["groups"]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    labels = 'namespace="calls", pod="w1", job="fleet-ringfleet-worker-admin"'
+
+    def case(series: dict[str, str], alert: str, fires: bool, severity: str, summary: str) -> dict:
+        wanted = {"exp_labels": {"severity": severity}, "exp_annotations": {"summary": summary}}
+        if alert == "RingfleetWritesLost":
+            wanted["exp_labels"]["pod"] = "w1"
+        return {
+            "interval": "15s",
+            "input_series": [
+                {"series": f"{name}{{{labels}}}", "values": values}
+                for name, values in series.items()
+            ],
+            "alert_rule_test": [
+                {"eval_time": "10m", "alertname": alert, "exp_alerts": [wanted] if fires else []}
+            ],
+        }
+
+    full = "More than 80 % of the fleet's room for calls is taken."
+    lost = "w1 could not keep journal entries while Redis was away."
+    none = "No worker is running; callers hear the apology."
+    room = {"ringfleet_calls_capacity": "100x60"}
+    up = {"up": "1x60", **room}
+    cases = [
+        case({**room, "ringfleet_calls_active": "81x60"}, "RingfleetWorkersNearlyFull", True, "warning", full),
+        case({**room, "ringfleet_calls_active": "79x60"}, "RingfleetWorkersNearlyFull", False, "warning", full),
+        case({"ringfleet_journal_refused_total": "0x30 1x30"}, "RingfleetWritesLost", True, "critical", lost),
+        case({"ringfleet_journal_refused_total": "1x60"}, "RingfleetWritesLost", False, "critical", lost),
+        case({"up": "0x60", **room}, "RingfleetNoWorker", True, "critical", none),
+        case(up, "RingfleetNoWorker", False, "critical", none),
+    ]
+    test = {"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": cases}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(test))
+    done = tools.run(tools.program("promtool"), "test", "rules", "test.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_says_what_and_how_bad():
+    names = [rule["alert"] for rule in rules()]
+    assert len(names) == len(set(names)) >= 20
+    for rule in rules():
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_rules_look_at_their_own_namespace():
+    text = chart.text("keda")
+    assert "NAMESPACE" not in text
+    for rule in rules():
+        for matchers in re.findall(r"(?:ringfleet_\w+|\bup)\{(.*?)\}", rule["expr"]):
+            assert 'namespace="NAMESPACE"' in matchers, rule["alert"]
+
+
+def test_the_monitor_finds_the_admin_ports():
+    manifests = chart.render("keda")
+    monitor = chart.pick(manifests, "ServiceMonitor", "fleet")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    services = [
+        one["metadata"]["name"].removeprefix("fleet-ringfleet-")
+        for one in manifests
+        if one["kind"] == "Service" and wanted <= one["metadata"]["labels"].items()
+    ]
+    assert sorted(services) == ["flusher-admin", "warmer-admin", "worker-admin"]
+    for name in services:
+        (port,) = chart.pick(manifests, "Service", name)["spec"]["ports"]
+        assert port["name"] == monitor["spec"]["endpoints"][0]["port"]
+
+
+def test_the_dashboard_travels_whole():
+    config = chart.pick(chart.render("keda"), "ConfigMap", "dashboard")
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(config["data"]["ringfleet.json"]) == json.loads(DASHBOARD.read_text())
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)

@@ -1,0 +1,56 @@
+"""The chart knows every setting and every secret that --help of the programs shows."""
+
+import importlib.machinery
+import importlib.util
+import re
+
+import pytest
+
+from . import chart, tools
+
+PROGRAMS = ("warmer", "worker", "flusher")
+SCRIPT = tools.ROOT / "helm" / "settings-schema"
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+
+@pytest.fixture(scope="module")
+def script():
+    loader = importlib.machinery.SourceFileLoader("settings_schema", str(SCRIPT))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_the_schema_is_what_help_says():
+    done = tools.run(str(SCRIPT), "--check", str(chart.bin_directory()))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_secret_and_every_required_setting_is_given(script, program):
+    (container,) = chart.pick(chart.render("minimal"), "Deployment", program)["spec"]["template"][
+        "spec"
+    ]["containers"]
+    given = set(chart.environment(container))
+    for one in script.settings(chart.bin_directory(), program):
+        name = f"RINGFLEET_{one['name']}" + ("_FILE" if one["secret"] else "")
+        if one["name"] in script.OWN and one["name"] != "SQL_DIR":
+            assert name in given
+        elif one["secret"] and (one["default"] is None or one["name"] == "REDIS_URL"):
+            assert name in given
+        elif one["secret"]:
+            table = (chart.CHART / "templates" / "_settings.tpl").read_text()
+            assert f"{one['name']}: " in table, f"the chart cannot give {program} its {name}"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_nothing_is_given_that_the_program_does_not_know(script, program):
+    known = {one["name"] for one in script.settings(chart.bin_directory(), program)}
+    for topology in chart.CI:
+        manifests = chart.render(topology.name.removesuffix("-values.yaml"))
+        (container,) = chart.pick(manifests, "Deployment", program)["spec"]["template"]["spec"][
+            "containers"
+        ]
+        for name in chart.environment(container):
+            assert re.sub("^RINGFLEET_|_FILE$", "", name) in known, name
