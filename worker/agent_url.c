@@ -101,7 +101,7 @@ static void fetch(struct agent_url *one)
 {
     struct worker *w = one->urls->w;
     X509_STORE *trusted = w->tls ? SSL_CTX_get_cert_store(w->tls) : NULL;
-    char url[1024], header[512];
+    char url[1536], header[512]; /* the longest host, path and encoded id fit */
     if (one->request || clock_mono_ms() < one->next_try_ms)
         return;
     if (!w->provider->agent->sign_request(w->config, &w->ai, one->agent_id, url, sizeof url, header, sizeof header)) {
