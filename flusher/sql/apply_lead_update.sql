@@ -3,7 +3,8 @@
 --
 -- The lead is the one named, else the call's, else the one with the other party's number at the
 -- call's business, made if there is none. Only the fields below may be written by a call. The last
--- value of a field wins; a full name also fills an empty first and last name.
+-- value of a field wins, except that notes are added to what is there: people write them too, and a call knows
+-- only its own. A full name also fills an empty first and last name.
 with entry as (
     select e.call_sid, e.seq, e.at_ms, e.field, e.value,
            coalesce(nullif(e.lead_id, '')::bigint, c.lead_id) as lead_id,
@@ -28,9 +29,11 @@ with entry as (
         else true
     end
 ), last_value as (
-    select distinct on (business_id, phone_number, field) business_id, phone_number, field, value
+    select business_id, phone_number, field,
+           case field when 'notes' then string_agg(nullif(value, ''), E'\n' order by at_ms, seq)
+                      else (array_agg(value order by at_ms desc, seq desc))[1] end as value
     from checked
-    order by business_id, phone_number, field, at_ms desc, seq desc
+    group by business_id, phone_number, field
 ), said as (
     select business_id, phone_number,
            max(value) filter (where field = 'first_name') as first_name,
@@ -56,6 +59,6 @@ on conflict (business_id, phone_number) do update set
     last_name = coalesce(excluded.last_name, old.last_name),
     full_name = coalesce(excluded.full_name, old.full_name),
     email = coalesce(excluded.email, old.email),
-    notes = coalesce(excluded.notes, old.notes),
+    notes = coalesce(nullif(old.notes, '') || E'\n' || excluded.notes, excluded.notes, old.notes),
     name_source = coalesce(excluded.name_source, old.name_source),
     updated_at = now()

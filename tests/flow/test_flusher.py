@@ -285,6 +285,30 @@ def test_a_call_may_not_write_any_field_of_a_lead(rig, business):
     assert [entry["sqlstate"] for entry in rig.dead()] == ["P0001"]
 
 
+def test_notes_are_added_to_those_of_people(rig, business):
+    rig.sql(
+        "insert into lead (business_id, phone_number, notes)"
+        " values (%s, '+14155550123', 'Has a dog.')",
+        business,
+    )
+    lead_id = rig.one("select id from lead")["id"]
+    for sid, notes in (("CA1", ("Likes tea.", "Comes on Monday.")), ("CA2", ("Comes on Tuesday.",))):
+        call = rig.call(sid).open().claim()
+        for note in notes:
+            call.append("lead_update", lead_id=lead_id, field="notes", value=note)
+        call.append("lead_update", lead_id=lead_id, field="email", value=f"{sid}@example.test")
+        call.end()
+    rig.start()
+    rig.wait_flushed()
+    lead = rig.one("select notes, email from lead")
+    lines = lead["notes"].splitlines()
+    assert lines[0] == "Has a dog." and sorted(lines) == sorted(
+        ["Has a dog.", "Likes tea.", "Comes on Monday.", "Comes on Tuesday."]
+    )
+    assert lines.index("Likes tea.") < lines.index("Comes on Monday.")
+    assert lead["email"] in ("CA1@example.test", "CA2@example.test")
+
+
 def test_a_deferred_constraint_blames_only_its_entry(rig):
     rig.sql(
         "alter table conversation_turn add constraint polite "
