@@ -590,8 +590,7 @@ bool call_may_hand_over(const struct call *c)
         return false;
     case CALL_CLAIMING:
         return false; /* a moment later it is clear what there is to hand over */
-    case CALL_DIALLING:
-        return true;
+    case CALL_DIALLING: /* what plays on without an AI is heard to its end */
     case CALL_GREETING:
     case CALL_TALKING:
         return call_silent(c) && !c->speaking && !c->answer_wanted && !c->tools && c->turns.count == 0;

@@ -20,7 +20,8 @@
     X(STR, ai_transcription_model, "AI_TRANSCRIPTION_MODEL", "gpt-4o-mini-transcribe", "text",                     \
       "writes down what the caller says; empty for none")                                                          \
     X(STR, ai_ca_file, "AI_CA_FILE", "", "path", "certificates that vouch for the provider; the system's if empty") \
-    X(INT, ai_pool_size, "AI_POOL_SIZE", "2", "0..256", "AI sessions opened ahead for the next calls")             \
+    X(INT, ai_pool_size, "AI_POOL_SIZE", "2", "0..256",                                                            \
+      "AI sessions opened ahead for the next calls, by each event loop")                                           \
     X(INT, ai_pool_age_seconds, "AI_POOL_AGE_SECONDS", "600", "10..3000",                                          \
       "an unused session is replaced at this age; its life counts from its opening")                               \
     X(INT, silence_nudge_seconds, "SILENCE_NUDGE_SECONDS", "12", "0..600",                                         \

@@ -24,6 +24,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     struct call *next;
     (void)fd;
     (void)what;
+    atomic_store_explicit(&hb->w->beat_ms, now, memory_order_relaxed);
     for (struct call *c = hb->w->calls; c; c = next) {
         next = c->next;
         if (renew && c->journal.w)

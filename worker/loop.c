@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/agent_url.h"
 #include "worker/ai_pool.h"
@@ -26,7 +27,10 @@ struct loop_message {
     int fd; /* CONNECTION: now the loop's */
 };
 
-enum { MESSAGES_PER_WAKE = 64 };
+enum {
+    MESSAGES_PER_WAKE = 64,
+    SILENT_MS = 5000, /* a loop that beats once a second and has not for so long is stuck */
+};
 
 struct loop {
     struct worker w;
@@ -183,6 +187,7 @@ int loop_start(struct loop *loop)
     return error ? -1 : 0;
 }
 
+/* false: the pipe is full. */
 static bool tell(struct loop *loop, enum loop_word word, int fd)
 {
     struct loop_message m;
@@ -207,10 +212,22 @@ int loop_load(const struct loop *loop)
     return atomic_load_explicit(&loop->w.load, memory_order_relaxed);
 }
 
+/* What must arrive: the main thread carries no media and may wait until the loop has caught up. */
+static void insist(struct loop *loop, enum loop_word word)
+{
+    while (!tell(loop, word, -1))
+        usleep(1000);
+}
+
 void loop_drain(struct loop *loop)
 {
-    if (!tell(loop, LOOP_DRAIN, -1))
-        log_error(NULL, "an event loop does not hear that it should drain");
+    insist(loop, LOOP_DRAIN);
+}
+
+bool loop_turns(const struct loop *loop)
+{
+    int64_t beat_ms = atomic_load_explicit(&loop->w.beat_ms, memory_order_relaxed);
+    return clock_mono_ms() - beat_ms < SILENT_MS;
 }
 
 const struct worker_metrics *loop_metrics(const struct loop *loop)
@@ -218,11 +235,9 @@ const struct worker_metrics *loop_metrics(const struct loop *loop)
     return &loop->w.metrics;
 }
 
-/* A full pipe: the loop is behind with connections and will have room in a moment. */
 static void stop(struct loop *loop)
 {
-    while (!tell(loop, LOOP_STOP, -1))
-        usleep(1000);
+    insist(loop, LOOP_STOP);
     pthread_join(loop->thread, NULL);
     loop->running = false;
 }

@@ -22,6 +22,9 @@ int loop_load(const struct loop *loop);
 /* No new calls; those that are there finish, or are handed over when their time is up. */
 void loop_drain(struct loop *loop);
 
+/* false: it has not come round for seconds. */
+bool loop_turns(const struct loop *loop);
+
 /* Counters and gauges; read them atomically. */
 const struct worker_metrics *loop_metrics(const struct loop *loop);
 

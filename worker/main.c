@@ -72,6 +72,8 @@ static const char *not_ready(void *arg)
     if (p->draining)
         return "draining: no new calls are taken";
     for (int i = 0; i < p->loop_count; i++) {
+        if (!loop_turns(p->loops[i]))
+            return "an event loop is stuck";
         if (!metric_get(&loop_metrics(p->loops[i])->redis_up))
             return "Redis is not reachable";
         if (!metric_get(&loop_metrics(p->loops[i])->ai_address_known))

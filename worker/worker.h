@@ -1,5 +1,5 @@
 /* One event loop's world. Loops share nothing; everything below belongs to one thread, except what is
- * atomic: the metrics and `load`, which others read, and the process's places. */
+ * atomic: the metrics, `load` and `beat_ms`, which others read, and the process's places. */
 #pragma once
 #include <openssl/ssl.h>
 
@@ -54,6 +54,7 @@ struct worker {
     int call_count;
     struct places *places;  /* the process's; every call has taken one */
     _Atomic int load;       /* connections: given to this loop, waiting at its door, or carried as calls */
+    _Atomic int64_t beat_ms; /* monotonic: the last beat of this loop */
     struct ws_conn *conns;  /* all WebSockets, those that only wait for the end of their closing too */
     bool draining;
     struct log_limit journal_limit;

@@ -26,22 +26,40 @@ SPOKEN = [("assistant", GREETING)] + [
 ]
 
 
-def _conversation(session) -> Conversation:
-    """Each session has one of its own; one that was told of the past goes on where that ends."""
-    past = [
-        part["text"]
-        for item in session.items.values()
-        if item["type"] == "message" and item["id"].startswith("past_")
-        for part in item["content"]
-    ]
-    taken = sum(text == one.caller for text in past for one in CHAT.turns)
-    return Conversation(CHAT, greeted=bool(past), turns_taken=taken)
+class Own(Conversation):
+    """A session's own conversation: one that was told of the past goes on where that ends."""
+
+    def __init__(self, session) -> None:
+        super().__init__(CHAT)
+        self._session = session
+        self._caught_up = False
+
+    def caller_spoke(self) -> str:
+        self._catch_up()
+        return super().caller_spoke()
+
+    def next_reply(self):
+        self._catch_up()
+        return super().next_reply()
+
+    def _catch_up(self) -> None:
+        if self._caught_up:
+            return
+        self._caught_up = True
+        past = [
+            part["text"]
+            for item in self._session.items.values()
+            if item["type"] == "message" and item["id"].startswith("past_")
+            for part in item["content"]
+        ]
+        self.greeted = bool(past)
+        self.turns_taken = sum(text == one.caller for text in past for one in CHAT.turns)
 
 
 @contextlib.contextmanager
 def fleet_of(workers: int, **env: str):
     with Stage(CHAT, workers=workers, env={"RINGFLEET_AI_POOL_SIZE": "0", **env}) as stage:
-        stage.provider.play(_conversation)
+        stage.provider.play(Own)
         yield stage
 
 

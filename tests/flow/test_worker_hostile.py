@@ -186,14 +186,25 @@ HTTP = [
 # ---- the fleet with one good call in it ----
 
 
+class Bystander(Conversation):
+    """Who has the odd greeting hears the lecture."""
+
+    def __init__(self, session) -> None:
+        super().__init__(BYSTANDER)
+        self._session = session
+
+    def next_reply(self):
+        if any(STALL in str(one.event) for one in self._session.received("response.create")):
+            self.scenario = LECTURE
+        return super().next_reply()
+
+
 def conversation_for(session) -> Conversation:
-    """The first to speak is the good call; who has the odd greeting hears the lecture."""
-    if any(STALL in str(one.event) for one in session.received("response.create")):
-        return Conversation(LECTURE)
-    if not conversation_for.given:
-        conversation_for.given.append(session)
-        return Conversation(harbour_dental.scenario())
-    return Conversation(BYSTANDER)
+    """The first is the good call."""
+    if conversation_for.given:
+        return Bystander(session)
+    conversation_for.given.append(session)
+    return Conversation(harbour_dental.scenario())
 
 
 @pytest.fixture
