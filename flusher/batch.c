@@ -37,56 +37,56 @@ static bool append_read(const struct flush_call *call, int page, redisContext *r
     return true;
 }
 
+/* The replies below live in the arena. */
+
 static bool take_time(redisContext *redis, int64_t *now_ms)
 {
-    redisReply *reply = redis_next(redis);
+    const redisReply *reply = redis_next(redis);
     bool ok = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
     if (ok)
         *now_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 + strtoll(reply->element[1]->str, NULL, 10) / 1000;
-    freeReplyObject(reply);
     return ok;
 }
 
 static bool take_live(redisContext *redis, int64_t now_ms, bool *live)
 {
-    redisReply *reply = redis_next(redis);
+    const redisReply *reply = redis_next(redis);
     *live = reply && reply->type == REDIS_REPLY_STRING && strtoll(reply->str, NULL, 10) > now_ms;
-    freeReplyObject(reply);
     return reply != NULL;
 }
 
 static void drop_page(struct flush_call *call)
 {
-    for (int s = 0; s < STREAM_COUNT; s++) {
+    for (int s = 0; s < STREAM_COUNT; s++)
         journal_release(&call->journals[s]);
-        freeReplyObject(call->replies[s]);
-        call->replies[s] = NULL;
-    }
 }
 
 static bool take_call(struct flush_call *call, int page, redisContext *redis, int64_t now_ms)
 {
     bool ok = take_live(redis, now_ms, &call->live);
-    drop_page(call);
     call->more = false;
     for (int s = 0; s < STREAM_COUNT && ok; s++) {
-        call->replies[s] = redis_next(redis);
-        ok = call->replies[s] && journal_read(call->replies[s], (enum journal_stream)s, &call->journals[s]);
+        const redisReply *reply = redis_next(redis);
+        ok = reply && journal_read(reply, (enum journal_stream)s, &call->journals[s]);
         call->more = call->more || call->journals[s].count == (size_t)page;
     }
     return ok;
 }
 
-bool batch_read(struct flush_call *calls, size_t count, redisContext *redis, const struct key_space *keys,
-                int64_t *now_ms)
+bool batch_read(struct flush_call *calls, size_t count, redisContext *redis, struct reply_arena *arena,
+                const struct key_space *keys, int64_t *now_ms)
 {
     int page = page_entries(count);
     bool ok = redisAppendCommand(redis, "TIME") == REDIS_OK;
-    for (size_t i = 0; i < count && ok; i++)
-        ok = append_read(&calls[i], page, redis, keys);
+    for (size_t i = 0; i < count; i++) {
+        drop_page(&calls[i]);
+        ok = ok && append_read(&calls[i], page, redis, keys);
+    }
+    reply_arena_begin(arena, redis);
     ok = ok && take_time(redis, now_ms);
     for (size_t i = 0; i < count && ok; i++)
         ok = take_call(&calls[i], page, redis, *now_ms);
+    reply_arena_end(arena, redis);
     return ok;
 }
 

@@ -5,6 +5,7 @@
 #include "common/redis/keys.h"
 #include "flusher/ended.h"
 #include "flusher/journal_read.h"
+#include "flusher/reply_arena.h"
 
 struct flush_call {
     char sid[CALL_SID_SIZE];
@@ -14,7 +15,6 @@ struct flush_call {
     bool live;                              /* carried by a worker right now: not ours yet */
     bool more;                              /* a journal goes on after this page */
     struct journal journals[STREAM_COUNT];
-    redisReply *replies[STREAM_COUNT];      /* what the journals borrow from */
     /* apply_calls */
     bool is_new;                            /* no ledger row was there before */
     struct stream_id mark[STREAM_COUNT];    /* ledger: applied up to here before this transaction */
@@ -24,10 +24,10 @@ struct flush_call {
     bool held;                              /* Postgres fails on it for no reason of the call's; it stays pending */
 };
 
-/* Reads the next page of both journals of each call, and whether it is live, in one round trip.
- * *now_ms is the Redis server's clock. false: Redis failed, or memory is out. */
-RF_NODISCARD bool batch_read(struct flush_call *calls, size_t count, redisContext *redis, const struct key_space *keys,
-                             int64_t *now_ms);
+/* Reads the next page of both journals of each call, and whether it is live, in one round trip. The
+ * journals borrow from the arena. *now_ms is the Redis server's clock. false: Redis failed, or memory is out. */
+RF_NODISCARD bool batch_read(struct flush_call *calls, size_t count, redisContext *redis, struct reply_arena *arena,
+                             const struct key_space *keys, int64_t *now_ms);
 
 /* After the commit: the next batch_read continues behind the page that was applied. */
 void batch_turn_page(struct flush_call *call);

@@ -37,7 +37,8 @@ redisReply *redis_next(redisContext *redis)
     if (log_allow(&limit))
         log_warn(NULL, "Redis did not do what was asked",
                  log_str("error", reply ? ((redisReply *)reply)->str : redis->errstr));
-    freeReplyObject(reply);
+    if (reply)
+        redis->reader->fn->freeObject(reply); /* which need not be the library's (reply_arena.h) */
     return NULL;
 }
 

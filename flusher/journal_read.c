@@ -28,13 +28,18 @@ static struct journal_text text_of(const redisReply *reply)
     return (struct journal_text){reply->str, reply->len};
 }
 
-static struct journal_text field_named(const redisReply *pairs, const char *name)
+/* The field of that name. Fields mostly stand in the order in which they are asked for, so the search begins
+ * at *from, where the last one was found. */
+static struct journal_text field_named(const redisReply *pairs, const char *name, size_t *from)
 {
-    size_t len = strlen(name);
-    for (size_t i = 0; i + 1 < pairs->elements; i += 2) {
-        const redisReply *key = pairs->element[i];
-        if (key->len == len && memcmp(key->str, name, len) == 0)
-            return text_of(pairs->element[i + 1]);
+    size_t len = strlen(name), count = pairs->elements / 2;
+    for (size_t n = 0; n < count; n++) {
+        size_t i = *from + n < count ? *from + n : *from + n - count;
+        const redisReply *key = pairs->element[2 * i];
+        if (key->len == len && memcmp(key->str, name, len) == 0) {
+            *from = i;
+            return text_of(pairs->element[2 * i + 1]);
+        }
     }
     return (struct journal_text){NULL, 0};
 }
@@ -62,18 +67,19 @@ static bool is_pairs(const redisReply *reply)
 
 static bool read_entry(const redisReply *reply, enum journal_stream stream, struct journal_entry *entry)
 {
+    size_t from = 0;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
         !stream_id_parse(reply->element[0]->str, &entry->id) || !is_pairs(reply->element[1]))
         return false;
     entry->stream = stream;
     entry->pairs = reply->element[1];
-    entry->type_name = field_named(entry->pairs, "type");
+    entry->type_name = field_named(entry->pairs, "type", &from);
     entry->type = entry->type_name.str ? journal_type_named(entry->type_name.str) : JOURNAL_UNKNOWN;
-    entry->has_at = read_at(field_named(entry->pairs, "at"), &entry->at_ms);
+    entry->has_at = read_at(field_named(entry->pairs, "at", &from), &entry->at_ms);
     if (entry->type == JOURNAL_UNKNOWN)
         return true;
     for (int i = 0; i < journal_types[entry->type].field_count; i++)
-        entry->fields[i] = field_named(entry->pairs, journal_types[entry->type].fields[i]);
+        entry->fields[i] = field_named(entry->pairs, journal_types[entry->type].fields[i], &from);
     return true;
 }
 

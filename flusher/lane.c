@@ -51,6 +51,7 @@ struct lane {
     PGconn *postgres;
     struct retry postgres_retry;
     struct apply apply;
+    struct reply_arena arena;
 };
 
 static bool stopping(const struct lane *l)
@@ -323,7 +324,7 @@ static bool flush_page(struct lane *l, struct flush_call *calls, size_t *count)
     const struct batch_retention retention = {c->retention_seconds, c->final_wait_seconds};
     int64_t started_us = clock_mono_us(), now_ms;
     size_t over, applied, more;
-    if (!batch_read(calls, *count, l->redis, l->spec->keys, &now_ms)) {
+    if (!batch_read(calls, *count, l->redis, &l->arena, l->spec->keys, &now_ms)) {
         redis_lost(l);
         return false;
     }
@@ -470,6 +471,7 @@ void lane_free(struct lane *l)
         redisFree(l->redis);
     PQfinish(l->postgres);
     apply_release(&l->apply);
+    reply_arena_release(&l->arena);
     ended_free(l->ended);
     free(l);
 }
