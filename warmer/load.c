@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/pg/pipeline.h"
+#include "warmer/unrecorded.h"
 #include "warmer_sql.h"
 
 _Static_assert(ARRAY_LEN(warmer_sql) == LOAD_STATEMENT_COUNT + 1, "one number for each file in warmer/sql");
@@ -26,12 +27,41 @@ struct load_pool {
 struct load {
     struct warmer *w;
     struct context *into;
-    load_fn *fn;
+    load_fn *fn; /* NULL once told */
     void *arg;
-    int64_t began_us;
-    bool open;
-    char call_sid[CALL_SID_SIZE];
+    int64_t began_us, began_ms;
+    enum load_outcome outcome;
+    bool opening;  /* the answer to open_call is still to come */
+    bool promised; /* fn was told that the call is opened */
+    char *call_sid, *from, *to, *direction;
 };
+
+static void load_free(struct load *load)
+{
+    free(load->call_sid);
+    free(load->from);
+    free(load->to);
+    free(load->direction);
+    free(load);
+}
+
+static struct load *load_new(struct warmer *w, const struct load_call *call)
+{
+    struct load *load = calloc(1, sizeof *load);
+    if (!load)
+        return NULL;
+    load->w = w;
+    load->began_us = clock_mono_us();
+    load->began_ms = clock_wall_ms();
+    load->call_sid = strdup(call->call_sid);
+    load->from = strdup(call->from);
+    load->to = strdup(call->to);
+    load->direction = strdup(call->direction);
+    if (load->call_sid && load->from && load->to && load->direction)
+        return load;
+    load_free(load);
+    return NULL;
+}
 
 static void log_failure(const struct load *load, const char *statement, const PGresult *result)
 {
@@ -55,15 +85,6 @@ static void take_columns(struct load *load, const PGresult *row)
     }
 }
 
-static bool opened(struct load *load, const PGresult *result)
-{
-    if (PQresultStatus(result) != PGRES_FATAL_ERROR)
-        return true;
-    metric_add(&load->w->metrics.open_failed, 1);
-    log_failure(load, "open_call", result);
-    return false;
-}
-
 static enum load_outcome outcome_of(struct load *load, const PGresult *row)
 {
     int business;
@@ -78,18 +99,53 @@ static enum load_outcome outcome_of(struct load *load, const PGresult *row)
     return LOAD_FOUND;
 }
 
-static void on_answer(PGresult *const *results, void *arg)
+static void tell(struct load *load, bool is_open)
+{
+    load_fn *fn = load->fn;
+    load->fn = NULL;
+    load->promised = is_open;
+    fn(load->outcome, is_open, load->arg);
+}
+
+/* Somebody who calls for the first time is known once the call is opened. */
+static bool lacks_lead(const struct load *load)
+{
+    return load->outcome == LOAD_FOUND && !*context_get(load->into, "lead_id");
+}
+
+static void on_loaded(PGresult *const *results, void *arg)
 {
     struct load *load = arg;
-    bool is_open = results && load->open && opened(load, results[0]);
     /* Without results the connection logged why. */
-    enum load_outcome outcome = results ? outcome_of(load, results[load->open]) : LOAD_FAILED;
-    if (outcome == LOAD_FAILED)
+    load->outcome = results ? outcome_of(load, results[0]) : LOAD_FAILED;
+    if (load->outcome == LOAD_FAILED)
         metric_add(&load->w->metrics.load_failed, 1);
     else
         metric_observe_us(&load->w->metrics.load_seconds, clock_mono_us() - load->began_us);
-    load->fn(outcome, is_open, load->arg);
-    free(load);
+    if (load->opening && lacks_lead(load))
+        return;
+    tell(load, load->opening && load->outcome != LOAD_FAILED);
+    if (!load->opening)
+        load_free(load);
+}
+
+/* Behind the load, on the same connection: that was answered before. */
+static void on_opened(PGresult *const *results, void *arg)
+{
+    struct load *load = arg;
+    bool good = results && PQresultStatus(results[0]) != PGRES_FATAL_ERROR;
+    if (!good)
+        metric_add(&load->w->metrics.open_failed, 1);
+    if (results && !good)
+        log_failure(load, "open_call", results[0]);
+    if (load->fn) {
+        if (good && PQntuples(results[0]) == 1)
+            take_columns(load, results[0]);
+        tell(load, good);
+    } else if (!good && load->promised && load->outcome == LOAD_FOUND) {
+        unrecorded_note(load->w, load->call_sid, load->from, load->to, load->direction, load->began_ms);
+    }
+    load_free(load);
 }
 
 static struct pg_pipeline *least_busy(const struct load_pool *pool)
@@ -106,17 +162,19 @@ static struct pg_pipeline *least_busy(const struct load_pool *pool)
 int load_call(struct load_pool *pool, const struct load_call *call, struct context *into, load_fn *fn, void *arg)
 {
     const char *params[PARAMETER_COUNT] = {call->call_sid, call->from, call->to, call->direction};
-    const struct pg_query queries[] = {{OPEN_CALL, params}, {LOAD_CALL_CONTEXT, params}};
+    const struct pg_query query_load = {LOAD_CALL_CONTEXT, params}, query_open = {OPEN_CALL, params};
     struct pg_pipeline *connection = least_busy(pool);
-    struct load *load = connection ? malloc(sizeof *load) : NULL;
+    struct load *load = connection ? load_new(pool->w, call) : NULL;
     if (load) {
-        *load = (struct load){.w = pool->w, .into = into, .fn = fn, .arg = arg, .began_us = clock_mono_us(),
-                              .open = call->open};
-        strncpy(load->call_sid, call->call_sid, sizeof load->call_sid - 1);
-        if (pg_pipeline_submit(connection, call->open ? queries : queries + 1, call->open ? 2 : 1, on_answer, load) == 0)
+        load->into = into;
+        load->fn = fn;
+        load->arg = arg;
+        if (pg_pipeline_submit(connection, &query_load, 1, on_loaded, load) == 0) {
+            load->opening = call->open && pg_pipeline_submit(connection, &query_open, 1, on_opened, load) == 0;
             return 0;
+        }
+        load_free(load);
     }
-    free(load);
     metric_add(&pool->w->metrics.load_unsent, 1);
     return -1;
 }

@@ -1,4 +1,4 @@
-/* The one database round trip of a call: open_call.sql and load_call_context.sql, pipelined. */
+/* The one database round trip of a call: load_call_context.sql and open_call.sql, pipelined. */
 #pragma once
 #include "common/base/resolve.h"
 #include "common/pg/prepared.h"
@@ -16,7 +16,8 @@ struct load_call {
     bool open; /* records the call, too */
 };
 
-/* opened: the call's row is certainly in the database. */
+/* opened: the call's row is in the database, or on its way there; should it still fail, the call's journal
+ * gets it (unrecorded.h). false: the caller must see to that. */
 typedef void load_fn(enum load_outcome outcome, bool opened, void *arg);
 
 enum { OPEN_CALL, LOAD_CALL_CONTEXT, LOAD_STATEMENT_COUNT };
@@ -40,7 +41,8 @@ void load_pool_free(struct load_pool *pool);
 
 size_t load_pool_connections_up(const struct load_pool *pool);
 
-/* Sends both statements (without call->open the load alone) on the least busy connection. fn is called exactly once, never from inside;
- * `into` must live until then. -1, without calling fn: no connection can take it. */
+/* Sends both statements (without call->open the load alone) on the least busy connection. fn is called exactly
+ * once, never from inside, as soon as the load is answered; if that has no lead_id, once the call is opened
+ * too. `into` must live until then. -1, without calling fn: no connection can take it. */
 RF_NODISCARD int load_call(struct load_pool *pool, const struct load_call *call, struct context *into, load_fn *fn,
                            void *arg);

@@ -118,13 +118,26 @@ static void trim_slashes(char *url)
         url[--len] = '\0';
 }
 
+/* evhttp turns reading and writing on and off many times for each request; only what is left of that at
+ * the end of a turn goes to the kernel. */
+static struct event_base *base_new(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
+        base = event_base_new_with_config(config);
+    if (config)
+        event_config_free(config);
+    return base;
+}
+
 static bool build(struct parts *p)
 {
     const struct admin_spec admin = {.listen = p->w.config.admin_listen, .not_ready = not_ready,
                                      .metrics = print_metrics, .arg = p};
     trim_slashes(p->w.config.public_url);
     p->w.keys = (struct key_space){p->w.config.key_prefix, (int)p->w.config.partitions};
-    return (p->w.base = event_base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
+    return (p->w.base = base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
            connect_redis(p) && (p->w.loads = load_pool_new(&p->w, p->resolver)) &&
            (p->server = server_new(&p->w)) && (p->admin = admin_new(p->w.base, &admin));
 }

@@ -24,7 +24,7 @@ struct pg_pipeline;
 
 enum {
     PG_GROUP_MAX = 4,    /* statements of one group */
-    PG_WAITING_MAX = 64, /* groups waiting for their answer on one connection */
+    PG_WAITING_MAX = 128, /* groups waiting for their answer on one connection */
 };
 
 struct pg_pipeline_spec {

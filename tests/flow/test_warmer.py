@@ -21,6 +21,7 @@ from flow.warmer_rig import (
     Answer,
     after,
     form_of,
+    call_row,
     frozen_database,
     metric,
     new_sid,
@@ -72,7 +73,7 @@ def test_incoming_connects_the_call(fleet):
     assert not [name for name in context if name.startswith("template_")]
     assert 0 < fleet.redis().ttl(fleet.key(sid)) <= 86400
     assert fleet.redis().zscore("rf:{p0}:live", sid) is not None
-    (row,) = fleet.sql("select * from call_log where call_sid = %s", sid)
+    row = call_row(fleet, sid)
     assert (row["status"], row["direction"], row["provider_call_sid"]) == ("ringing", "inbound", sid)
     assert row["business_id"] == int(context["business_id"])
     assert row["lead_id"] == int(context["lead_id"])
@@ -93,7 +94,7 @@ def test_overlapping_duplicates_are_one_call(fleet):
         answers = list(pool.map(lambda _: ring(fleet, sid), range(8)))
     assert len({answer.body for answer in answers}) == 1
     assert answers[0].connect()[2] == fleet.session(sid)["token:0"]
-    assert len(fleet.sql("select 1 from call_log where call_sid = %s", sid)) == 1
+    assert call_row(fleet, sid)
     assert len(fleet.logged("call opened", sid)) == 1
     assert len(fleet.logged("call opened again", sid)) == 7
 
@@ -106,7 +107,7 @@ def test_unknown_caller_becomes_a_lead_once(fleet):
     (lead,) = fleet.sql("select id from lead where phone_number = %s", number)
     for sid in sids:
         assert fleet.context(sid)["lead_id"] == str(lead["id"])
-        (row,) = fleet.sql("select lead_id from call_log where call_sid = %s", sid)
+        row = call_row(fleet, sid)
         assert row["lead_id"] == lead["id"]
 
 
@@ -338,7 +339,7 @@ def test_slow_database_costs_the_deadline_and_fills_in_later(fleet):
         assert metric(fleet, "database_away") == 1
     eventually("the late context", lambda: fleet.context(sid)["source"] == "database")
     assert fleet.context(sid)["lead_notes"] == "Called last year about whitening."
-    assert len(fleet.sql("select 1 from call_log where call_sid = %s", sid)) == 1
+    assert call_row(fleet, sid)
     ring(fleet, new_sid())
     assert metric(fleet, "database_away") == 0
 

@@ -9,6 +9,7 @@ from flow.warmer_rig import (
     CALLER,
     SLACK_MS,
     events,
+    call_row,
     frozen_database,
     metric,
     new_sid,
@@ -21,18 +22,13 @@ from flow.warmer_rig import (
 pytestmark = pytest.mark.usefixtures("programs")
 
 
-def call_log(fleet: Fleet, sid: str) -> dict:
-    (row,) = fleet.sql("select * from call_log where call_sid = %s", sid)
-    return row
-
-
 def lead_of(fleet: Fleet, number: str) -> dict:
     (row,) = fleet.sql("select * from lead where phone_number = %s", number)
     return row
 
 
 def assert_row_complete(fleet: Fleet, sid: str, caller: str) -> None:
-    row, lead = call_log(fleet, sid), lead_of(fleet, caller)
+    row, lead = call_row(fleet, sid), lead_of(fleet, caller)
     found = (row["from_number"], row["to_number"], row["direction"], row["provider_call_sid"], row["status"])
     assert found == (caller, BUSINESS, "inbound", sid, "completed")
     assert (row["lead_id"], row["business_id"]) == (lead["id"], lead["business_id"])
@@ -88,7 +84,7 @@ def test_postgres_away_while_calls_come_and_go():
             fleet.wait_flushed(sid, 60)
         assert_row_complete(fleet, known, CALLER)
         assert_row_complete(fleet, stranger, "+14155558001")
-        row = call_log(fleet, unmet)
+        row = call_row(fleet, unmet)
         assert (row["business_id"], row["to_number"], row["status"]) == (None, "+14155558888", "completed")
         ring(fleet, new_sid())
         assert metric(fleet, "database_away") == 0
@@ -100,12 +96,12 @@ def test_an_open_that_was_committed_after_all_is_not_doubled():
         with frozen_database(fleet):
             ring(fleet, sid := new_sid(), From="+14155558002").connect()
         eventually("the late context", lambda: fleet.context(sid)["source"] == "database")
-        before = call_log(fleet, sid)
+        before = call_row(fleet, sid)
         assert [entry["type"] for entry in events(fleet, sid)] == ["call_open"]
         finish(fleet, sid)
         fleet.wait_flushed(sid)
         assert_row_complete(fleet, sid, "+14155558002")
-        row = call_log(fleet, sid)
+        row = call_row(fleet, sid)
         assert (row["id"], row["started_at"]) == (before["id"], before["started_at"])
 
 

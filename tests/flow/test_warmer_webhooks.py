@@ -20,6 +20,7 @@ from flow.warmer_rig import (
     events,
     after,
     form_of,
+    call_row,
     frozen_database,
     metric,
     new_sid,
@@ -151,7 +152,7 @@ def test_a_call_that_was_never_answered_is_opened(fleet):
     assert action == f"{PUBLIC_URL}/voice/after/0" and token == fleet.session(sid)["token:0"]
     assert rescue(fleet, sid).connect()[2] == token
     assert ring(fleet, sid).connect()[2] == token
-    assert len(fleet.sql("select 1 from call_log where call_sid = %s", sid)) == 1
+    assert call_row(fleet, sid)
     assert fleet.logged("carrier asked the fallback", sid)[0]["error_code"] == "11200"
 
 
@@ -423,5 +424,5 @@ def test_an_attempt_that_failed_half_way_is_the_same_call():
             answers = list(pool.map(lambda _: ring(fleet, sid), range(4)))
         assert len({answer.body for answer in answers}) == 1
         assert answers[0].connect()[2] == fleet.session(sid)["token:0"]
-        assert len(fleet.sql("select 1 from call_log where call_sid = %s", sid)) == 1
+        assert call_row(fleet, sid)
         assert events(fleet, sid) == []

@@ -151,3 +151,10 @@ def set_settings(fleet: Fleet, settings: str) -> None:
         "update business_settings set settings = %s::jsonb from business"
         " where business.id = business_id and phone_number = %s", settings, BUSINESS,
     )
+
+
+def call_row(fleet: Fleet, sid: str) -> dict:
+    """The call's one row; it is written while the carrier already has its answer."""
+    query = "select * from call_log where call_sid = %s"
+    (row,) = eventually("the row of the call", lambda: fleet.sql(query, sid))
+    return row

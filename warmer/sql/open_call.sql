@@ -1,8 +1,11 @@
 -- Records a call attempt, before anything else is known of it. An unknown caller of a known business
 -- becomes a lead. The same call twice changes nothing.
 --
+-- Travels behind load_call_context.sql, in the same round trip: nobody waits for its commit, except a
+-- caller for whom the load has found no lead_id.
+--
 -- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound
--- out  nothing is read
+-- out  no row, or one whose columns complete those of the load (for a caller it did not know): lead_id
 with party as (
     select $1::text as call_sid, $2::text as from_number, $3::text as to_number, $4::text as direction,
            case $4 when 'outbound' then $2 else $3 end as business_number,
@@ -20,13 +23,17 @@ with party as (
     where business_id is not null and lead_id is null and lead_number ~ '^\+[1-9][0-9]{4,14}$'
     on conflict (business_id, phone_number) do update set phone_number = excluded.phone_number
     returning id
+), opened as (
+    insert into call_log (call_sid, business_id, lead_id, outbound_call_job_id, direction, from_number, to_number,
+                          provider_call_sid, status, started_at)
+    select known.call_sid, known.business_id, coalesce(known.lead_id, new_lead.id), job.id, known.direction,
+           known.from_number, known.to_number,
+           case known.direction when 'inbound' then known.call_sid end, 'ringing', now()
+    from known
+    left join new_lead on true
+    left join outbound_call_job job on job.call_sid = known.call_sid
+    on conflict (call_sid) do nothing
 )
-insert into call_log (call_sid, business_id, lead_id, outbound_call_job_id, direction, from_number, to_number,
-                      provider_call_sid, status, started_at)
-select known.call_sid, known.business_id, coalesce(known.lead_id, new_lead.id), job.id, known.direction,
-       known.from_number, known.to_number,
-       case known.direction when 'inbound' then known.call_sid end, 'ringing', now()
+select coalesce(known.lead_id, new_lead.id) as lead_id
 from known
-left join new_lead on true
-left join outbound_call_job job on job.call_sid = known.call_sid
-on conflict (call_sid) do nothing;
+left join new_lead on true;

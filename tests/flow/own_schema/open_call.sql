@@ -5,7 +5,9 @@ with tenant as (
     select id, case $4::text when 'outbound' then $3::text else $2::text end from tenant
     on conflict (tenant_id, msisdn) do update set msisdn = excluded.msisdn
     returning id, tenant_id
+), opened as (
+    insert into calls (sid, tenant_id, contact_id, caller, callee, state)
+    select $1::text, contact.tenant_id, contact.id, $2::text, $3::text, 'ringing' from contact
+    on conflict (sid) do nothing
 )
-insert into calls (sid, tenant_id, contact_id, caller, callee, state)
-select $1::text, contact.tenant_id, contact.id, $2::text, $3::text, 'ringing' from contact
-on conflict (sid) do nothing
+select contact.id as lead_id from contact
