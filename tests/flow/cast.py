@@ -36,6 +36,11 @@ class Case:
     answer_ms: int = 90_000  # the call is over by then
 
 
+def asked_ms(session: Session) -> float:
+    """When a call took the session."""
+    return session.received("session.update")[0].ms
+
+
 class Play:
     """A call of a case: what the script needs while it runs, and the test afterwards."""
 
@@ -49,10 +54,12 @@ class Play:
 
     @property
     def sessions(self) -> list[Session]:
-        """The provider's sessions that were configured for this call, oldest first."""
+        """The provider's sessions that were configured for this call, in that order: one that was
+        opened ahead may have waited."""
         mark = self.cast.mark(self.case)
         every = self.cast.stage.provider.sessions
-        return [one for one in every if mark in one.asked and one.conversation is self.conversation]
+        mine = [one for one in every if mark in one.asked and one.conversation is self.conversation]
+        return sorted(mine, key=asked_ms)
 
     @property
     def session(self) -> Session:

@@ -19,7 +19,7 @@ from standins.scenario import Conversation, Scenario
 from standins.tls import Authority
 from standins.voice_server import VoiceServer
 
-from .fleet import API_KEY, AUTH_TOKEN, MEDIA_URL, PUBLIC_URL, Fleet
+from .fleet import API_KEY, AUTH_TOKEN, MEDIA_URL, PUBLIC_URL, Fleet, Program
 
 # Codes a correct client cannot avoid: they report a race that the provider has won.
 RACES = frozenset({"response_cancel_not_active", "conversation_already_has_active_response"})
@@ -94,10 +94,11 @@ class Stage:
         """Runs a coroutine beside the stand-ins; for the test's own thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout)
 
-    def route(self) -> None:
+    def route(self, without: Program | None = None) -> None:
         """Sends the carrier's requests to the programs that are there now."""
         media_base = MEDIA_URL.rsplit("/", 1)[0]
         workers = [worker for worker in self.fleet.workers if worker.process.poll() is None]
+        workers = [worker for worker in workers if worker is not without]
         self.carrier.resolve = {
             PUBLIC_URL: f"http://{self.fleet.warmer.listen}",
             media_base: [f"ws://{worker.listen}" for worker in workers],

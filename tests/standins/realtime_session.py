@@ -284,6 +284,8 @@ class Session(VoiceSession):
         item.setdefault("id", new_id("item"))
         if item["id"] in self.items:
             raise Refused("invalid_value", f"item {item['id']} exists already", "item.id")
+        if item.get("role") == "assistant":
+            self.conversation.greeted = True  # it knows that something was said
         if item["type"] == "function_call":
             self._open_calls.add(item.get("call_id", ""))
         elif item["type"] == "function_call_output":
