@@ -163,11 +163,15 @@ class PostgresServer:
 
     def stop(self, how: int = signal.SIGINT) -> None:
         """SIGINT is the fast shutdown: connections are ended."""
+        self.forget_connection()
+        if self._process is not None:
+            end_process(self._process, how)
+
+    def forget_connection(self) -> None:
+        """Our own connection is, or may be, broken: the next query makes another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._process is not None:
-            end_process(self._process, how)
 
     def sql(self, query: str, *parameters: object) -> list[dict]:
         if self._connection is None:

@@ -67,6 +67,7 @@ class Provider(VoiceServer):
         await socket.prepare(request)
         model = request.query.get("model", "")
         session = Session(self, socket, request.transport, model)
+        session.host = request.host
         problem = self._problem(request, model)
         if problem is not None:
             code, text, close_code = problem

@@ -76,7 +76,8 @@ class Response:
         session.audio_ms[item["id"]] = 0
         speed = session.provider.audio_speed
         late = session.faults.late_deltas
-        async for start, chunk, length in spoken(text, speed, self._cancelled, late):
+        voice = session.provider.voice
+        async for start, chunk, length in spoken(text, speed, self._cancelled, late, voice):
             # Words run a little ahead of their sound, and are complete with the last of it.
             until = max(1, len(words) * (start + 2 * CHUNK_BYTES) // length)
             if start + CHUNK_BYTES >= length:

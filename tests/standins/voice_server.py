@@ -42,6 +42,7 @@ class VoiceServer:
         self.api_key = api_key
         self.benign = benign
         self.on_event = on_event
+        self.voice: Callable[[str, str], bytes] = speech.speak
         self.audio_speed = 5.0  # times real time
         self.first_audio_s = 0.15
         self.transcription_s = 0.4
@@ -119,6 +120,7 @@ class VoiceSession:
     ) -> None:
         self.provider = provider
         self.log: list[Logged] = []
+        self.host = ""  # as the client named the server
         self.tool_outputs: list[dict] = []
         self.heard = bytearray()  # caller audio as it came
         self.opened_ms = now_ms()
@@ -212,11 +214,15 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
 
 
 async def spoken(
-    text: str, speed: float, cancelled: asyncio.Event, late: int = 0
+    text: str,
+    speed: float,
+    cancelled: asyncio.Event,
+    late: int = 0,
+    voice: Callable[[str, str], bytes] = speech.speak,
 ) -> AsyncIterator[tuple[int, bytes, int]]:
     """(start, chunk, length of all) of the assistant's speech at so many times real time, until it is
     cancelled, and `late` chunks more."""
-    audio = await asyncio.to_thread(speech.speak, text, speech.ASSISTANT)
+    audio = await asyncio.to_thread(voice, text, speech.ASSISTANT)
     loop = asyncio.get_running_loop()
     due = loop.time()
     for start in range(0, len(audio), CHUNK_BYTES):
