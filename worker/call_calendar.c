@@ -71,10 +71,17 @@ static bool free_in_redis(const redisReply *reply, size_t from, size_t count)
     return true;
 }
 
+/* As many as one command has room for. */
+static size_t candidates_max(const struct tool_run *run)
+{
+    size_t most = PIECES_MAX / piece_count(run->request.length_s);
+    return most < TOOL_CANDIDATES_MAX ? most : TOOL_CANDIDATES_MAX;
+}
+
 static json_t *free_slots(const struct tool_run *run, const redisReply *reply)
 {
     json_t *slots = json_array();
-    bool more = run->start_count == TOOL_CANDIDATES_MAX;
+    bool more = run->start_count == candidates_max(run);
     size_t key = 0;
     for (size_t i = 0; i < run->start_count; i++) {
         struct span pieces = pieces_of((struct span){run->starts[i], run->starts[i] + run->request.length_s});
@@ -122,7 +129,6 @@ void calendar_check_availability(struct tool_run *run)
 {
     struct tool_request *r = &run->request;
     int64_t now = clock_wall_ms() / 1000;
-    size_t most = PIECES_MAX / piece_count(r->length_s);
     run->calendar = calendar_of(run);
     if (!run->calendar) {
         tool_run_error(run, AWAY);
@@ -138,8 +144,7 @@ void calendar_check_availability(struct tool_run *run)
     }
     if (r->time.from < now)
         r->time.from = now;
-    run->start_count = calendar_free_starts(run->calendar, r->time, r->length_s, run->starts,
-                                            most < TOOL_CANDIDATES_MAX ? most : TOOL_CANDIDATES_MAX);
+    run->start_count = calendar_free_starts(run->calendar, r->time, r->length_s, run->starts, candidates_max(run));
     if (run->start_count == 0)
         tool_run_answer(run, json_pack("{s:b, s:[], s:b}", "ok", 1, "free_starts", "more_later", 0));
     else if (!look(run))
@@ -205,7 +210,7 @@ static void on_held(void *owner, const redisReply *reply)
     } else if (strcmp(word, "TAKEN") == 0) {
         metric_add(&c->w->metrics.appointments_taken, 1);
         tool_run_error(run, "that time has just been taken: offer another one");
-    } else {
+    } else { /* held or not: asking again finds out */
         tool_run_error(run, AWAY);
     }
 }

@@ -1,5 +1,6 @@
 #include "worker/call_tools.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,20 @@ void tool_run_free(struct tool_run *run)
     free(run);
 }
 
+static bool talking(const struct call *c)
+{
+    return c->state == CALL_GREETING || c->state == CALL_TALKING;
+}
+
+/* FNV-1a: enough to tell the ids of one provider apart. */
+static uint64_t hash_of(const char *id)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (; *id; id++)
+        hash = (hash ^ (uint8_t)*id) * 1099511628211u;
+    return hash;
+}
+
 /* The session that asked is gone, and another one would not know the call_id: it is told in words. */
 static void tell_next_session(struct tool_run *run, const char *output)
 {
@@ -57,10 +72,10 @@ static void tell_next_session(struct tool_run *run, const char *output)
     if (!text)
         return;
     snprintf(text, size, "The tool %s, asked for before you were cut off, has answered: %s", run->name, output);
-    snprintf(id, sizeof id, "tool_%u", c->tool_ids.count);
+    snprintf(id, sizeof id, "tool_%016" PRIx64, hash_of(run->id));
     if (!history_add(&c->claim.history, "system", text))
         log_error(c->sid, "out of memory for the call's history");
-    if (c->state == CALL_TALKING)
+    if (talking(c))
         conversation_send(c, c->w->provider->past_turn(id, "system", text));
     free(text);
 }
@@ -80,7 +95,7 @@ void tool_run_answer(struct tool_run *run, json_t *output)
     free(text);
     json_decref(output);
     tool_run_free(run);
-    if (!c->tools && (c->state == CALL_GREETING || c->state == CALL_TALKING))
+    if (!c->tools && talking(c))
         conversation_answer(c, NULL);
 }
 
@@ -150,12 +165,18 @@ static void transfer_call(struct tool_run *run)
     struct call *c = run->call;
     const struct context *ctx = &c->claim.context;
     const struct tool_request *r = &run->request;
-    if (!transfer_pick(ctx->transfer_number, ctx->transfer_numbers, r->to, c->transfer_to)) {
+    char number[TRANSFER_NUMBER_SIZE];
+    if (!talking(c)) {
+        tool_run_error(run, "the call is ending already");
+        return;
+    }
+    if (!transfer_pick(ctx->transfer_number, ctx->transfer_numbers, r->to, number)) {
         tool_run_error(run, "there is nobody by that name to transfer to: offer to take a message");
         return;
     }
-    journal_fact(c, json_pack("{s:{s:s, s:s}}", "transfer", "number", c->transfer_to, "reason", r->reason));
-    log_info(c->sid, "transfer wanted", log_phone("number", c->transfer_to));
+    snprintf(c->transfer_to, sizeof c->transfer_to, "%s", number);
+    journal_fact(c, json_pack("{s:{s:s, s:s}}", "transfer", "number", number, "reason", r->reason));
+    log_info(c->sid, "transfer wanted", log_phone("number", number));
     metric_add(&c->w->metrics.tools_done, 1);
     tool_run_free(run);
     call_part(c, REASON_AGENT_TRANSFER);
@@ -198,15 +219,6 @@ static void run_builtin(struct tool_run *run)
     case TOOL_NONE:
         break;
     }
-}
-
-/* FNV-1a: enough to tell the ids of one provider apart. */
-static uint64_t hash_of(const char *id)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (; *id; id++)
-        hash = (hash ^ (uint8_t)*id) * 1099511628211u;
-    return hash;
 }
 
 static bool seen_before(struct call *c, const char *id)

@@ -2,6 +2,7 @@
 the business's own system. Through real Redis, with Postgres looked at only afterwards."""
 
 import asyncio
+import itertools
 import json
 from datetime import datetime, timedelta, timezone
 from typing import Iterator
@@ -255,6 +256,39 @@ def test_times_that_cannot_be_booked(stage):
     stage.fleet.wait_flushed(call.sid)
     assert stage.fleet.sql("select 1 from appointment where call_sid = %s", call.sid) == []
     assert list(stage.fleet.redis().scan_iter("rf:slot:*")) == []
+
+
+def test_a_time_the_caller_was_never_told_of_is_given_back(stage):
+    """The caller hangs up while Redis has not answered yet."""
+    db = stage.fleet.redis()
+    db.config_set("slowlog-log-slower-than", 0)
+
+    async def script(call: Call) -> None:
+        await call.hear(200)
+        await call.wait_assistant_quiet()
+        await call.say(speech.speak("Please.", speech.CALLER))
+        db.execute_command("CLIENT", "PAUSE", 3000, "WRITE")
+        await call.wait_for(lambda: tool_called(sessions(stage)[-1]), 2, "the tool call")
+        frames = itertools.count()
+        await call.wait_for(lambda: next(frames) > 10, 2, "ten frames")  # it is on its way to Redis
+        call.hang_up()
+
+    stage.scenario = asking(booking(at(18)))
+    stage.provider.play(stage.scenario)
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    stage.fleet.wait_flushed(call.sid)
+    db.config_set("slowlog-log-slower-than", -1)
+    commands = [entry["command"].decode() for entry in db.slowlog_get(1000)]
+    done = [name for name in ("rf_release", "rf_hold") if any(name in one for one in commands)]
+    assert done == ["rf_release", "rf_hold"]
+    assert list(db.scan_iter("rf:slot:*")) == []
+    assert stage.fleet.sql("select 1 from appointment") == []
+    stage.provider.check()  # not the carrier: Redis stood still, so its callback got a 503
+
+
+def tool_called(session: Session) -> bool:
+    items = [one.event["item"] for one in session.sent("response.output_item.done")]
+    return any(item["type"] == "function_call" for item in items)
 
 
 # ---- the customer, messages, transfers ----
