@@ -1,5 +1,6 @@
 #include "common/base/crypto.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,22 +8,55 @@
 #include <event2/util.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 
-static void hmac(const EVP_MD *md, uint8_t *out, const char *key, const void *data, size_t len)
+/* Looking an algorithm up costs OpenSSL 3 several times what the hash of a webhook does, so that is done
+ * once; each use is a copy. */
+static EVP_MAC_CTX *looked_up[2];
+enum { HMAC_SHA1, HMAC_SHA256 };
+
+static EVP_MAC_CTX *look_up(EVP_MAC *mac, const char *digest)
 {
-    HMAC(md, key, (int)strlen(key), data, len, out, NULL);
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", (char *)(uintptr_t)digest, 0),
+                           OSSL_PARAM_construct_end()};
+    EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
+    if (ctx && EVP_MAC_CTX_set_params(ctx, params))
+        return ctx;
+    EVP_MAC_CTX_free(ctx);
+    return NULL;
+}
+
+static void look_up_all(void)
+{
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    looked_up[HMAC_SHA1] = look_up(mac, "SHA1");
+    looked_up[HMAC_SHA256] = look_up(mac, "SHA256");
+    EVP_MAC_free(mac); /* the contexts hold it */
+}
+
+/* When memory is out the result is random: nothing that is signed so verifies, nothing verifies by it. */
+static void hmac(int which, uint8_t *out, size_t size, const char *key, const void *data, size_t len)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    EVP_MAC_CTX *ctx;
+    size_t written;
+    pthread_once(&once, look_up_all);
+    ctx = looked_up[which] ? EVP_MAC_CTX_dup(looked_up[which]) : NULL;
+    if (!ctx || !EVP_MAC_init(ctx, (const unsigned char *)key, strlen(key), NULL) || !EVP_MAC_update(ctx, data, len) ||
+        !EVP_MAC_final(ctx, out, &written, size))
+        evutil_secure_rng_get_bytes(out, size);
+    EVP_MAC_CTX_free(ctx);
 }
 
 void hmac_sha1(uint8_t out[SHA1_BYTES], const char *key, const void *data, size_t len)
 {
-    hmac(EVP_sha1(), out, key, data, len);
+    hmac(HMAC_SHA1, out, SHA1_BYTES, key, data, len);
 }
 
 void hmac_sha256(uint8_t out[SHA256_BYTES], const char *key, const void *data, size_t len)
 {
-    hmac(EVP_sha256(), out, key, data, len);
+    hmac(HMAC_SHA256, out, SHA256_BYTES, key, data, len);
 }
 
 static void put_hex(char *out, const uint8_t *bytes, size_t len)

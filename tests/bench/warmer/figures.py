@@ -10,6 +10,7 @@ runs. Needs the release build. It uses every core there is: on a busy machine ru
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -33,7 +34,7 @@ class Rig(Fleet):
     """Without the statement log, and without the flusher, which has nothing to do here."""
 
     def __init__(self, fsync: str) -> None:
-        super().__init__(ai_url="ws://127.0.0.1:1", workers=0, seed=HERE / "seed.sql", env={"RINGFLEET_LOG_LEVEL": "warn"})
+        super().__init__(ai_url="ws://127.0.0.1:1", workers=0, seed=HERE / "seed.sql")
         self.fsync = fsync
 
     def migrate(self) -> None:
@@ -87,7 +88,8 @@ class Rig(Fleet):
         """The warmer's two, with the parameters in the order of bench.c."""
         path = self._directory / "now.sql"
         texts = [(TESTS.parent / "warmer" / "sql" / f"{name}.sql").read_text() for name in ("load_call_context", "open_call")]
-        text = "\n--\n".join(text.rstrip().rstrip(";") for text in texts)
+        bare = [re.sub(r"(?m)^\s*--.*\n", "", text).rstrip().rstrip(";") for text in texts]
+        text = "\n--\n".join(bare)
         for old, new in (("$4::text", "'inbound'"), ("$4", "'inbound'"), ("$3", "$THREE"), ("$1", "$3"), ("$THREE", "$1")):
             text = text.replace(old, new)
         path.write_text(text)
