@@ -121,24 +121,27 @@ static bool keep_letter(struct transaction *t, const struct pick *pick)
            db_out_of_memory(t->error);
 }
 
+static bool execute_type(PGconn *conn, int type, const struct pick *picks, size_t count, struct db_error *error)
+{
+    struct pgarray params[PARAMS_MAX];
+    char name[64];
+    int param_count = apply_params(params, type, picks, count);
+    bool ok = db_params_ok(params, param_count, error) &&
+              db_execute(conn, apply_name(name, type), params, param_count, on_remarks, NULL, error);
+    db_params_release(params, param_count);
+    return ok;
+}
+
 /* Applies the picks; if they are at fault, each half of them, down to the entries that really are. */
 static bool apply_piece(struct transaction *t, int type, const struct pick *picks, size_t count)
 {
     PGconn *pg = t->apply->postgres;
-    struct pgarray params[PARAMS_MAX];
     struct db_error ignored;
-    char name[64];
-    int param_count;
-    bool ok;
     if (count == 0)
         return true;
     if (!db_run(pg, "savepoint piece", t->error))
         return false;
-    param_count = apply_params(params, type, picks, count);
-    ok = db_params_ok(params, param_count, t->error) &&
-         db_execute(pg, apply_name(name, type), params, param_count, on_remarks, NULL, t->error);
-    db_params_release(params, param_count);
-    if (ok)
+    if (execute_type(pg, type, picks, count, t->error))
         return db_run(pg, "release savepoint piece", t->error);
     if (pg_fault_of(t->error->sqlstate) != PG_FAULT_DATA ||
         !db_run(pg, "rollback to savepoint piece; release savepoint piece", &ignored))
@@ -268,4 +271,10 @@ enum apply_result apply_calls(struct apply *apply, struct flush_call *calls, siz
 void apply_release(struct apply *apply)
 {
     turn_copy_release(&apply->copy);
+}
+
+bool apply_entry(PGconn *conn, struct flush_call *call, const struct journal_entry *entry, struct db_error *error)
+{
+    const struct pick pick = {call, entry};
+    return execute_type(conn, entry->type, &pick, 1, error);
 }

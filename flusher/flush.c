@@ -7,20 +7,19 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "common/pg/statements.h"
 #include "common/redis/keys.h"
 #include "flusher/lane.h"
-#include "flusher_sql.h"
+#include "flusher/sql.h"
 
 #define METRIC_STRUCT struct flusher_metrics
 static const struct metric_row metric_rows[] = {FLUSHER_METRICS(METRIC_ROW)};
 
-enum { STATEMENTS = (int)(sizeof flusher_sql / sizeof flusher_sql[0]) - 1, CONSUMER_SIZE = 300 };
+enum { CONSUMER_SIZE = 300 };
 
 struct flusher {
     struct key_space keys;
     struct redis_url url;
-    struct statement statements[STATEMENTS];
+    struct sql sql;
     struct lane_spec spec;
     atomic_bool stopping;
     struct lane **lanes;
@@ -36,15 +35,6 @@ static void name_consumer(char out[CONSUMER_SIZE], const char *name, int lane)
                 : snprintf(out, CONSUMER_SIZE, "%s-%ld", host, (long)getpid());
     if (lane > 0)
         snprintf(out + len, (size_t)(CONSUMER_SIZE - len), ".%d", lane);
-}
-
-static bool overridden(const struct flusher *f, const char *name)
-{
-    for (int i = 0; i < STATEMENTS; i++) {
-        if (strcmp(f->statements[i].name, name) == 0)
-            return f->statements[i].overridden;
-    }
-    return false;
 }
 
 static bool make_lanes(struct flusher *f, const struct flusher_config *config)
@@ -76,19 +66,17 @@ struct flusher *flusher_new(const struct flusher_config *config, char *error, si
     f->spec = (struct lane_spec){.config = config,
                                  .url = &f->url,
                                  .keys = &f->keys,
-                                 .statements = f->statements,
-                                 .statement_count = STATEMENTS,
+                                 .sql = &f->sql,
                                  .wake_fd = eventfd(0, EFD_CLOEXEC),
                                  .ended_fd = eventfd(0, EFD_CLOEXEC),
                                  .stopping = &f->stopping};
     if (f->spec.wake_fd < 0 || f->spec.ended_fd < 0 ||
         redis_url_parse(config->redis_url, &f->url, error, error_size) != 0 ||
-        statements_load(f->statements, STATEMENTS, flusher_sql, config->sql_dir, error, error_size) != 0 ||
+        !sql_load(&f->sql, config->sql_dir, error, error_size) ||
         !make_lanes(f, config)) {
         flusher_free(f);
         return NULL;
     }
-    f->spec.copy_turns = !overridden(f, "apply_turn");
     return f;
 }
 
@@ -130,7 +118,7 @@ void flusher_free(struct flusher *f)
     for (int i = 0; i < f->lane_count; i++)
         lane_free(f->lanes[i]);
     free(f->lanes);
-    statements_release(f->statements, STATEMENTS);
+    sql_release(&f->sql);
     redis_url_release(&f->url);
     if (f->spec.wake_fd >= 0)
         close(f->spec.wake_fd);

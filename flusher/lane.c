@@ -145,8 +145,8 @@ static bool postgres_ready(struct lane *l)
         return true;
     l->postgres = db_connect(l->spec->config->database_url, session_options, &error);
     if (l->postgres && db_writable(l->postgres, &error) &&
-        db_prepare(l->postgres, l->spec->statements, l->spec->statement_count, &error)) {
-        l->apply.copy_turns = l->spec->copy_turns;
+        db_prepare(l->postgres, l->spec->sql->statements, l->spec->sql->count, &error)) {
+        l->apply.copy_turns = !sql_named(l->spec->sql, "apply_turn")->overridden;
         metric_set(&l->metrics.postgres_up, 1);
         log_info(NULL, "Postgres connected");
         return true;

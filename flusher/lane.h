@@ -7,6 +7,7 @@
 #include "common/redis/url.h"
 #include "flusher/config.h"
 #include "flusher/metrics.h"
+#include "flusher/sql.h"
 
 struct lane;
 
@@ -15,9 +16,7 @@ struct lane_spec {
     const struct flusher_config *config;
     const struct redis_url *url;
     const struct key_space *keys;
-    const struct statement *statements;
-    size_t statement_count;
-    bool copy_turns;      /* apply_turn.sql is the built-in one */
+    const struct sql *sql;
     int wake_fd;          /* readable when the lanes shall stop */
     int ended_fd;         /* an eventfd: each lane adds 1 when it has ended */
     atomic_bool *stopping;

@@ -9,8 +9,10 @@
 
 #include "common/base/admin.h"
 #include "common/base/log.h"
+#include "flusher/check.h"
 #include "flusher/config.h"
 #include "flusher/flush.h"
+#include "flusher/inspect/inspect.h"
 #include "flusher/migrate.h"
 #include "flusher/options.h"
 
@@ -22,7 +24,15 @@ static const struct config_spec config_spec = {
     .summary = "Takes ended calls from Redis and writes their journals to Postgres, exactly once.",
     .commands = "  (none)                        run until SIGTERM\n"
                 "  migrate [--to N] [--dry-run]  bring the database to the newest schema, or up or back to version N\n"
-                "                                (0: nothing is left); --dry-run says what would be done\n",
+                "                                (0: nothing is left); --dry-run says what would be done\n"
+                "  check, or --check             would it work? prepares every statement, your own too; changes nothing\n"
+                "  calls [live|ended|stuck]      calls that are not in Postgres yet\n"
+                "  show CALL                     all that is known of one call\n"
+                "  pending                       ended calls in the hands of a flusher\n"
+                "  dead [list]                   what Postgres refused\n"
+                "  dead show|replay|discard WHICH   a letter's id, a call's id, or all\n"
+                "  tail [CALL]                   journal entries as they are written, of all calls or one\n"
+                "                                (these take --json, and --unmask for names and numbers)\n",
     .rows = config_rows,
     .row_count = ARRAY_LEN(config_rows),
 };
@@ -119,6 +129,12 @@ static int migrate_command(const struct flusher_config *config, const struct opt
     return options->dry_run ? migrate_plan(config->database_url, target) : migrate(config->database_url, target);
 }
 
+static int check_command(const struct flusher_config *config, const struct options *options)
+{
+    (void)options;
+    return check(config);
+}
+
 typedef int command_fn(const struct flusher_config *config, const struct options *options);
 
 static const struct command {
@@ -128,11 +144,17 @@ static const struct command {
 } commands[] = {
     {"", 0, run_command},
     {"migrate", 1, migrate_command},
+    {"check", 1, check_command},
+    {"calls", 2, inspect_calls},
+    {"show", 2, inspect_show},
+    {"pending", 1, inspect_pending},
+    {"dead", 3, inspect_dead},
+    {"tail", 2, inspect_tail},
 };
 
 static int dispatch(const struct flusher_config *config, const struct options *options)
 {
-    const char *name = options->word_count > 0 ? options->words[0] : "";
+    const char *name = options->word_count > 0 ? options->words[0] : options->check ? "check" : "";
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(commands[i].name, name) != 0)
             continue;

@@ -15,12 +15,15 @@ static bool accept_answer(const redisContext *ctx, const char *const *argv, cons
     return strcmp(argv[0], "INFO") != 0 || reply->type != REDIS_REPLY_STRING || redis_risk(reply->str, error, size);
 }
 
-static bool say_hello(redisContext *ctx, const struct redis_url *url, const char *name, char *error, size_t size)
+static bool say_hello(redisContext *ctx, const struct redis_url *url, const char *name, bool load, char *error,
+                      size_t size)
 {
     const char *argv[REDIS_HELLO_ARGS];
     char db_text[12];
     int argc;
     for (int step = 0; (argc = redis_hello(url, name, step, argv, db_text)) > 0; step++) {
+        if (!load && strcmp(argv[0], "FUNCTION") == 0)
+            continue;
         redisReply *reply = redisCommandArgv(ctx, argc, argv, NULL);
         bool ok = accept_answer(ctx, argv, reply, error, size);
         freeReplyObject(reply);
@@ -30,8 +33,8 @@ static bool say_hello(redisContext *ctx, const struct redis_url *url, const char
     return true;
 }
 
-redisContext *redis_sync_connect(const struct redis_url *url, const char *name, int timeout_ms, char *error,
-                                 size_t error_size)
+static redisContext *begin(const struct redis_url *url, const char *name, int timeout_ms, bool load, char *error,
+                           size_t error_size)
 {
     struct timeval tv = {timeout_ms / 1000, (timeout_ms % 1000) * 1000};
     redisContext *ctx = url->unix_path ? redisConnectUnixWithTimeout(url->unix_path, tv)
@@ -43,9 +46,21 @@ redisContext *redis_sync_connect(const struct redis_url *url, const char *name, 
         return NULL;
     }
     redisSetTimeout(ctx, tv);
-    if (!say_hello(ctx, url, name, error, error_size)) {
+    if (!say_hello(ctx, url, name, load, error, error_size)) {
         redisFree(ctx);
         return NULL;
     }
     return ctx;
+}
+
+redisContext *redis_sync_connect(const struct redis_url *url, const char *name, int timeout_ms, char *error,
+                                 size_t error_size)
+{
+    return begin(url, name, timeout_ms, true, error, error_size);
+}
+
+redisContext *redis_sync_look(const struct redis_url *url, const char *name, int timeout_ms, char *error,
+                              size_t error_size)
+{
+    return begin(url, name, timeout_ms, false, error, error_size);
 }

@@ -4,6 +4,7 @@ The calls go through the same Redis functions as those of the warmer and the wor
 """
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -38,9 +39,10 @@ class HandMadeCall:
             f"{self.context}:{part}" for part in ("session", "writes", "events")
         )
 
-    def open(self, lease_ms: int = 60_000) -> "HandMadeCall":
+    def open(self, lease_ms: int = 60_000, **context: str) -> "HandMadeCall":
         keys = [self.context, self.session, LIVE]
-        answer = self._redis.fcall("rf_open", 3, *keys, self.sid, "t0", 86400, lease_ms, "v", "1")
+        pairs = [part for pair in {"v": "1", **context}.items() for part in pair]
+        answer = self._redis.fcall("rf_open", 3, *keys, self.sid, "t0", 86400, lease_ms, *pairs)
         assert answer[0] == "OPENED", answer
         return self
 
@@ -123,13 +125,26 @@ class FlusherRig:
             return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
-    def start(self, wait: bool = True, **settings: object) -> Program:
-        """A flusher; settings are those of its configuration, retention_seconds=0 and so on."""
+    def environment(self, **settings: object) -> dict[str, str]:
         env = {
             "RINGFLEET_REDIS_URL": self.redis_server.url,
             "RINGFLEET_DATABASE_URL": self.postgres.url("flusher"),
         }
-        env |= {f"RINGFLEET_{name.upper()}": str(value) for name, value in settings.items()}
+        return env | {f"RINGFLEET_{name.upper()}": str(value) for name, value in settings.items()}
+
+    def command(self, *words: str, **settings: object) -> subprocess.CompletedProcess:
+        """`flusher WORDS`, to its end."""
+        return subprocess.run(
+            [str(bin_directory() / "flusher"), *words],
+            env={**os.environ, **self.environment(**settings)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def start(self, wait: bool = True, **settings: object) -> Program:
+        """A flusher; settings are those of its configuration, retention_seconds=0 and so on."""
+        env = self.environment(**settings)
         flusher = Program("flusher", f"flusher-{len(self.flushers)}", self.directory, env)
         self.flushers.append(flusher)
         flusher.start()

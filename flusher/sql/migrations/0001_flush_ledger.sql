@@ -13,6 +13,15 @@ create table call_flush (
     flushed_at   timestamptz not null default now()
 );
 
+-- Entries below the ledger's marks that were refused, and applied later by hand (flusher dead replay).
+create table call_replay (
+    call_sid    text not null,
+    stream      text not null, -- writes, events
+    entry_id    text not null,
+    replayed_at timestamptz not null default now(),
+    primary key (call_sid, stream, entry_id)
+);
+
 -- For apply_<type>.sql: refuses an entry that cannot be placed. The class of the error (P0) tells
 -- the flusher that the entry is at fault, so it goes to the dead stream with this reason and the
 -- rest of its call is applied. Volatile, so that no planner calls it early.

@@ -1,0 +1,149 @@
+#include "flusher/check.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/redis/journal.h"
+#include "common/redis/sync.h"
+#include "flusher/database.h"
+#include "flusher/sql.h"
+#include "flusher/turn_copy.h"
+
+enum { REDIS_TIMEOUT_MS = 5000 };
+
+static bool say(bool ok, const char *what, const char *detail)
+{
+    printf("%s  %s%s%s\n", ok ? "ok   " : "FAILS", what, *detail ? ": " : "", detail);
+    return ok;
+}
+
+/* -- Redis -------------------------------------------------------------------------------------- */
+
+static bool check_redis(const struct flusher_config *config)
+{
+    struct redis_url url;
+    char text[512] = "";
+    redisContext *redis = NULL;
+    redisReply *info;
+    if (redis_url_parse(config->redis_url, &url, text, sizeof text) == 0)
+        redis = redis_sync_look(&url, "flusher-check", REDIS_TIMEOUT_MS, text, sizeof text);
+    redis_url_release(&url);
+    if (!redis)
+        return say(false, "Redis", text);
+    info = redisCommand(redis, "INFO");
+    *text = '\0';
+    if (info && info->type == REDIS_REPLY_STRING && !redis_risk(info->str, text, sizeof text))
+        say(false, "Redis", text);
+    else
+        say(true, "Redis", *text ? text : "");
+    freeReplyObject(info);
+    redisFree(redis);
+    return true;
+}
+
+/* -- statements --------------------------------------------------------------------------------- */
+
+/* Parameters that apply_<type>.sql must take; -1: it is no such file. */
+static int wanted_params(const char *name)
+{
+    enum journal_type type = strncmp(name, "apply_", 6) == 0 ? journal_type_named(name + 6) : JOURNAL_UNKNOWN;
+    return type == JOURNAL_UNKNOWN ? -1 : 3 + journal_types[type].field_count;
+}
+
+static bool check_params(PGconn *conn, const struct statement *statement, struct db_error *error)
+{
+    int wanted = wanted_params(statement->name), params;
+    PGresult *description = PQdescribePrepared(conn, statement->name);
+    params = PQnparams(description);
+    if (!db_check(conn, description, error))
+        return false;
+    if (wanted < 0 || params == wanted)
+        return true;
+    snprintf(error->message, sizeof error->message, "it takes %d parameters instead of %d", params, wanted);
+    return false;
+}
+
+static bool check_statement(PGconn *conn, const struct statement *statement)
+{
+    struct db_error error = {0};
+    char what[160], detail[640];
+    bool ok = db_check(conn, PQprepare(conn, statement->name, statement->text, 0, NULL), &error) &&
+              check_params(conn, statement, &error);
+    snprintf(what, sizeof what, "%s.sql%s", statement->name, statement->overridden ? " (your own)" : "");
+    snprintf(detail, sizeof detail, "%s%s%s", error.message, *error.sqlstate ? " " : "", error.sqlstate);
+    return say(ok, what, ok ? "" : detail);
+}
+
+/* No rows of it, and not to be kept. */
+static bool check_copy(PGconn *conn)
+{
+    struct turn_copy copy = {0};
+    struct db_error error = {0};
+    bool ok;
+    turn_copy_fill(&copy, NULL, 0, NULL);
+    ok = !copy.failed && db_run(conn, "begin", &error) && turn_copy_send(&copy, conn, &error);
+    ok = db_run(conn, "rollback", ok ? &error : &(struct db_error){0}) && ok;
+    turn_copy_release(&copy);
+    return say(ok, "copy_turn.sql", ok ? "" : error.message);
+}
+
+/* A file that would never be read is most likely one whose name is misspelt. */
+static bool check_names(const struct sql *sql, const char *sql_dir)
+{
+    DIR *dir = *sql_dir ? opendir(sql_dir) : NULL;
+    struct dirent *file;
+    bool ok = true;
+    while (dir && (file = readdir(dir))) {
+        char name[256];
+        size_t len = strlen(file->d_name);
+        if (len < 5 || strcmp(file->d_name + len - 4, ".sql") != 0 || strncmp(file->d_name, "apply_", 6) != 0)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(len - 4), file->d_name);
+        if (!sql_named(sql, name))
+            ok = say(false, file->d_name, "there is no such type of entry, so it is never read");
+    }
+    if (dir)
+        closedir(dir);
+    return ok;
+}
+
+/* -- Postgres ----------------------------------------------------------------------------------- */
+
+static bool check_statements(PGconn *conn, const struct flusher_config *config)
+{
+    struct sql sql = {0};
+    char why[512];
+    bool ok = sql_load(&sql, config->sql_dir, why, sizeof why);
+    if (!ok)
+        say(false, "RINGFLEET_SQL_DIR", why);
+    if (ok) {
+        for (size_t i = 0; i < sql.count; i++)
+            ok = check_statement(conn, &sql.statements[i]) && ok;
+        if (!sql_named(&sql, "apply_turn")->overridden)
+            ok = check_copy(conn) && ok;
+        ok = check_names(&sql, config->sql_dir) && ok;
+    }
+    sql_release(&sql);
+    return ok;
+}
+
+static bool check_postgres(const struct flusher_config *config)
+{
+    struct db_error error = {0};
+    PGconn *conn = db_connect(config->database_url, "", &error);
+    bool ok = conn && db_writable(conn, &error);
+    say(ok, "Postgres", ok ? "" : error.message);
+    ok = conn && check_statements(conn, config) && ok;
+    PQfinish(conn);
+    return ok;
+}
+
+int check(const struct flusher_config *config)
+{
+    bool redis = check_redis(config), postgres = check_postgres(config);
+    if (redis && postgres)
+        return 0;
+    printf("not everything is there; flusher migrate brings the default schema\n");
+    return 1;
+}

@@ -1,0 +1,251 @@
+"""The flusher's hand tools: what they show, what they hide, what they change."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from .fleet import bin_directory
+from .flusher_rig import ENDED, FlusherRig
+from .servers import end_process, eventually
+
+CALLER = {"from": "+14155550123", "to": "+14155550199", "lead_full_name": "Dana Levy", "lead_first_name": "Dana",
+          "lead_phone": "+14155550123", "greeting": "Hello Dana, this is Harbour Dental."}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def servers(programs):
+    with FlusherRig() as rig:
+        yield rig
+
+
+@pytest.fixture
+def rig(servers):
+    servers.reset()
+    yield servers
+    assert not servers.stop_all()
+
+
+def said(done) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def as_json(done) -> object:
+    return json.loads(said(done))
+
+
+def refused_call(rig, sid: str = "CA1"):
+    """Two turns and one that Postgres refuses."""
+    call = rig.call(sid).open(**CALLER).claim()
+    call.turn("one")
+    call.append("turn", speaker="robot", message="Dana here, my number is 415-555-0123")
+    call.turn("two")
+    return call.end()
+
+
+# ---- calls, show, pending ----
+
+
+def test_calls(rig):
+    rig.call("CA-live").open(**CALLER).claim()
+    rig.call("CA-lapsed").open(lease_ms=-100_000).claim(lease_ms=-100_000)
+    rig.call("CA-ended").open().claim().end()
+    rows = {row["call"]: row for row in as_json(rig.command("calls", "--json"))}
+    assert {sid: row["state"] for sid, row in rows.items()} == {
+        "CA-live": "live",
+        "CA-lapsed": "stuck",
+        "CA-ended": "ended",
+    }
+    assert (rows["CA-live"]["from"], rows["CA-live"]["worker"]) == ("+141***23", "worker")
+    assert rows["CA-ended"]["entries"] == 2 and 0 <= rows["CA-ended"]["age_ms"] < 60_000
+    lines = said(rig.command("calls", "stuck")).splitlines()
+    assert lines[0].split() == ["CALL", "STATE", "SINCE", "FROM", "TO", "WORKER", "ENTRIES", "WHY"]
+    assert len(lines) == 2 and lines[1].startswith("CA-lapsed") and "lease has lapsed" in lines[1]
+    (row,) = as_json(rig.command("calls", "live", "--json", "--unmask"))
+    assert row["from"] == "+14155550123"
+
+
+def test_show_masks_what_is_known_of_the_caller(rig):
+    call = rig.call("CA1").open(**CALLER).claim()
+    call.turn("Hi, Dana Levy here, or DANA for short; call 415 555 0123 or dana@example.test")
+    call.append("lead_update", lead_id="", field="full_name", value="Jane Miller")
+    call.turn("Jane Miller it is, on 2026-11-26 at 10:00, and Danas are many", "assistant")
+    call.end()
+    call.status("completed", 1, final=True)
+    for words in (["show", "CA1"], ["show", "CA1", "--json"]):
+        text = said(rig.command(*words))
+        for secret in ("Levy", "Dana ", "Dana,", "DANA", "Miller", "5550123", "555 0123", "dana@", "+14155550199"):
+            assert secret not in text, (secret, text)
+        for fact in ("D***", "J***", "+141***23", "2026-11-26", "Danas are many", "Harbour Dental", "no", "completed"):
+            assert fact in text, (fact, text)
+    open_text = said(rig.command("show", "CA1", "--unmask"))
+    assert "Dana Levy here" in open_text and "+14155550123" in open_text
+
+
+def test_show_tells_what_is_in_postgres(rig):
+    call = rig.call("CA1").open().claim()
+    call.turn("hello")
+    call.end()
+    assert {row["in_postgres"] for row in as_json(rig.command("show", "CA1", "--json"))["journal"]} == {"no"}
+    rig.start()
+    rig.wait_flushed()
+    rig.stop_all()
+    call.event("recording", recording_sid="RE1", url="https://x.test", duration="3")
+    shown = as_json(rig.command("show", "CA1", "--json"))
+    assert [(row["type"], row["in_postgres"]) for row in shown["journal"]] == [
+        ("callsession_update", "yes"),
+        ("turn", "yes"),
+        ("call_end", "yes"),
+        ("recording", "no"),
+    ]
+    assert shown["ledger"]["writes"] == "1-3" and shown["session"]["phase"] == "ended"
+    assert shown["journal"][1]["text"] == "caller: hello"
+    # the same without Postgres, from what Redis knows
+    nowhere = rig.command("show", "CA1", "--json", database_url="postgresql://127.0.0.1:1/none")
+    shown = as_json(nowhere)
+    assert shown["ledger"] is None and shown["journal"][2]["in_postgres"] == "yes"
+
+
+@pytest.mark.parametrize("words", [["show"], ["show", "no/name"], ["calls", "a", "b"], ["dead", "eat"], ["dead", "show"], ["what"]])
+def test_mistyped(rig, words):
+    done = rig.command(*words)
+    assert done.returncode == 2 and done.stderr and not done.stdout
+
+
+def test_what_a_caller_says_does_not_reach_the_terminal(rig):
+    call = rig.call("CA1").open().claim()
+    call.turn("\x1b[2Jgone\r\nCA9  live")
+    text = said(rig.command("show", "CA1"))
+    assert "\x1b" not in text and "\r" not in text and "[2Jgone  CA9" in text
+
+
+def test_pending(rig):
+    assert as_json(rig.command("pending", "--json")) == []
+    rig.call("CA1").open().claim().end()
+    rig.call("CA2").open().claim().end()
+    rig.redis.xgroup_create(ENDED, "flusher", id="0")
+    rig.redis.xreadgroup("flusher", "somebody", {ENDED: ">"}, count=1)
+    (row,) = as_json(rig.command("pending", "--json"))
+    assert (row["call"], row["consumer"], row["attempts"]) == ("CA1", "somebody", 1)
+    assert 0 <= row["held_ms"] < 60_000
+    lines = said(rig.command("pending")).splitlines()
+    assert len(lines) == 2 and "somebody" in lines[1]
+
+
+def test_looking_changes_nothing(rig):
+    refused_call(rig)
+    before = {key: rig.redis.dump(key) for key in rig.redis.keys()}
+    functions = rig.redis.function_list()
+    for words in (["calls"], ["show", "CA1"], ["pending"], ["dead"], ["check"]):
+        rig.command(*words)
+    assert {key: rig.redis.dump(key) for key in rig.redis.keys()} == before
+    assert rig.redis.function_list() == functions
+
+
+def test_tail_of_one_call_and_of_all(rig):
+    first = rig.call("CA1").open(**CALLER).claim()
+    first.turn("before")
+    env = {**os.environ, **rig.environment()}
+    flusher = str(bin_directory() / "flusher")
+    log = rig.directory / "tail.log"
+    with open(log, "w") as out:
+        tails = [
+            subprocess.Popen([flusher, "tail", *words], env=env, stdout=out, stderr=out, text=True)
+            for words in (["CA1", "--json"], [])
+        ]
+    try:
+        eventually("the past of the one call", lambda: '"before"' in log.read_text() or "caller: before" in log.read_text())
+        eventually("both to wait", lambda: rig.redis.info("clients")["blocked_clients"] == 2)
+        first.turn("this is Dana")
+        second = rig.call("CA2").open().claim()
+        second.turn("a second call")
+        text = lambda: log.read_text()  # noqa: E731
+        eventually("new entries in both", lambda: text().count("this is D***") == 2)
+        eventually("a call that is new", lambda: "a second call" in text())
+        assert text().count("before") == 1 and "Dana" not in text()
+        for line in text().splitlines():
+            if line.startswith("{"):
+                assert json.loads(line)["call"] == "CA1"
+    finally:
+        for tail in tails:
+            end_process(tail)
+
+
+# ---- dead letters ----
+
+
+def test_dead_letters_are_listed_and_shown(rig):
+    refused_call(rig)
+    rig.start()
+    rig.wait_flushed()
+    (row,) = as_json(rig.command("dead", "--json"))
+    assert (row["call"], row["stream"], row["entry_id"], row["sqlstate"]) == ("CA1", "writes", "1-3", "23514")
+    assert row["entry"]["message"] == "D*** here, my number is 415-***23"
+    lines = said(rig.command("dead")).splitlines()
+    assert len(lines) == 2 and "23514" in lines[1] and "Dana" not in lines[1]
+    shown = said(rig.command("dead", "show", "CA1"))
+    assert "robot" in shown and "Dana" not in shown and "D*** here" in shown
+    assert "Dana here" in said(rig.command("dead", "show", row["id"], "--unmask"))
+    assert rig.command("dead", "show", "1-1").returncode == 1
+
+
+def test_a_refused_entry_is_replayed_once(rig):
+    refused_call(rig)
+    rig.start()
+    rig.wait_flushed()
+    (letter,) = rig.redis.xrange("rf:{p0}:dead")
+    refused = rig.command("dead", "replay", "all")
+    assert refused.returncode == 1 and "23514" in refused.stdout
+    assert len(rig.dead()) == 1
+    rig.sql("alter table conversation_turn drop constraint conversation_turn_speaker_check")
+    assert rig.command("dead", "replay", letter[0]).returncode == 0
+    assert rig.dead() == []
+    rows = rig.sql("select seq, journal_seq, speaker from conversation_turn order by seq")
+    assert [tuple(row.values()) for row in rows] == [(1, 2, "caller"), (2, 4, "caller"), (3, 3, "robot")]
+    # a replay that died between its commit and the letter's removal
+    rig.redis.xadd("rf:{p0}:dead", letter[1])
+    assert rig.command("dead", "replay", "CA1").returncode == 0
+    assert rig.dead() == [] and rig.one("select count(*) as n from conversation_turn")["n"] == 3
+
+
+def test_a_letter_is_discarded(rig):
+    refused_call(rig, "CA1")
+    refused_call(rig, "CA2")
+    rig.start()
+    rig.wait_flushed()
+    assert "discarded" in said(rig.command("dead", "discard", "CA1"))
+    assert [entry["call_sid"] for entry in rig.dead()] == ["CA2"]
+    assert rig.redis.exists(rig.call("CA1").writes)
+
+
+# ---- check ----
+
+
+def test_check(rig, tmp_path):
+    for words in (["check"], ["--check"]):
+        text = said(rig.command(*words))
+        assert "FAILS" not in text and "apply_turn.sql" in text and "ledger_take.sql" in text
+    tmp_path.chmod(0o755)
+    (tmp_path / "apply_turn.sql").write_text("insert into said select * from unnest($1::text[])")
+    (tmp_path / "apply_turns.sql").write_text("select 1")
+    (tmp_path / "apply_recording.sql").write_text("select $1::text[]")
+    rig.sql("alter table call_session rename to elsewhere")
+    done = rig.command("check", sql_dir=tmp_path)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILS")]
+    assert done.returncode == 1
+    assert len(failed) == 6, failed
+    wanted = {
+        "apply_turn.sql (your own)": "said",
+        "apply_turns.sql": "never read",
+        "apply_recording.sql (your own)": "takes 1 parameters instead of 6",
+        "apply_callsession_update.sql": "call_session",
+        "apply_call_end.sql": "call_session",
+        "apply_stream_error.sql": "call_session",
+    }
+    for name, why in wanted.items():
+        assert [line for line in failed if name in line and why in line], (name, failed)
+    nowhere = rig.command("check", database_url="postgresql://127.0.0.1:1/none", redis_url="redis://127.0.0.1:1")
+    assert nowhere.returncode == 1
+    assert [line.split()[:2] for line in nowhere.stdout.splitlines()[:2]] == [["FAILS", "Redis:"], ["FAILS", "Postgres:"]]
