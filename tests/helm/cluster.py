@@ -5,6 +5,7 @@ the flow tests' fleet, started the chart's way.
 
 import os
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -41,9 +42,11 @@ class Pod(fleet.Program):
         self._end: threading.Thread | None = None
 
     def start(self) -> None:
-        program = Path(self.container["command"][0]).name
-        command = ["ip", "netns", "exec", self.namespace, "setpriv", *NOBODY]
-        command += [str(fleet.bin_directory() / program), *self.container["command"][1:]]
+        path, *arguments = self.container["command"]
+        program = self._log.parent / Path(path).name
+        if not program.exists():  # where the pod's user can get at it
+            shutil.copy(fleet.bin_directory() / program.name, program)
+        command = ["ip", "netns", "exec", self.namespace, "setpriv", *NOBODY, str(program), *arguments]
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(command, env=self._env, stdout=log, stderr=log, cwd="/")
 

@@ -19,6 +19,17 @@ CALLS = int(os.environ.get("RINGFLEET_REHEARSAL_CALLS", "12"))
 pytestmark = pytest.mark.usefixtures("programs")
 
 
+class Answering(chat.Own):
+    """Told of a question that has no answer yet, because its call was handed over just then, it gives it."""
+
+    def _catch_up(self) -> None:
+        told = self._caught_up
+        super()._catch_up()
+        spoken = [item for key, item in self._session.items.items() if key.startswith("past_")]
+        if not told and spoken and spoken[-1]["role"] == "user":
+            self._due = list(chat.CHAT.turns[self.turns_taken - 1].replies)
+
+
 @pytest.fixture
 def stage(tmp_path, monkeypatch):
     if os.geteuid() != 0 or not shutil.which("nft") or not shutil.which("ip"):
@@ -28,7 +39,7 @@ def stage(tmp_path, monkeypatch):
         monkeypatch.setattr("flow.stage.Fleet", Cluster)
         monkeypatch.setenv("RINGFLEET_TEST_ACL", str(tmp_path))
         with Stage(chat.CHAT, workers=2) as one:
-            one.provider.play(chat.Own)
+            one.provider.play(Answering)
             yield one
 
 
@@ -66,6 +77,27 @@ def scale(stage: Stage, replicas: int) -> list[Pod]:
         pod.terminate()
     route(stage)
     return going
+
+
+def check_nothing_lost(stage: Stage, call) -> int:
+    """Every word of the caller is there, once and in order, what is in Postgres is what the workers wrote,
+    and no more of the assistant's lines were cut off than there were hand-overs, whose number it returns."""
+    stage.finish(call)
+    stage.fleet.wait_flushed(call.sid)
+    chat.check_gapless(stage, call)
+    found = chat.all_turns(stage, call)
+    journal = [entry for _, entry in stage.fleet.journal(call.sid) if entry["type"] == "turn"]
+    assert found == [(one["speaker"], one["message"].strip()) for one in journal]
+    callers = [line for line in found if line[0] == "caller"]
+    assert callers == [line for line in chat.SPOKEN if line[0] == "caller"]
+    handed_over = len(stage.fleet.logged("call resumed", call.sid))
+    spoken = [line for line in found if line in chat.SPOKEN]
+    assert spoken == [line for line in chat.SPOKEN if line in spoken], found
+    assert len(spoken) >= len(chat.SPOKEN) - handed_over, found
+    assert len(call.data("socket-closed")) == 1 + handed_over
+    assert call.data("ended") == ["completed"]
+    call.check()
+    return handed_over
 
 
 def test_policies_hold(stage):
@@ -116,11 +148,8 @@ def test_scaled_out_and_in_and_rolled_under_calls_nothing_is_lost(stage):
     last = chat.talk(stage)
     old.wait_gone()
 
-    for call in [*calls, last]:
-        streams = 1 + len(fleet.logged("call resumed", call.sid))
-        chat.check_whole(stage, call, streams)
-        assert len(chat.check_gapless(stage, call)) == streams
-    assert max(len(chat.check_gapless(stage, call)) for call in calls) >= 2, "nothing was handed over"
+    handed_over = [check_nothing_lost(stage, call) for call in [*calls, last]]
+    assert any(handed_over), "nothing was handed over"
     for pod in [*going, old]:
         assert not pod.killed and pod.process.returncode == 0, pod.name
     for pod in fleet.workers:
