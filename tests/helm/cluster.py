@@ -16,7 +16,7 @@ from flow import fleet
 from flow.servers import end_process
 
 from . import chart
-from .network import Network
+from .network import Network, inside
 
 NOBODY = ("--reuid=65532", "--regid=65532", "--clear-groups", "--no-new-privs", "--bounding-set=-all")
 
@@ -46,7 +46,7 @@ class Pod(fleet.Program):
         program = self._log.parent / Path(path).name
         if not program.exists():  # where the pod's user can get at it
             shutil.copy(fleet.bin_directory() / program.name, program)
-        command = ["ip", "netns", "exec", self.namespace, "setpriv", *NOBODY, str(program), *arguments]
+        command = [*inside(self.namespace), "setpriv", *NOBODY, str(program), *arguments]
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(command, env=self._env, stdout=log, stderr=log, cwd="/")
 

@@ -18,6 +18,11 @@ def sh(*command: str, text: str | None = None) -> str:
     return done.stdout
 
 
+def inside(namespace: str) -> list[str]:
+    """What runs a command in a pod's namespace, also where `ip netns exec` cannot: in a chroot."""
+    return ["nsenter", f"--net=/run/netns/{namespace}"]
+
+
 class Network:
     """Addresses are this process's own, so that two runs on one machine do not meet."""
 
@@ -69,7 +74,7 @@ class Network:
             "link set lo up",
             f"route add default via {self._base}.1",
         ):
-            sh("ip", "-n", name, *command.split())
+            sh(*inside(name), "ip", *command.split())
         return name, address
 
     def apply(self, namespace: str, policy: dict) -> None:
@@ -90,7 +95,7 @@ class Network:
                             f"add rule inet pod {chain} {self._peer(peer, side)} {match}"
                         )
             lines.append(f"add rule inet pod {chain} counter reject")  # told at once, not by silence
-        sh("ip", "netns", "exec", namespace, "nft", "-f", "-", text="\n".join(lines) + "\n")
+        sh(*inside(namespace), "nft", "-f", "-", text="\n".join(lines) + "\n")
 
     def _peer(self, peer: dict, side: str) -> str:
         if "podSelector" in peer:
@@ -107,7 +112,7 @@ class Network:
     def reaches(self, namespace: str, address: str, port: int) -> bool:
         """Whether a pod can open a connection."""
         code = f"import socket; socket.create_connection(('{address}', {port}), 10)"
-        command = ["ip", "netns", "exec", namespace, "/usr/bin/python3", "-c", code]
+        command = [*inside(namespace), "/usr/bin/python3", "-c", code]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30)
         assert done.returncode == 0 or "Connection refused" in done.stderr, done.stderr
         return done.returncode == 0

@@ -27,16 +27,17 @@ that, for one, a worker reads a call's context but cannot write it. (list $ "wor
 (+get +set ~{{ $p }}:greeting:*)
 (+hset +expire ~{{ $p }}:worker:*)
 {{- else if eq (index . 1) "flusher" -}}
-{{ $hello }} {{ $load }}
+{{- /* Its inspection commands read all of the fleet's keys. */ -}}
+{{ $hello }} {{ $load }} +scan
+(+hget +hmget +hgetall +hexists +exists +type +xlen +xrange +xrevrange +xread +xinfo|stream +zrange +zscore %R~{{ $p }}:*)
 (+fcall ~{{ $call }} ~{{ $p }}:{p*}:*)
 (+exists +hget +hmget +hset +hsetnx +hdel ~{{ $call }}:session)
-(+exists +xrange +xinfo|stream %R~{{ $call }}:events)
-(+exists +xrange +xadd +xinfo|stream ~{{ $call }}:writes)
+(+xadd ~{{ $call }}:writes)
 (+unlink ~{{ $call }})
 (+zscore +zrangebyscore +zrem ~{{ $p }}:{p*}:live)
 (+zscore +zrangebyscore +zrem +zadd ~{{ $p }}:{p*}:flushed)
 (+xgroup|create +xgroup|delconsumer +xinfo|consumers +xreadgroup +xautoclaim +xpending +xrange +xadd +xdel +xack +xlen ~{{ $p }}:{p*}:ended)
-(+xadd ~{{ $p }}:{p*}:dead)
+(+xadd +xdel ~{{ $p }}:{p*}:dead)
 {{- else if eq (index . 1) "keda" -}}
 resetkeys resetchannels -@all +auth +hello +ping +info +select
 (+eval ~{{ $p }}:{p*}:live)
