@@ -1,6 +1,8 @@
 {{/* Redis ACL rules of one program: what it sends itself and what the functions it calls do on its
 behalf (Redis checks each step of a function against the caller). One selector per kind of key, so
-that, for one, a worker reads a call's context but cannot write it. (list $ "worker"); needs Redis 7. */}}
+that, for one, a worker reads a call's context but cannot write it. Each program loads the function library when it
+connects, so each could also replace it: the rules bound what a program does in its own name, not what a
+taken-over one could leave for the others to run. (list $ "worker"); needs Redis 7. */}}
 {{- define "ringfleet.aclRules" -}}
 {{- $p := (index . 0).Values.fleet.keyPrefix -}}
 {{- $call := printf "%s:{p*}:call:*" $p -}}
