@@ -252,17 +252,22 @@ static enum apply_result transaction(struct apply *apply, struct flush_call *cal
     return result;
 }
 
+/* Whether it is worth finding out which entry is at fault. COPY may also fail because the table is another than it
+ * takes it for, and calls that a breach of the protocol when a number has another size. */
+static bool entries_suspected(const struct apply *apply, const char *sqlstate)
+{
+    enum pg_fault fault = pg_fault_of(sqlstate);
+    return fault == PG_FAULT_DATA ||
+           (apply->_copy_failed && (fault == PG_FAULT_SCHEMA || strcmp(sqlstate, "08P01") == 0));
+}
+
 enum apply_result apply_calls(struct apply *apply, struct flush_call *calls, size_t count, struct db_error *error)
 {
     struct db_error first;
     enum apply_result result;
-    enum pg_fault fault;
     apply->_copy_failed = false;
     result = transaction(apply, calls, count, NULL, error);
-    if (result != APPLY_NO_POSTGRES)
-        return result;
-    fault = pg_fault_of(error->sqlstate);
-    if (fault != PG_FAULT_DATA && !(fault == PG_FAULT_SCHEMA && apply->_copy_failed))
+    if (result != APPLY_NO_POSTGRES || !entries_suspected(apply, error->sqlstate))
         return result;
     first = *error;
     return transaction(apply, calls, count, &first, error);

@@ -12,6 +12,7 @@
     X(COUNTER, failures, "flush_failures_total", "", "transactions that failed and will be repeated")            \
     X(COUNTER, calls_parked, "calls_parked_total", "", "calls on which Postgres always fails, kept in the dead stream") \
     X(COUNTER, reaped, "calls_reaped_total", "", "calls ended because their lease had lapsed")                   \
+    X(COUNTER, found, "calls_found_total", "", "ended calls that were not on the index, and are again")          \
     X(COUNTER, purged, "calls_purged_total", "", "flushed calls that left Redis after their retention")          \
     X(HISTOGRAM, flush, "flush_seconds", "", "one transaction, from reading the journals to the acknowledgement") \
     X(HISTOGRAM, transaction, "flush_transaction_seconds", "", "the part of it that is Postgres")                \

@@ -1,5 +1,6 @@
 #include "flusher/sweep.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 #include "flusher/handover.h"
 
 /* At most so many calls of a partition in a round, so that flushing is not kept waiting. */
-enum { SWEEP_LIMIT = 500, SWEEP_INTERVAL_MS = 1000, TIDY_INTERVAL_MS = 60000 };
+enum { SWEEP_LIMIT = 500, SWEEP_INTERVAL_MS = 1000, TIDY_INTERVAL_MS = 60000, SCAN_KEYS = 1000 };
 
 static const enum key_kind reap_keys[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE, KEY_ENDED};
 static const enum key_kind purge_keys[] = {KEY_CONTEXT, KEY_SESSION, KEY_WRITES, KEY_EVENTS,
@@ -115,6 +116,33 @@ static bool measure_backlog(struct sweep *sweep, redisContext *redis, int64_t no
     return true;
 }
 
+/* A few of the sessions in each round, all of them in time: calls that fell off the index. */
+static bool find_lost(struct sweep *sweep, redisContext *redis)
+{
+    static const enum key_kind kinds[] = {KEY_SESSION, KEY_WRITES, KEY_EVENTS, KEY_LIVE, KEY_ENDED};
+    char pattern[KEY_SIZE], sid[CALL_SID_SIZE];
+    redisReply *scan = redis_ask(redis, "SCAN %s MATCH %s COUNT %d", *sweep->_cursor ? sweep->_cursor : "0",
+                                 key_session_pattern(pattern, sweep->keys), (int)SCAN_KEYS);
+    const redisReply *found = scan && scan->type == REDIS_REPLY_ARRAY ? scan->element[1] : NULL;
+    size_t asked = 0;
+    bool ok = found != NULL;
+    for (size_t i = 0; ok && i < found->elements; i++) {
+        if (!key_session_call(sid, sweep->keys, found->element[i]->str))
+            continue;
+        ok = handover_append(redis, sweep->keys, "rf_find", kinds, ARRAY_LEN(kinds), sid, NULL, 0);
+        asked++;
+    }
+    for (size_t i = 0; ok && i < asked; i++) {
+        redisReply *reply = redis_next(redis);
+        ok = reply != NULL;
+        metric_add(&sweep->metrics->found, handover_said(reply, "FOUND"));
+    }
+    if (ok)
+        snprintf(sweep->_cursor, sizeof sweep->_cursor, "%s", scan->element[0]->str);
+    freeReplyObject(scan);
+    return ok;
+}
+
 static bool tidy(struct sweep *sweep, redisContext *redis)
 {
     if (clock_mono_ms() < sweep->_tidy_ms)
@@ -137,7 +165,7 @@ bool sweep_run(struct sweep *sweep, redisContext *redis)
             return false;
     }
     claimed = ended_claim(sweep->ended, redis);
-    if (claimed < 0 || !measure_backlog(sweep, redis, now) || !tidy(sweep, redis))
+    if (claimed < 0 || !find_lost(sweep, redis) || !measure_backlog(sweep, redis, now) || !tidy(sweep, redis))
         return false;
     metric_add(&sweep->metrics->claimed, (uint64_t)claimed);
     sweep->_next_ms = full ? 0 : clock_mono_ms() + SWEEP_INTERVAL_MS;

@@ -1,5 +1,6 @@
 /* What nobody calls for: calls whose worker died are ended, flushed calls whose retention has passed
- * leave Redis, calls of a flusher that died are taken over. Any number of flushers may sweep. */
+ * leave Redis, calls of a flusher that died are taken over, calls that fell off the index are put back. Any number
+ * of flushers may sweep. */
 #pragma once
 #include <hiredis/hiredis.h>
 
@@ -15,6 +16,7 @@ struct sweep {
     _Atomic int64_t waiting_since_ms; /* clock_mono_ms: the oldest ended call waits since then; 0: none does */
     int64_t _next_ms;
     int64_t _tidy_ms;
+    char _cursor[24]; /* of the walk over all sessions; "" or "0": at its beginning */
 };
 
 /* Does its round if one is due (each second; at once when the last one left work). false: Redis

@@ -24,7 +24,7 @@ enum pg_fault pg_fault_of(const char *sqlstate)
 
 bool pg_fault_is_strange(const char *sqlstate)
 {
-    static const char *const passing[] = {"08", "25", "40", "53", "55", "57", "58"};
+    static const char *const passing[] = {"08", "25", "28", "40", "53", "55", "57", "58"};
     return sqlstate && strlen(sqlstate) == 5 && pg_fault_of(sqlstate) == PG_FAULT_SERVER &&
            !has_class(sqlstate, passing, ARRAY_LEN(passing));
 }

@@ -47,6 +47,24 @@ const char *key_of_call(char out[KEY_SIZE], const struct key_space *space, enum 
     return out;
 }
 
+const char *key_session_pattern(char out[KEY_SIZE], const struct key_space *space)
+{
+    snprintf(out, KEY_SIZE, "%.64s:{p*}:call:*%s", space->prefix, call_suffix[KEY_SESSION]);
+    return out;
+}
+
+const char *key_session_call(char sid[CALL_SID_SIZE], const struct key_space *space, const char *key)
+{
+    static const char before[] = "}:call:";
+    const char *begin = strstr(key, before), *suffix = call_suffix[KEY_SESSION];
+    size_t len = begin ? strlen(begin) - (sizeof before - 1) : 0;
+    char made[KEY_SIZE];
+    if (len <= strlen(suffix) || len - strlen(suffix) >= CALL_SID_SIZE)
+        return NULL;
+    snprintf(sid, CALL_SID_SIZE, "%.*s", (int)(len - strlen(suffix)), begin + sizeof before - 1);
+    return call_sid_valid(sid) && strcmp(key_of_call(made, space, KEY_SESSION, sid), key) == 0 ? sid : NULL;
+}
+
 const char *key_global(char out[KEY_SIZE], const struct key_space *space, const char *kind, const char *id,
                        const char *more)
 {

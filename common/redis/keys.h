@@ -37,6 +37,11 @@ const char *key_of_call(char out[KEY_SIZE], const struct key_space *space, enum 
 /* Keys of a partition itself. */
 const char *key_of_partition(char out[KEY_SIZE], const struct key_space *space, enum key_kind kind, int partition);
 
+/* The pattern of all sessions' keys, for SCAN; and the call that such a key is of: NULL if it is none of ours,
+ * or of another number of partitions. */
+const char *key_session_pattern(char out[KEY_SIZE], const struct key_space *space);
+const char *key_session_call(char sid[CALL_SID_SIZE], const struct key_space *space, const char *key);
+
 /* Appointment times held by live calls are kept in pieces of so many seconds. */
 enum { SLOT_SECONDS = 300 };
 

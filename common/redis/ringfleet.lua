@@ -7,7 +7,7 @@
 --
 -- Session hash: v, phase (ringing, live, ended), epoch, worker, stream_sid, started_ms, seen_ms,
 -- ended_ms, reason, verdict, status, status_seq, final, claimed_n, token:<n>,
--- flushed_writes, flushed_events, dead:<stream>:<entry id>.
+-- indexed, flushed_writes, flushed_events, dead:<stream>:<entry id>.
 
 local FORMAT_VERSION = '1'
 
@@ -39,9 +39,14 @@ end
 
 local function int(n) return string.format('%.0f', n) end
 
-local function index_ended(ended, live, sid, why)
+-- The session remembers the entry, so that one that is lost (trimmed, deleted by hand) can be missed: rf_find.
+local function index(session, ended, sid, why)
+  redis.call('HSET', session, 'indexed', redis.call('XADD', ended, '*', 'call_sid', sid, 'why', why))
+end
+
+local function index_ended(session, ended, live, sid, why)
   redis.call('ZREM', live, sid)
-  redis.call('XADD', ended, '*', 'call_sid', sid, 'why', why)
+  index(session, ended, sid, why)
 end
 
 -- rf_open: the call's first webhook. Writes context and session once; a webhook that comes again
@@ -176,7 +181,7 @@ local function rf_end(keys, args)
   redis.call('XADD', writes, args[2] .. '-' .. args[3], 'type', 'call_end', 'by', 'worker', 'at', int(now),
     'reason', args[4], 'metrics', args[6])
   redis.call('HSET', session, 'phase', 'ended', 'reason', args[4], 'verdict', args[5], 'ended_ms', int(now))
-  index_ended(ended, live, args[1], 'end')
+  index_ended(session, ended, live, args[1], 'end')
   return { 'ENDED' }
 end
 
@@ -203,7 +208,7 @@ local function rf_event(keys, args)
   local phase = field(session, 'phase')
   if phase ~= 'live' and (phase == 'ended' or phase == '' or field(session, 'final') == '1') then
     redis.call('HSET', session, 'phase', 'ended')
-    index_ended(ended, live, args[1], 'event')
+    index_ended(session, ended, live, args[1], 'event')
   end
   return { 'ADDED' }
 end
@@ -230,7 +235,7 @@ local function rf_reap(keys, args)
   if field(session, 'phase') ~= 'ended' then
     redis.call('HSET', session, 'phase', 'ended', 'reason', reason, 'ended_ms', int(now))
   end
-  index_ended(ended, live, args[1], 'reap')
+  index_ended(session, ended, live, args[1], 'reap')
   return { 'REAPED', reason }
 end
 
@@ -277,7 +282,7 @@ local function rf_done(keys, args)
     if known[1] then redis.call('HSET', session, 'flushed_writes', writes_id, 'flushed_events', events_id) end
     if has_above(writes, writes_id) or has_above(events, events_id) then
       if not redis.call('ZSCORE', live, sid) then
-        redis.call('XADD', ended, '*', 'call_sid', sid, 'why', 'more')
+        index(session, ended, sid, 'more')
       end
       answer[n] = 'MORE'
     else
@@ -301,11 +306,27 @@ local function rf_purge(keys, args)
   redis.call('ZREM', flushed, args[1])
   if redis.call('ZSCORE', live, args[1]) then return { 'KEPT' } end
   if has_above(writes, field(session, 'flushed_writes')) or has_above(events, field(session, 'flushed_events')) then
-    redis.call('XADD', ended, '*', 'call_sid', args[1], 'why', 'more')
+    index(session, ended, args[1], 'more')
     return { 'KEPT' }
   end
   redis.call('UNLINK', context, session, writes, events)
   return { 'PURGED' }
+end
+
+-- rf_find: a call that is over, has entries that are not flushed, and is not on the index: somebody removed its
+-- entry. It is put back, unless it was parked (rf_dead).
+-- KEYS session, writes, events, live, ended
+-- ARGV sid
+-- -> FOUND | FINE
+local function rf_find(keys, args)
+  local session, ended = keys[1], keys[5]
+  local s = redis.call('HMGET', session, 'phase', 'indexed', 'flushed_writes', 'flushed_events')
+  if s[1] ~= 'ended' or not s[2] or redis.call('ZSCORE', keys[4], args[1]) then return { 'FINE' } end
+  if not has_above(keys[2], s[3] or '') and not has_above(keys[3], s[4] or '') then return { 'FINE' } end
+  if #redis.call('XRANGE', ended, s[2], s[2]) > 0 then return { 'FINE' } end
+  if redis.call('HEXISTS', session, 'dead:call:' .. s[2]) == 1 then return { 'FINE' } end
+  index(session, ended, args[1], 'found')
+  return { 'FOUND' }
 end
 
 -- rf_forget: takes consumers off the group that hold nothing and were silent for so long. One that holds entries
@@ -369,4 +390,5 @@ redis.register_function { function_name = 'rf_reap', callback = rf_reap, flags =
 redis.register_function { function_name = 'rf_dead', callback = rf_dead, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_done', callback = rf_done, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_purge', callback = rf_purge, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'rf_find', callback = rf_find, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'rf_forget', callback = rf_forget, flags = { 'allow-oom' } }

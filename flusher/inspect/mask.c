@@ -131,9 +131,9 @@ char *mask_text(const struct mask *mask, const char *text)
         return NULL;
     for (const char *at = text; *at; at += len) {
         bool phone = false;
-        len = name_at(mask, text, at);
+        len = email_at(text, at);
         if (len == 0)
-            len = email_at(text, at);
+            len = name_at(mask, text, at);
         if (len == 0) {
             len = phone_at(text, at);
             phone = len > 0;

@@ -29,8 +29,12 @@ static json_t *hash(struct show *s, enum key_kind kind)
     char key[KEY_SIZE];
     redisReply *reply = look_ask(&s->look, "HGETALL %s", key_of_call(key, &s->look.keys, kind, s->sid));
     json_t *object = reply ? json_object() : NULL;
-    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
-        json_object_set_new(object, reply->element[i]->str, look_json(reply->element[i + 1]->str, &s->mask));
+    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2) {
+        const char *field = reply->element[i]->str;
+        bool token = kind == KEY_SESSION && strncmp(field, "token:", 6) == 0; /* good for a stream: shown to nobody */
+        json_object_set_new(object, field,
+                            token ? json_string("***") : look_json(reply->element[i + 1]->str, &s->mask));
+    }
     freeReplyObject(reply);
     return object;
 }
@@ -77,12 +81,18 @@ static void read_marks(struct show *s)
         stream_id_parse(events, &s->mark[STREAM_EVENTS]);
 }
 
-static bool is_flushed(const struct show *s, const char *id_text, enum journal_stream stream)
+static const char *in_postgres(const struct show *s, const char *id_text, enum journal_stream stream)
 {
+    char refused[KEY_SIZE];
     struct stream_id id;
+    bool below;
+    snprintf(refused, sizeof refused, "dead:%s:%s", journal_stream_names[stream], id_text);
+    if (json_object_get(s->session, refused))
+        return "refused";
     if (!stream_id_parse(id_text, &id))
-        return false;
-    return stream == STREAM_WRITES ? id.lo <= s->mark[stream].lo : stream_id_compare(id, s->mark[stream]) <= 0;
+        return "no";
+    below = stream == STREAM_WRITES ? id.lo <= s->mark[stream].lo : stream_id_compare(id, s->mark[stream]) <= 0;
+    return below ? "yes" : "no";
 }
 
 /* -- the journal -------------------------------------------------------------------------------- */
@@ -97,7 +107,7 @@ static json_t *entry_row(struct show *s, const redisReply *entry, enum journal_s
     json_object_set_new(row, "stream", json_string(journal_stream_names[stream]));
     json_object_set_new(row, "id", json_string(entry->element[0]->str));
     json_object_set_new(row, "type", json_string(type ? type : ""));
-    json_object_set_new(row, "in_postgres", json_string(is_flushed(s, entry->element[0]->str, stream) ? "yes" : "no"));
+    json_object_set_new(row, "in_postgres", json_string(in_postgres(s, entry->element[0]->str, stream)));
     json_object_set_new(row, "text", look_json(text ? text : "", &(struct mask){.off = true}));
     free(text);
     return row;

@@ -100,6 +100,7 @@ def test_show_tells_what_is_in_postgres(rig):
         ("call_end", "yes"),
         ("recording", "no"),
     ]
+    assert shown["session"]["token:0"] == "***"
     assert shown["ledger"]["writes"] == "1-3" and shown["session"]["phase"] == "ended"
     assert shown["journal"][1]["text"] == "caller: hello"
     # the same without Postgres, from what Redis knows
@@ -189,6 +190,8 @@ def test_dead_letters_are_listed_and_shown(rig):
     assert "robot" in shown and "Dana" not in shown and "D*** here" in shown
     assert "Dana here" in said(rig.command("dead", "show", row["id"], "--unmask"))
     assert rig.command("dead", "show", "1-1").returncode == 1
+    journal = as_json(rig.command("show", "CA1", "--json"))["journal"]
+    assert [row["in_postgres"] for row in journal] == ["yes", "yes", "refused", "yes", "yes"]
 
 
 def test_a_refused_entry_is_replayed_once(rig):

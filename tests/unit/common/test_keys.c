@@ -1,5 +1,6 @@
 #include "common/redis/keys.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/unit.h"
@@ -118,6 +119,28 @@ static void test_global_that_does_not_fit(void **state)
     assert_int_equal(strlen(key), KEY_SIZE - 1);
 }
 
+static void test_a_sessions_call(void **state)
+{
+    static const struct key_space four = {"rf", 4};
+    static const char *const none[] = {"rf:{p0}:call:CA1", "rf:{p0}:call:CA1:writes", "xx:{p0}:call:CA1:session",
+                                       "rf:{p1}:call:CA1:session", "rf:{p0}:call::session", "rf:{p0}:call:C 1:session",
+                                       "rf:{p0}:live", "", "CA1:session"};
+    char key[KEY_SIZE], sid[CALL_SID_SIZE], longest[CALL_SID_SIZE + 1];
+    (void)state;
+    assert_string_equal(key_session_pattern(key, &one), "rf:{p*}:call:*:session");
+    assert_string_equal(key_session_call(sid, &one, "rf:{p0}:call:CA:1:session"), "CA:1");
+    assert_string_equal(key_session_call(sid, &four, key_of_call(key, &four, KEY_SESSION, "CA1")), "CA1");
+    for (size_t i = 0; i < ARRAY_LEN(none); i++)
+        assert_null(key_session_call(sid, &one, none[i]));
+    memset(longest, 'A', sizeof longest);
+    longest[CALL_SID_SIZE - 1] = '\0';
+    assert_string_equal(key_session_call(sid, &one, key_of_call(key, &one, KEY_SESSION, longest)), longest);
+    longest[CALL_SID_SIZE - 1] = 'A';
+    longest[CALL_SID_SIZE] = '\0';
+    snprintf(key, sizeof key, "rf:{p0}:call:%s:session", longest);
+    assert_null(key_session_call(sid, &one, key));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +151,7 @@ int main(void)
         cmocka_unit_test(test_sid_validity),
         cmocka_unit_test(test_longest_names_fit),
         cmocka_unit_test(test_global_that_does_not_fit),
+        cmocka_unit_test(test_a_sessions_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,7 @@
 #include "common/pg/sqlstate.h"
 
+#include <string.h>
+
 #include "tests/unit/unit.h"
 
 /* Codes from the appendix "PostgreSQL Error Codes". */
@@ -54,8 +56,23 @@ static void test_whose_fault(void **state)
     }
 }
 
+/* Strange: of the server's, and none of what passes by itself. */
+static void test_what_is_strange(void **state)
+{
+    static const char *const strange[] = {"XX000", "XX001", "38000", "F0000", "2F005"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(strange); i++)
+        assert_true(pg_fault_is_strange(strange[i]));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].sqlstate && strcmp(rows[i].sqlstate, "XX000") == 0)
+            continue;
+        if (pg_fault_is_strange(rows[i].sqlstate))
+            fail_msg("%s is taken for strange", rows[i].sqlstate);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whose_fault)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whose_fault), cmocka_unit_test(test_what_is_strange)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,309 @@
+"""The flusher in bad weather: Postgres and Redis fail in all the ways they do, and people lend a hand."""
+
+import time
+
+import psycopg
+import pytest
+
+from .flusher_rig import ENDED, FlusherRig
+from .servers import eventually
+
+
+@pytest.fixture(scope="module")
+def servers(programs):
+    with FlusherRig() as rig:
+        yield rig
+
+
+@pytest.fixture
+def rig(servers, request):
+    servers.reset()
+    yield servers
+    words = servers.report()
+    problems = servers.stop_all()
+    assert not problems, "\n".join(problems) + words
+
+
+def ended_calls(rig, count: int, turns: int = 2) -> None:
+    for i in range(count):
+        call = rig.call(f"CA{i}").open().claim()
+        for n in range(turns):
+            call.turn(f"CA{i} {n}")
+        call.end()
+
+
+def all_there(rig, count: int, turns: int = 2) -> bool:
+    rows = rig.sql("select call_sid, array_agg(message order by seq) as said from conversation_turn group by 1")
+    return {row["call_sid"]: row["said"] for row in rows} == {
+        f"CA{i}": [f"CA{i} {n}" for n in range(turns)] for i in range(count)
+    }
+
+
+def ready(flusher) -> bool:
+    return flusher.get("/readyz")[0] == 200
+
+
+def storm(rig, sqlstate: str, times: int, only: str = "%") -> None:
+    """The next transactions that write a turn fail so."""
+    rig.sql("create sequence storms")
+    rig.sql(
+        f"""create function storm() returns trigger language plpgsql as $$
+        begin
+            if new.message like '{only}' and nextval('storms') <= {times} then
+                raise exception 'thunder' using errcode = '{sqlstate}';
+            end if;
+            return new;
+        end $$"""
+    )
+    rig.sql("create trigger storm before insert on conversation_turn for each row execute function storm()")
+
+
+# ---- Postgres ----
+
+PASSING = {
+    "08006": "connection failure",
+    "25006": "read-only",
+    "40001": "serialization failure",
+    "40P01": "deadlock",
+    "53100": "disk full",
+    "53200": "out of memory",
+    "55P03": "lock not available",
+    "57014": "statement timeout",
+    "57P01": "shutdown",
+    "58030": "i/o error",
+    "XX000": "an internal error that passes",
+}
+
+
+@pytest.mark.parametrize("sqlstate", PASSING, ids=PASSING.values())
+@pytest.mark.parametrize("calls", [3, 300], ids=["few", "many"])
+def test_what_passes_is_waited_for(rig, sqlstate, calls):
+    storm(rig, sqlstate, times=3)
+    ended_calls(rig, calls)
+    flusher = rig.start(claim_idle_ms=200)
+    rig.wait_flushed(40)
+    assert all_there(rig, calls) and rig.dead() == []
+    assert rig.one("select count(*) as n from call_flush")["n"] == calls
+    if sqlstate != "XX000":
+        assert flusher.metrics()["ringfleet_flush_failures_total"] > 0
+
+
+@pytest.mark.parametrize("calls", [20, 300], ids=["statement", "copy"])
+def test_a_call_that_breaks_the_server_is_isolated_and_parked(rig, calls):
+    storm(rig, "XX000", times=1_000_000, only="CA7 1")
+    ended_calls(rig, calls)
+    flusher = rig.start(claim_idle_ms=200)
+    eventually("all the others", lambda: rig.one("select count(*) as n from call_flush")["n"] == calls - 1)
+    rig.wait_flushed(30)
+    (letter,) = rig.dead()
+    assert (letter["call_sid"], letter["stream"], letter["sqlstate"]) == ("CA7", "call", "XX000")
+    assert letter["message"] == "thunder"
+    assert flusher.metrics()["ringfleet_calls_parked_total"] == 1
+    assert rig.redis.xlen(rig.call("CA7").writes) == 4
+    # it is not taken up again by itself ...
+    rounds = flusher.metrics()["ringfleet_flush_seconds_count"]
+    ended = rig.call("later").open().claim().end()
+    rig.wait_flushed()
+    assert flusher.metrics()["ringfleet_flush_seconds_count"] == rounds + 1 and ended
+    # ... but when somebody has put the cause right
+    rig.sql("drop trigger storm on conversation_turn")
+    assert rig.command("dead", "replay", "CA7").returncode == 0
+    rig.wait_flushed()
+    assert all_there(rig, calls) and rig.dead() == []
+
+
+def test_a_bad_entry_in_a_large_batch(rig):
+    """Turns come by COPY there: the entry is found all the same, and COPY is used again."""
+    call = rig.call("CAbad").open().claim()
+    call.turn("good")
+    call.turn("bad", speaker="robot")
+    call.turn("good again")
+    call.end()
+    odd = rig.call("CAodd").open().claim()
+    odd.append("turn", speaker="caller", message="written by another hand", confidence="1e-1", interrupted="yes")
+    odd.end()
+    ended_calls(rig, 300)
+    flusher = rig.start()
+    rig.wait_flushed()
+    assert rig.turns("CAbad") == ["good", "good again"]
+    rows = rig.sql("select seq, confidence, interrupted from conversation_turn where call_sid = 'CAodd'")
+    assert [tuple(row.values()) for row in rows] == [(1, pytest.approx(0.1), True)]
+    assert [entry["sqlstate"] for entry in rig.dead()] == ["23514"]
+    assert "by COPY any more" not in flusher.text()
+
+
+def test_a_table_that_copy_does_not_fit(rig):
+    rig.sql("alter table conversation_turn alter column confidence type text")
+    rig.sql("alter table conversation_turn alter column confidence type double precision using null")
+    ended_calls(rig, 300, turns=3)
+    call = rig.call("CAx").open().claim()
+    call.append("turn", speaker="caller", message="sure", confidence="0.5")
+    call.end()
+    flusher = rig.start()
+    rig.wait_flushed()
+    assert rig.one("select count(*) as n from conversation_turn")["n"] == 901
+    assert rig.dead() == [] and "by COPY any more" in flusher.text()
+
+
+def test_copy_and_statement_write_the_same(rig):
+    """The same journal once in a large batch and once alone."""
+    fields = [
+        {"message": "plain"},
+        {"message": "grüß Gott \\N \\ \t", "confidence": "0.25", "started_ms": "1795184887000", "ended_ms": "1795184888251"},
+        {"message": "", "confidence": "1", "interrupted": "1"},
+        {"message": "x", "interrupted": "0", "started_ms": "", "ended_ms": "0"},
+    ]
+
+    def journal(sid: str) -> None:
+        call = rig.call(sid).open().claim()
+        for one in fields:
+            call.seq += 1
+            entry = {"type": "turn", "by": "worker", "at": 1795184889123, "speaker": "caller", **one}
+            rig.redis.xadd(call.writes, entry, id=f"1-{call.seq}")
+        call.end()
+
+    journal("CAmany")
+    ended_calls(rig, 300)
+    rig.start(flush_threads=1)
+    rig.wait_flushed()
+    journal("CAalone")
+    rig.wait_flushed()
+    columns = "seq, journal_seq, speaker, message, confidence, started_at, ended_at, interrupted"
+    query = f"select {columns} from conversation_turn where call_sid = %s order by seq"
+    assert rig.sql(query, "CAmany") == rig.sql(query, "CAalone")
+    assert len(rig.sql(query, "CAmany")) == len(fields)
+
+
+def test_a_server_that_takes_no_writes_is_away(rig):
+    flusher = rig.start()
+    rig.sql("alter database postgres set default_transaction_read_only = on")
+    try:
+        rig.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'flusher'")
+        ended_calls(rig, 3)
+        eventually("it to be told", lambda: "takes no writes" in flusher.text())
+        eventually("unready", lambda: not ready(flusher))
+        assert rig.redis.xlen(ENDED) == 3
+    finally:
+        with psycopg.connect(rig.postgres.url("x"), autocommit=True) as connection:
+            connection.execute("set default_transaction_read_only = off")
+            connection.execute("alter database postgres reset default_transaction_read_only")
+    rig.wait_flushed(40)
+    assert all_there(rig, 3) and ready(flusher)
+
+
+def test_no_connection_to_be_had(rig):
+    rig.sql("drop role if exists crowded")
+    rig.sql("create role crowded login connection limit 0")
+    rig.sql("grant all on schema public to crowded")
+    rig.sql("grant all on all tables in schema public to crowded")
+    rig.sql("grant all on all sequences in schema public to crowded")
+    ended_calls(rig, 3)
+    flusher = rig.start(wait=False, database_url=rig.postgres.url("flusher").replace("ringfleet@", "crowded@"))
+    eventually("it to be told", lambda: "too many connections" in flusher.text())
+    assert rig.redis.xlen(ENDED) == 3
+    rig.sql("alter role crowded connection limit 10")
+    rig.wait_flushed(40)
+    assert all_there(rig, 3)
+    rig.stop_all()
+    rig.sql("drop owned by crowded")
+
+
+def test_serializable_flushers_on_the_same_people(rig):
+    """Transactions that cross each other are repeated; order per person stays."""
+    business = rig.one("insert into business (name, phone_number) values ('B', '+14155550199') returning id")["id"]
+    rig.sql("insert into lead (business_id, phone_number) select %s, '+1415555010' || i from generate_series(0, 4) as i", business)
+    leads = [row["id"] for row in rig.sql("select id from lead order by id")]
+    url = rig.postgres.url("flusher") + "&options=-c%20default_transaction_isolation%3Dserializable"
+    for i in range(400):
+        call = rig.call(f"CA{i}").open().claim()
+        call.append("lead_update", lead_id=leads[i % 5], field="notes", value=f"note {i}")
+        call.turn(f"CA{i} 0")
+        call.end()
+    for _ in range(2):
+        rig.start(database_url=url, batch_calls=7)
+    rig.wait_flushed(90)
+    assert all_there(rig, 400, turns=1) and rig.dead() == []
+    notes = rig.sql("select notes from lead order by id")
+    assert all(row["notes"] for row in notes)
+
+
+# ---- Redis ----
+
+
+def consumers(rig) -> dict[str, int]:
+    return {one["name"]: one["pending"] for one in rig.redis.xinfo_consumers(ENDED, "flusher")}
+
+
+def test_names_of_consumers(rig):
+    """A name goes with its flusher if nothing is pending, never before."""
+    flusher = rig.start(consumer="pod-1")
+    ended_calls(rig, 3)
+    rig.wait_flushed()
+    eventually("a lane in the group", lambda: "pod-1" in {name.split(".")[0] for name in consumers(rig)})
+    rig.redis.xgroup_createconsumer(ENDED, "flusher", "gone-empty")
+    flusher.signal(15)
+    assert flusher.process.wait(10) == 0
+    assert consumers(rig) == {"gone-empty": 0}
+    rig.call("CAx").open().claim().end()
+    rig.redis.xreadgroup("flusher", "gone-holding", {ENDED: ">"})
+    rig.redis.fcall("rf_forget", 1, ENDED, 0, "")
+    assert consumers(rig) == {"gone-holding": 1}
+    rig.start(consumer="pod-2", claim_idle_ms=100)
+    rig.wait_flushed()
+    assert rig.redis.xpending(ENDED, "flusher")["pending"] == 0
+
+
+@pytest.mark.parametrize("how", ["trimmed", "deleted", "acknowledged by hand"])
+def test_a_call_that_fell_off_the_index_is_found(rig, how):
+    ended_calls(rig, 3)
+    rig.redis.xgroup_create(ENDED, "flusher", id="0")
+    if how == "trimmed":
+        rig.redis.xtrim(ENDED, maxlen=0, approximate=False)
+    elif how == "deleted":
+        rig.redis.delete(ENDED)
+    else:
+        for entry_id, _ in rig.redis.xreadgroup("flusher", "hand", {ENDED: ">"})[0][1]:
+            rig.redis.xack(ENDED, "flusher", entry_id)
+            rig.redis.xdel(ENDED, entry_id)
+    flusher = rig.start()
+    eventually("all turns", lambda: all_there(rig, 3))
+    rig.wait_flushed()
+    assert flusher.metrics()["ringfleet_calls_found_total"] == 3
+
+
+def test_what_is_flushed_or_parked_is_not_found_again(rig):
+    storm(rig, "XX000", times=1_000_000, only="CA1 1")
+    ended_calls(rig, 3)
+    flusher = rig.start(claim_idle_ms=100)
+    eventually("the bad one to be parked", lambda: len(rig.dead()) == 1)
+    rig.wait_flushed()
+    time.sleep(2.5)  # two sweeps: that nothing happens cannot be awaited
+    assert flusher.metrics()["ringfleet_calls_found_total"] == 0
+    assert len(rig.dead()) == 1 and rig.redis.xlen(ENDED) == 0
+
+
+def test_an_entry_that_was_deleted_by_hand_does_not_loop(rig):
+    call = rig.call("CA1").open().claim()
+    call.turn("kept")
+    last = call.turn("deleted by an operator")
+    rig.redis.xdel(call.writes, last)
+    call.end()
+    rig.redis.xdel(call.writes, f"1-{call.seq}")
+    flusher = rig.start()
+    rig.wait_flushed()
+    assert rig.turns("CA1") == ["kept"]
+    assert flusher.metrics()["ringfleet_calls_flushed_total"] == 1
+
+
+def test_the_backlog_counts_what_is_there(rig):
+    """The group's lag is wrong, or nil, once entries were deleted. (The call whose entry it was is put back.)"""
+    rig.sql("alter table conversation_turn rename to elsewhere")
+    ended_calls(rig, 4)
+    rig.redis.xdel(ENDED, rig.redis.xrange(ENDED)[1][0])
+    rig.call("CA9").index()
+    flusher = rig.start(wait=False)
+    eventually("the backlog", lambda: flusher.get("/metrics")[0] == 200 and flusher.metrics()["ringfleet_ended_backlog"] == 5)
+    eventually("the alarm", lambda: flusher.metrics()["ringfleet_flush_delay_seconds"] >= 1)
+    rig.sql("alter table elsewhere rename to conversation_turn")
+    rig.wait_flushed(40)
+    eventually("the alarm to end", lambda: flusher.metrics()["ringfleet_flush_delay_seconds"] == 0)
