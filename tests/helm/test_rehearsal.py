@@ -10,6 +10,7 @@ from flow import chat
 from flow.fleet import MEDIA_URL
 from flow.servers import eventually
 from flow.stage import Stage
+from standins import speech
 
 from .cluster import Cluster, Pod
 from .network import Network
@@ -34,6 +35,9 @@ class Answering(chat.Own):
 def stage(tmp_path, monkeypatch):
     if os.geteuid() != 0 or not shutil.which("nft") or not shutil.which("ip"):
         pytest.skip("network namespaces need root, iproute2 and nftables")
+    for speaker, text in [*chat.SPOKEN, ("assistant", chat.CHAT.unscripted)]:
+        # made once, not by many calls at the same moment
+        speech.speak(text, speech.CALLER if speaker == "caller" else speech.ASSISTANT)
     with Network() as network:
         monkeypatch.setattr(Cluster, "network", network, raising=False)
         monkeypatch.setattr("flow.stage.Fleet", Cluster)
