@@ -37,6 +37,7 @@ static enum watch_advice look_at_silence(struct watch *w, const struct watch_lim
     if (!past(w->quiet_ms, limits->nudge_ms, now_ms))
         return WATCH_NOTHING;
     w->nudged = true;
+    w->quiet_ms = now_ms; /* the question may fail to be spoken: the caller still gets the time to answer */
     return WATCH_NUDGE;
 }
 

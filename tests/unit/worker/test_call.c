@@ -1,0 +1,645 @@
+/* The state machine of a call without a socket: events are fed, states are noted. What surrounds it is
+ * stubbed: sockets, Redis, the journal, the tools. */
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "worker/agent_url.h"
+#include "worker/ai_pool.h"
+#include "worker/call.h"
+#include "worker/call_tools.h"
+#include "worker/conversation.h"
+
+#define SID "CA0123456789abcdef0123456789abcdef"
+#define SECRET "a secret"
+
+struct ws_conn {
+    const struct ws_handler *handler;
+    void *arg;
+    bool open;
+    uint16_t close_code;
+};
+
+static struct ws_conn stream, ai;
+static struct worker w;
+static struct worker_config config;
+static struct call *call;
+static struct deferred *deferred;
+static struct {
+    ticket_fn *fn;
+    void *owner;
+} asked; /* of Redis, last */
+static const char *answered_by, *history; /* what the claim finds */
+static char trace[256], verdict[64];
+static char sent[8192]; /* types of the messages to the AI */
+static int turns;
+
+/* ---- the surroundings ---- */
+
+void ws_set_handler(struct ws_conn *ws, const struct ws_handler *handler, void *arg)
+{
+    ws->handler = handler;
+    ws->arg = arg;
+    ws->open = true;
+}
+
+struct ws_conn *ws_dial(struct worker *worker, const struct ai_target *target, size_t max,
+                        const struct ws_handler *handler, void *arg)
+{
+    (void)worker, (void)target, (void)max;
+    ws_set_handler(&ai, handler, arg);
+    return &ai;
+}
+
+void ws_close(struct ws_conn *ws, uint16_t code, const char *reason)
+{
+    (void)reason;
+    if (ws) {
+        ws->open = false;
+        ws->close_code = code;
+    }
+}
+
+char *ws_room(struct ws_conn *ws, size_t *size)
+{
+    static char room[65536];
+    (void)ws;
+    *size = sizeof room;
+    return room;
+}
+
+void ws_send_room(struct ws_conn *ws, size_t len)
+{
+    (void)ws, (void)len;
+}
+
+void ws_send_text(struct ws_conn *ws, const char *text, size_t len)
+{
+    json_t *event = json_loadb(text, len, 0, NULL);
+    size_t used = strlen(sent);
+    (void)ws;
+    assert_non_null(event);
+    snprintf(sent + used, sizeof sent - used, "%s ", json_string_value(json_object_get(event, "type")));
+    json_decref(event);
+}
+
+enum peer_fault ws_fault(const struct ws_conn *ws)
+{
+    (void)ws;
+    return FAULT_NONE;
+}
+
+static char ticket; /* its address stands for all */
+
+struct ticket *ticket_send(struct worker *worker, ticket_fn *fn, void *owner, int argc, const char **argv)
+{
+    (void)worker, (void)argc, (void)argv;
+    asked.fn = fn;
+    asked.owner = owner;
+    return (struct ticket *)&ticket;
+}
+
+void ticket_drop(struct ticket *t)
+{
+    if (t)
+        asked.fn = NULL;
+}
+
+struct ticket *claim_send(struct worker *worker, const char *sid, int n, const char *token, const char *stream_sid,
+                          ticket_fn *fn, void *owner)
+{
+    (void)sid, (void)n, (void)token, (void)stream_sid;
+    return ticket_send(worker, fn, owner, 0, NULL);
+}
+
+static const char *field_of(const char *name)
+{
+    if (strcmp(name, "answered_by") == 0)
+        return answered_by;
+    return strcmp(name, "source") == 0 ? "database" : name;
+}
+
+const char *claim_take(struct worker *worker, const redisReply *reply, struct claim *out)
+{
+    (void)worker;
+    memset(out, 0, sizeof *out);
+#define X(name) out->context.name = strdup(field_of(#name));
+    CONTEXT_FIELDS(X)
+#undef X
+    out->epoch = history ? 2 : 1;
+    if (history)
+        assert_true(history_add(&out->history, "caller", history));
+    return reply ? NULL : "redis connection lost";
+}
+
+void claim_release(struct claim *claim)
+{
+    context_release(&claim->context);
+    history_release(&claim->history);
+}
+
+void journal_init(struct journal *j, struct worker *worker, const char *sid, const char *stream_sid, uint64_t epoch,
+                  uint64_t seq, void (*on_outcome)(void *arg, enum journal_outcome outcome), void *arg)
+{
+    memset(j, 0, sizeof *j);
+    j->w = worker;
+    (void)sid, (void)stream_sid, (void)epoch, (void)seq, (void)on_outcome, (void)arg;
+}
+
+void journal_append(struct journal *j, enum journal_type type, const char *const values[])
+{
+    (void)j, (void)values;
+    turns += type == JOURNAL_TURN;
+}
+
+void journal_end(struct journal *j, const char *reason, const char *said, const char *metrics)
+{
+    (void)j, (void)reason, (void)metrics;
+    snprintf(verdict, sizeof verdict, "%s", said);
+}
+
+void journal_leave(struct journal *j)
+{
+    (void)j;
+    snprintf(verdict, sizeof verdict, "left");
+}
+
+void journal_kick(struct journal *j)
+{
+    (void)j;
+}
+
+void journal_release(struct journal *j)
+{
+    (void)j;
+}
+
+int redis_async_send(struct redis_async *ra, redisCallbackFn *fn, void *arg, int argc, const char **argv,
+                     const size_t *lens)
+{
+    (void)ra, (void)fn, (void)arg, (void)argc, (void)argv, (void)lens;
+    return -1;
+}
+
+struct ws_conn *ai_pool_take(struct ai_pool *pool, const struct ws_handler *handler, void *arg)
+{
+    (void)pool, (void)handler, (void)arg;
+    return NULL;
+}
+
+void ai_pool_refused(struct ai_pool *pool, const char *why)
+{
+    (void)pool, (void)why;
+}
+
+struct agent_url_answer agent_url_get(struct agent_urls *urls, const char *agent_id)
+{
+    (void)urls, (void)agent_id;
+    return (struct agent_url_answer){.permanent = true, .why = "not in this test"};
+}
+
+json_t *call_tools_describe(const struct call *c)
+{
+    (void)c;
+    return json_array();
+}
+
+/* Every tool is the end of the call. */
+void call_tools_run(struct call *c, const struct ai_event *ev)
+{
+    (void)ev;
+    call_part(c, REASON_AGENT_HANGUP);
+}
+
+void call_tools_session_lost(struct call *c)
+{
+    (void)c;
+}
+
+void call_tools_release(struct call *c)
+{
+    (void)c;
+}
+
+void worker_defer(struct worker *worker, struct deferred *d, void (*fn)(void *arg), void *arg)
+{
+    (void)worker;
+    *d = (struct deferred){fn, arg, NULL};
+    deferred = d;
+}
+
+void worker_call_over(struct worker *worker)
+{
+    (void)worker;
+}
+
+/* ---- events ---- */
+
+static const char *const names[] = {
+#define X(id, name, seconds) name,
+    CALL_STATES(X)
+#undef X
+};
+
+static void note(void)
+{
+    size_t used = strlen(trace);
+    const char *last = strrchr(trace, ' ');
+    last = last ? last + 1 : trace;
+    if (strcmp(last, names[call->state]) != 0)
+        snprintf(trace + used, sizeof trace - used, "%s%s", used ? " " : "", names[call->state]);
+}
+
+static void feed(struct call_event ev)
+{
+    call_on(call, &ev);
+    note();
+}
+
+static void from_carrier(struct carrier_event ev)
+{
+    feed((struct call_event){.kind = CALL_EV_CARRIER, .carrier = &ev});
+}
+
+static void from_ai(struct ai_event ev)
+{
+    feed((struct call_event){.kind = CALL_EV_AI, .ai = &ev});
+}
+
+static void start(void)
+{
+    struct carrier_event ev = {.kind = CARRIER_START, .call_sid = SID, .stream_sid = "MZ1"};
+    token_mint(ev.token, SECRET, SID, 0, clock_wall_ms() + 60000);
+    from_carrier(ev);
+}
+
+static void redis_answers(const redisReply *reply)
+{
+    ticket_fn *fn = asked.fn;
+    assert_non_null(fn);
+    asked.fn = NULL;
+    fn(asked.owner, reply);
+    note();
+}
+
+static void claimed(void)
+{
+    redis_answers(&(redisReply){.type = REDIS_REPLY_ARRAY});
+}
+
+static void no_cache(void)
+{
+    redis_answers(&(redisReply){.type = REDIS_REPLY_NIL});
+}
+
+static void ai_opens(void)
+{
+    feed((struct call_event){.kind = CALL_EV_AI_OPEN});
+}
+
+static void ai_configured(void)
+{
+    from_ai((struct ai_event){.kind = AI_CONFIGURED});
+}
+
+static void ai_refuses(void)
+{
+    from_ai((struct ai_event){.kind = AI_REFUSED, .error = "invalid_value: no"});
+}
+
+static void ai_lost(void)
+{
+    feed((struct call_event){.kind = CALL_EV_AI_LOST, .why = "gone"});
+}
+
+static void ai_lost_for_good(void)
+{
+    feed((struct call_event){.kind = CALL_EV_AI_LOST, .why = "invalid_api_key", .permanent = true});
+}
+
+static void ai_answers(void)
+{
+    static const char audio[] = "////////////////"; /* 12 bytes */
+    from_ai((struct ai_event){.kind = AI_RESPONSE_STARTED, .response = "r1"});
+    from_ai((struct ai_event){.kind = AI_AUDIO, .item = "i1", .response = "r1", .audio = audio,
+                              .audio_len = sizeof audio - 1});
+    from_ai((struct ai_event){.kind = AI_TEXT_DONE, .item = "i1", .response = "r1", .text = (char[]){"words"}});
+}
+
+static void ai_done(void)
+{
+    from_ai((struct ai_event){.kind = AI_RESPONSE_DONE, .response = "r1"});
+}
+
+static void ai_fails(void)
+{
+    from_ai((struct ai_event){.kind = AI_RESPONSE_STARTED, .response = "r2"});
+    from_ai((struct ai_event){.kind = AI_RESPONSE_DONE, .response = "r2", .status = AI_FAILED});
+}
+
+static void ai_ends(void)
+{
+    from_ai((struct ai_event){.kind = AI_TOOL_CALL, .tool_id = "t1", .tool_name = "end_call"});
+}
+
+static void played(void)
+{
+    from_carrier((struct carrier_event){.kind = CARRIER_PLAYED, .mark = "0.12"});
+}
+
+static void caller_begins(void)
+{
+    from_ai((struct ai_event){.kind = AI_SPEECH_STARTED, .item = "u1"});
+}
+
+static void words(void)
+{
+    from_ai((struct ai_event){.kind = AI_CALLER_TRANSCRIPT, .item = "u1", .text = (char[]){"hello"}});
+}
+
+static void carrier_stops(void)
+{
+    from_carrier((struct carrier_event){.kind = CARRIER_STOP});
+}
+
+static void carrier_errs(void)
+{
+    from_carrier((struct carrier_event){.kind = CARRIER_BAD, .error = "not JSON"});
+}
+
+static void carrier_lost(void)
+{
+    feed((struct call_event){.kind = CALL_EV_CARRIER_LOST, .why = "1006", .fault = FAULT_NONE});
+}
+
+static void too_late(void)
+{
+    feed((struct call_event){.kind = CALL_EV_TIMEOUT});
+}
+
+static void hand_over(void)
+{
+    feed((struct call_event){.kind = CALL_EV_HAND_OVER});
+}
+
+static void fenced(void)
+{
+    feed((struct call_event){.kind = CALL_EV_JOURNAL, .outcome = JOURNAL_FENCED});
+}
+
+static void ended(void)
+{
+    feed((struct call_event){.kind = CALL_EV_JOURNAL, .outcome = JOURNAL_ENDED});
+}
+
+/* ---- a call ---- */
+
+static void ring(void)
+{
+    static char secret[] = SECRET, voice[] = "marin", model[] = "gpt-realtime", whisper[] = "whisper-1";
+    static char prefix[] = "rf", id[] = "test";
+    config = (struct worker_config){.stream_secret = secret, .ai_voice = voice, .ai_model = model,
+                                    .ai_transcription_model = whisper};
+    memset(&w, 0, sizeof w);
+    w.base = event_base_new();
+    w.config = &config;
+    w.keys = (struct key_space){prefix, 1};
+    w.provider = provider_named("openai");
+    w.id = id;
+    answered_by = "";
+    history = NULL;
+    trace[0] = verdict[0] = sent[0] = '\0';
+    turns = 0;
+    asked.fn = NULL;
+    deferred = NULL;
+    memset(&stream, 0, sizeof stream);
+    call = call_new(&w, carriers[0], &stream);
+    assert_non_null(call);
+    note();
+}
+
+static void hang_up(void)
+{
+    if (call->state != CALL_GONE)
+        call_drop(call);
+    assert_non_null(deferred);
+    deferred->fn(deferred->arg);
+    event_base_free(w.base);
+}
+
+typedef void step(void);
+enum { STEPS = 12 };
+
+static void take(step *const steps[STEPS])
+{
+    for (int i = 0; i < STEPS && steps[i]; i++)
+        steps[i]();
+}
+
+/* How a call comes into a state. */
+#define ACCEPTED NULL
+#define CLAIMING start
+#define DIALLING start, claimed
+#define GREETING DIALLING, ai_opens, no_cache, ai_configured, ai_answers
+#define TALKING GREETING, ai_done, played
+#define PARTING GREETING, ai_ends
+#define LISTENING TALKING, caller_begins, carrier_stops
+#define ENDING TALKING, carrier_stops
+
+#define UP_TO_GREETING "accepted claiming dialling greeting"
+
+/* Each state and each event that ends a call in it, or that must not. */
+static void test_ends(void **state)
+{
+    static const struct {
+        step *before[STEPS], *then[STEPS];
+        const char *trace;
+        enum call_reason reason; /* of a call that has ended */
+        const char *verdict;     /* left in Redis; NULL: the call has no journal */
+    } rows[] = {
+        {{ACCEPTED}, {carrier_stops}, "accepted gone", REASON_CARRIER_STOP, NULL},
+        {{ACCEPTED}, {carrier_errs}, "accepted gone", REASON_CARRIER_PROTOCOL, NULL},
+        {{ACCEPTED}, {carrier_lost}, "accepted gone", REASON_CARRIER_LOST, NULL},
+        {{ACCEPTED}, {too_late}, "accepted gone", REASON_START_TIMEOUT, NULL},
+        {{ACCEPTED}, {hand_over}, "accepted gone", REASON_DRAINED, NULL},
+        {{ACCEPTED}, {played}, "accepted gone", REASON_CARRIER_PROTOCOL, NULL},
+
+        {{CLAIMING}, {carrier_stops}, "accepted claiming gone", REASON_CARRIER_STOP, NULL},
+        {{CLAIMING}, {start}, "accepted claiming gone", REASON_CARRIER_PROTOCOL, NULL},
+        {{CLAIMING}, {carrier_lost}, "accepted claiming gone", REASON_CARRIER_LOST, NULL},
+        {{CLAIMING}, {too_late}, "accepted claiming gone", REASON_STORE_AWAY, NULL},
+
+        {{DIALLING}, {carrier_stops, ended}, "accepted claiming dialling ending gone", REASON_CARRIER_STOP, ""},
+        {{DIALLING}, {ai_lost, ai_lost}, "accepted claiming dialling", 0, ""},
+        {{DIALLING}, {ai_opens, ai_refuses}, "accepted claiming dialling", 0, ""},
+        {{DIALLING}, {ai_opens, ai_refuses, ai_refuses, ended}, "accepted claiming dialling ending gone",
+         REASON_AI_REFUSED, "apology"},
+        {{DIALLING}, {ai_lost_for_good, ended}, "accepted claiming dialling ending gone", REASON_AI_REFUSED, "apology"},
+        {{DIALLING}, {too_late, ended}, "accepted claiming dialling ending gone", REASON_AI_UNREACHABLE, "apology"},
+        {{DIALLING}, {hand_over, ended}, "accepted claiming dialling ending gone", REASON_DRAINED, "left"},
+        {{DIALLING}, {fenced}, "accepted claiming dialling gone", REASON_FENCED, ""},
+
+        {{GREETING}, {carrier_stops, ended}, UP_TO_GREETING " ending gone", REASON_CARRIER_STOP, ""},
+        {{GREETING}, {carrier_errs, ended}, UP_TO_GREETING " ending gone", REASON_CARRIER_PROTOCOL, ""},
+        {{GREETING}, {carrier_lost, ended}, UP_TO_GREETING " ending gone", REASON_CARRIER_LOST, ""},
+        {{GREETING}, {too_late}, UP_TO_GREETING, 0, ""},
+        {{GREETING}, {ai_lost, ai_opens, ai_configured}, UP_TO_GREETING " dialling talking", 0, ""},
+        {{GREETING}, {ai_lost_for_good, ai_lost_for_good, ended}, UP_TO_GREETING " dialling ending gone",
+         REASON_AI_REFUSED, "apology"},
+        {{GREETING}, {ai_fails}, UP_TO_GREETING, 0, ""},
+        {{GREETING}, {ai_fails, ai_fails, ended}, UP_TO_GREETING " ending gone", REASON_AI_FAILED, "apology"},
+        {{GREETING}, {fenced}, UP_TO_GREETING " gone", REASON_FENCED, ""},
+
+        {{TALKING}, {carrier_stops, ended}, UP_TO_GREETING " talking ending gone", REASON_CARRIER_STOP, ""},
+        {{TALKING}, {caller_begins, carrier_lost, ended}, UP_TO_GREETING " talking ending gone", REASON_CARRIER_LOST, ""},
+        {{TALKING}, {too_late}, UP_TO_GREETING " talking", 0, ""},
+        {{TALKING}, {ai_lost, too_late, ended}, UP_TO_GREETING " talking dialling ending gone", REASON_AI_UNREACHABLE,
+         "apology"},
+        {{TALKING}, {hand_over, ended}, UP_TO_GREETING " talking ending gone", REASON_DRAINED, "left"},
+        {{TALKING}, {fenced}, UP_TO_GREETING " talking gone", REASON_FENCED, ""},
+
+        {{PARTING}, {ai_done, played, ended}, UP_TO_GREETING " parting ending gone", REASON_AGENT_HANGUP, "hangup"},
+        {{PARTING}, {too_late, ended}, UP_TO_GREETING " parting ending gone", REASON_AGENT_HANGUP, "hangup"},
+        {{PARTING}, {ai_done, ai_lost}, UP_TO_GREETING " parting", 0, ""},
+        {{PARTING}, {ai_done, ai_lost, played, ended}, UP_TO_GREETING " parting ending gone", REASON_AGENT_HANGUP,
+         "hangup"},
+        {{PARTING}, {caller_begins}, UP_TO_GREETING " parting talking", 0, ""},
+        {{PARTING}, {carrier_stops, ended}, UP_TO_GREETING " parting ending gone", REASON_CARRIER_STOP, ""},
+        {{PARTING}, {fenced}, UP_TO_GREETING " parting gone", REASON_FENCED, ""},
+
+        {{LISTENING}, {carrier_lost, carrier_errs}, UP_TO_GREETING " talking listening", 0, ""},
+        {{LISTENING}, {words, ended}, UP_TO_GREETING " talking listening ending gone", REASON_CARRIER_STOP, ""},
+        {{LISTENING}, {too_late, ended}, UP_TO_GREETING " talking listening ending gone", REASON_CARRIER_STOP, ""},
+        {{LISTENING}, {ai_lost, ended}, UP_TO_GREETING " talking listening ending gone", REASON_CARRIER_STOP, ""},
+        {{LISTENING}, {fenced}, UP_TO_GREETING " talking listening gone", REASON_FENCED, ""},
+
+        {{ENDING}, {carrier_lost, ai_lost, hand_over}, UP_TO_GREETING " talking ending", REASON_CARRIER_STOP, ""},
+        {{ENDING}, {too_late}, UP_TO_GREETING " talking ending gone", REASON_CARRIER_STOP, ""},
+        {{ENDING}, {fenced}, UP_TO_GREETING " talking ending gone", REASON_CARRIER_STOP, ""},
+        {{ENDING}, {ended, ended, carrier_lost}, UP_TO_GREETING " talking ending gone", REASON_CARRIER_STOP, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ring();
+        take(rows[i].before);
+        take(rows[i].then);
+        assert_string_equal(trace, rows[i].trace);
+        assert_int_equal(call->reason, rows[i].reason);
+        assert_string_equal(verdict, rows[i].verdict ? rows[i].verdict : "");
+        if (call->state == CALL_GONE) {
+            assert_false(stream.open); /* whichever end it was, the carrier is let go of, once */
+            assert_int_equal(metric_get(&w.metrics.ended[call->reason]), 1);
+        } else {
+            assert_true(stream.open);
+        }
+        hang_up();
+    }
+}
+
+static void test_a_good_call(void **state)
+{
+    static step *const steps[STEPS] = {TALKING};
+    (void)state;
+    ring();
+    take(steps);
+    assert_string_equal(trace, UP_TO_GREETING " talking");
+    assert_int_equal(turns, 1);
+    assert_string_equal(sent, "session.update response.create session.update ");
+    hang_up();
+}
+
+/* Taken over from another worker: no greeting, and the cache is not even asked. */
+static void test_resumed(void **state)
+{
+    static step *const steps[STEPS] = {DIALLING, ai_opens, ai_configured};
+    (void)state;
+    ring();
+    history = "I was just saying";
+    take(steps);
+    assert_string_equal(trace, "accepted claiming dialling talking");
+    assert_string_equal(sent, "session.update conversation.item.create response.create ");
+    hang_up();
+}
+
+/* Redis lost the connection while it was asked for the greeting: the AI speaks it. */
+static void test_greeting_without_redis(void **state)
+{
+    static step *const steps[STEPS] = {DIALLING, ai_opens, ai_configured};
+    (void)state;
+    ring();
+    take(steps);
+    assert_null(strstr(sent, "response.create"));
+    redis_answers(NULL);
+    assert_string_equal(sent, "session.update response.create ");
+    hang_up();
+}
+
+/* The session is lost while the cache is still asked: one greeting, not two. */
+static void test_one_greeting(void **state)
+{
+    static step *const steps[STEPS] = {DIALLING, ai_opens, ai_configured, ai_lost, ai_opens, ai_configured};
+    static char audio[800];
+    redisReply hit = {.type = REDIS_REPLY_STRING, .str = audio, .len = sizeof audio};
+    (void)state;
+    ring();
+    memset(audio, 0x7F, sizeof audio);
+    take(steps);
+    redis_answers(&hit);
+    assert_null(asked.fn);
+    assert_int_equal(metric_get(&w.metrics.greetings_cached), 1);
+    assert_string_equal(sent, "session.update session.update "); /* nobody else was asked to greet */
+    hang_up();
+}
+
+/* A voicemail message is heard to its end, and the machine is not talked with. */
+static void test_machine(void **state)
+{
+    static step *const steps[STEPS] = {GREETING, ai_done, played, caller_begins, played, ended};
+    (void)state;
+    ring();
+    answered_by = "machine_end_beep";
+    take(steps);
+    assert_string_equal(trace, UP_TO_GREETING " parting ending gone");
+    assert_int_equal(call->reason, REASON_VOICEMAIL);
+    assert_string_equal(verdict, "hangup");
+    hang_up();
+}
+
+/* An answer that is wanted while another is under way is asked for once that is done, in its words. */
+static void test_answers_wait(void **state)
+{
+    static step *const steps[STEPS] = {TALKING, ai_answers};
+    (void)state;
+    ring();
+    take(steps);
+    sent[0] = '\0';
+    call_part(call, REASON_TIME_LIMIT);
+    note();
+    call->asked_with = NULL;
+    conversation_answer(call, "Say goodbye.");
+    assert_string_equal(sent, "");
+    ai_done();
+    assert_string_equal(sent, "response.create ");
+    assert_string_equal(call->asked_with, "Say goodbye.");
+    assert_string_equal(trace, UP_TO_GREETING " talking parting");
+    hang_up();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_good_call),  cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_resumed),      cmocka_unit_test(test_greeting_without_redis),
+        cmocka_unit_test(test_one_greeting), cmocka_unit_test(test_machine),
+        cmocka_unit_test(test_answers_wait),
+    };
+    log_set_level("error");
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
