@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -389,12 +390,19 @@ async def worker_sleeps(play) -> None:
     spoken = len(play.call.times("assistant-begin"))
     play.asleep.signal(signal.SIGSTOP)
     try:
+        await play.until("its sleep", lambda: stopped(play.asleep.process.pid))
         play.cast.stage.route(without=play.asleep)
         play.call.stream.abort()
         await resumed(play, spoken)
     finally:
         play.asleep.process.send_signal(signal.SIGCONT)
     await thank(play)
+
+
+def stopped(pid: int) -> bool:
+    """All threads: the signal is not there at once."""
+    stats = [task.joinpath("stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def carrying(play):
