@@ -78,7 +78,8 @@ void call_watch_look(struct call *c)
     struct watch_limits limits = {.nudge_ms = config->silence_nudge_seconds * 1000,
                                   .give_up_ms = config->silence_hangup_seconds * 1000,
                                   .call_ms = config->max_call_seconds * 1000};
-    watch_sound(&c->watch, c->speaking || !call_silent(c) || c->tools, now);
+    /* A caller who presses keys is not silent, though the AI does not know of them yet. */
+    watch_sound(&c->watch, c->speaking || *c->digits || !call_silent(c) || c->tools, now);
     if (*c->digits && c->state == CALL_TALKING && now - c->digits_ms >= DIGITS_PAUSE_MS)
         tell_digits(c);
     media_fill_pause(c, now);

@@ -130,7 +130,8 @@ def test_the_full_prompt_takes_over_once_after_the_greeting(first, second, which
     over = play.call.times("clear") or [0]
     upgraded = session.instructions[1].ms - play.call.began_ms
     heard = play.call.times("assistant-begin")[0]
-    assert upgraded > (over[0] if over[0] else heard + 500)
+    # Two sockets, two readers: what was sent second may be noted first by a hair.
+    assert upgraded > (over[0] - 50 if over[0] else heard + 500)
     assert len(play.logged("prompt upgraded")) == 1
 
 
