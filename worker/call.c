@@ -706,9 +706,9 @@ void call_tick(struct call *c)
         call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &(struct ai_event){.kind = AI_RESPONSE_DONE}});
     if (c->state > CALL_PARTING)
         return;
-    conversation_tick(c);
     late_context_look(c);
     greeting_hurry(c, clock_mono_ms());
+    conversation_tick(c);
     if (c->state == CALL_GREETING || c->state == CALL_TALKING)
         call_watch_look(c);
 }

@@ -17,6 +17,7 @@ enum { FAST_MS_PER_SECOND = 2000, FAST_BURST_MS = 10000 };
 
 enum {
     FRAME_BYTES_MAX = 4096,    /* of one carrier message; usual are 160 */
+    TAIL_DROP = 4000,          /* what a full tail lets go of at once */
     TAIL_LEAD_MAX = 8000,      /* kept of a caller who is silent: turn detection tells late that words began */
     WORDS_WAIT_MS = 3000,      /* after that, words that were not written down never will be */
     GAP_MIN_MS = 60,           /* later than this is a gap, not jitter */
@@ -52,11 +53,11 @@ static void keep_tail(struct call *c, const uint8_t *audio, size_t len)
 {
     bool needed = c->unheard > 0 || !ai_hears(c);
     size_t room = needed ? TAIL_AUDIO_MAX : TAIL_LEAD_MAX;
-    if (len > room / 2 || !fit_tail(c, room))
+    if (len > TAIL_DROP || !fit_tail(c, room))
         return;
     if (c->tail_len + len > c->tail_room) {
-        c->tail_len -= c->tail_room / 2;
-        memmove(c->tail, c->tail + c->tail_room / 2, c->tail_len);
+        c->tail_len -= TAIL_DROP;
+        memmove(c->tail, c->tail + TAIL_DROP, c->tail_len);
     }
     memcpy(c->tail + c->tail_len, audio, len);
     c->tail_len += len;
