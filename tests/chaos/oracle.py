@@ -1,0 +1,264 @@
+"""Nothing lost, nothing double, nothing out of order: what everybody saw, against Postgres.
+
+Three witnesses: the proxies know which journal entries Redis acknowledged, the AI's stand-in what it
+said, heard and was told, the carrier's what the caller heard and which webhooks were answered.
+"""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from flow.servers import eventually
+from standins import g711
+
+from . import story
+from .faults import Fault
+from .rig import Rig
+from .story import Story
+
+APPEND_MS = 1500  # a turn that is complete is in the journal by then, unless something is wrong
+BACK_MS = 6000  # after Redis came back: the longest pause between two tries, and the replay
+SLOT = re.compile(r"^[CA]\d+\.(\d+)\b")
+
+
+@dataclass
+class Findings:
+    problems: list[str] = field(default_factory=list)
+    counts: Counter = field(default_factory=Counter)
+
+    def expect(self, good: bool, what: str) -> None:
+        if not good:
+            self.problems.append(what)
+
+
+class Weather:
+    """Which faults could have kept a worker from doing its work at a time."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self._faults = [fault for fault in faults if fault.begun_ms]
+
+    def _between(self, targets: set[str], begin: float, end: float, after: float) -> list[Fault]:
+        return [
+            one
+            for one in self._faults
+            if one.target in targets and one.begun_ms - 300 < end and one.ended_ms + after > begin
+        ]
+
+    def appended_by(self, worker: str, ms: float) -> float:
+        """When what was complete at that time must be in Redis, if the worker lives."""
+        until = ms + APPEND_MS
+        while True:
+            away = self._between({"redis", f"redis-{worker}"}, ms, until, BACK_MS)
+            later = max([until, *(one.ended_ms + BACK_MS for one in away)])
+            if later <= until:
+                return until
+            until = later
+
+    def disturbed(self, worker: str, begin: float, end: float) -> bool:
+        own = {worker, f"media-{worker}", f"ai-{worker}"}
+        return bool(self._between(own, begin, end, 300))
+
+
+def check(rig: Rig, faults: list[Fault], seconds: float = 60) -> Findings:
+    """Waits until everything has come to rest, then compares the calls since the last check."""
+    found = Findings()
+    stories = [one for one in rig.cast.stories.values() if not one.checked]
+    wait_at_rest(rig, found, seconds)
+    kept = rig.proxies.kept()
+    weather = Weather(faults)
+    for one in stories:
+        if _was_served(one):
+            _check_call(rig, one, [e for e in kept if e["call"] == one.call.sid], weather, found)
+        found.expect(_told_why(one), f"call {one.plan.index} was lost: {_trace(one)}")
+    _check_left_over(rig, stories, found)
+    for one in stories:
+        one.checked = True
+    found.problems += [f"the AI complains: {one.code} {one.text}" for one in rig.provider.violations]
+    return found
+
+
+def wait_at_rest(rig: Rig, found: Findings, seconds: float) -> None:
+    client = rig.redis()
+
+    def at_rest() -> bool:
+        if any(worker.metrics()["ringfleet_calls_active"] > 0 for worker in rig.workers):
+            return False  # it may still have something to write
+        return client.zcard("rf:{p0}:live") + client.xlen("rf:{p0}:ended") == 0
+
+    try:
+        eventually("the last call to be flushed", at_rest, seconds)
+    except TimeoutError as error:
+        live = client.zrange("rf:{p0}:live", 0, -1, withscores=True)
+        found.problems.append(f"{error}: live {live}, ended {client.xrange('rf:{p0}:ended')}")
+
+
+# ---- one call ----
+
+
+def _was_served(one: Story) -> bool:
+    return any(verb.name == "Connect" for document in one.call.answers for verb in document.verbs)
+
+
+def _told_why(one: Story) -> bool:
+    """The script ran to its end; or the caller never got in, and heard the configured words."""
+    if one.finished:
+        return True
+    verbs = {verb.name for document in one.call.answers for verb in document.verbs}
+    return not _was_served(one) and "Say" in verbs
+
+
+def _trace(one: Story) -> str:
+    noisy = ("media", "mark", "mark-echo", "assistant-begin")
+    events = [f"{event.ms:.0f} {event.kind}" for event in one.call.events if event.kind not in noisy]
+    return f"{one.call.sid} {one.call.script_error!r} {one.call.violations} {'; '.join(events)}"
+
+
+def _check_call(
+    rig: Rig, one: Story, kept: list[dict], weather: Weather, found: Findings
+) -> None:
+    sid, who = one.call.sid, f"call {one.plan.index} ({one.call.sid})"
+    rows = rig.sql("select * from conversation_turn where call_sid = %s order by seq", sid)
+    writes = rig.redis().xrange(f"rf:{{p0}}:call:{sid}:writes")
+    _check_journal(rig, who, sid, kept, writes, rows, found)
+    _check_turns(who, rows, found)
+    _check_heard(rig, one, who, rows, weather, found)
+    _check_told(rig, one, who, found)
+    _check_status(rig, one, who, found)
+    greeting = story.sound(story.greeting_of(one.plan.index))[:3200]
+    times = bytes(one.call._heard).count(greeting)
+    found.expect(times <= 1, f"{who} was greeted {times} times")
+    found.counts["resumes"] += max(0, len(one.call.data("start")) - 1)
+
+
+def _check_journal(rig, who: str, sid: str, kept, writes, rows, found: Findings) -> None:
+    """Redis has all it acknowledged, and Postgres has all that Redis has, once."""
+    there = {entry_id: entry for entry_id, entry in writes}
+    seqs = [int(entry_id.split("-")[1]) for entry_id in there]
+    found.expect(seqs == list(range(1, len(seqs) + 1)), f"{who}: the journal has gaps: {seqs}")
+    for entry in kept:
+        if entry["stream"] == "writes":
+            found.counts["entries acknowledged"] += 1
+            found.expect(entry["id"] in there, f"{who}: {entry} was acknowledged and is gone")
+    turns = [
+        (int(entry_id.split("-")[1]), entry["speaker"], entry["message"])
+        for entry_id, entry in writes
+        if entry["type"] == "turn"
+    ]
+    stored = [(row["journal_seq"], row["speaker"], row["message"]) for row in rows]
+    found.expect(stored == turns, f"{who}: journal {turns} became {stored}")
+    for entry_id, entry in writes:
+        if entry["type"] == "appointment_create":
+            query = "select 1 from appointment where call_sid = %s and seq = %s"
+            count = len(rig.sql(query, sid, int(entry_id.split("-")[1])))
+            found.expect(count == 1, f"{who}: {count} rows for {entry_id} {entry}")
+    (ledger,) = rig.sql("select * from call_flush where call_sid = %s", sid) or [None]
+    last = writes[-1][0] if writes else "0-0"
+    marked = ledger and f"{ledger['writes_epoch']}-{ledger['writes_seq']}"
+    found.expect(marked == last, f"{who}: the ledger is at {marked}, the journal at {last}")
+
+
+def _check_turns(who: str, rows, found: Findings) -> None:
+    found.counts["turns in Postgres"] += len(rows)
+    numbers = [row["seq"] for row in rows]
+    found.expect(numbers == list(range(1, len(rows) + 1)), f"{who}: turns are numbered {numbers}")
+    for speaker in ("caller", "assistant"):
+        said = [row["message"] for row in rows if row["speaker"] == speaker]
+        slots = [int(match.group(1)) for match in map(SLOT.match, said) if match]
+        found.expect(slots == sorted(set(slots)), f"{who}: {speaker} turns in order {said}")
+
+
+def _stream_at(one: Story, rig: Rig, ms: float) -> tuple[str, float] | None:
+    """The worker whose media stream the call had at a time, and when that stream ended."""
+    worker, ended = None, float("inf")
+    for event in one.call.events:
+        at = one.call.began_ms + event.ms
+        if event.kind == "media-target" and at <= ms:
+            worker, ended = rig.media_ports[event.data], float("inf")
+        elif event.kind == "socket-closed" and worker is not None and ended == float("inf"):
+            ended = at
+            if at > ms:
+                return worker, at
+    return (worker, ended) if worker is not None and ended > ms else None
+
+
+def _must_be_kept(one: Story, rig: Rig, weather: Weather, ms: float) -> str | None:
+    """The worker that had what was complete at that time, and all the time it needed to append it."""
+    stream = _stream_at(one, rig, ms)
+    if stream is None or stream[1] < ms + 300:
+        return None
+    worker = stream[0]
+    return None if weather.disturbed(worker, ms - 300, weather.appended_by(worker, ms)) else worker
+
+
+def _check_heard(rig: Rig, one: Story, who: str, rows, weather: Weather, found: Findings) -> None:
+    messages = [row["message"] for row in rows]
+    for transcript in one.transcripts:
+        worker = _must_be_kept(one, rig, weather, transcript.ms)
+        if worker is None or rig.ai_hosts.get(transcript.session.host) != worker:
+            continue
+        found.counts["caller turns checked"] += 1
+        found.expect(
+            messages.count(transcript.text) == 1,
+            f"{who}: the AI heard {transcript.text!r} at {transcript.ms:.0f}, rows {messages}",
+        )
+    begun = one.call._media_ms
+    heard = bytes(one.call._heard)
+    for _, text in one.said:
+        at = heard.find(story.sound(text))
+        if at < 0 or begun is None:
+            continue
+        ended = one.call.began_ms + begun + g711.milliseconds(story.sound(text)) + at / 8
+        if _must_be_kept(one, rig, weather, ended) is None:
+            continue
+        found.counts["assistant turns checked"] += 1
+        found.expect(
+            sum(message.split(" ")[0] == text.split(" ")[0] for message in messages) == 1,
+            f"{who}: the caller heard {text!r} to the end at {ended:.0f}, rows {messages}",
+        )
+
+
+def _check_told(rig: Rig, one: Story, who: str, found: Findings) -> None:
+    oks = Counter(told.tool for told in one.told if told.ok)
+    if oks["set_customer_name"]:
+        number = story.number_of(one.plan.index)
+        names = [row["full_name"] for row in rig.sql("select full_name from lead where phone_number = %s", number)]
+        found.counts["names told"] += 1
+        found.expect(names == [one.plan.name], f"{who}: {one.plan.name!r} became {names}")
+    rows = rig.sql("select * from appointment where call_sid = %s", one.call.sid)
+    found.expect(len(rows) <= 1, f"{who}: {len(rows)} appointments: {rows}")
+    if oks["book_appointment"]:
+        found.counts["appointments told"] += 1
+        good = [row["starts_at"] for row in rows if row["status"] == "booked"] == [one.plan.starts_at]
+        found.expect(good, f"{who}: was told {one.plan.starts_at}, rows {rows}")
+
+
+def _check_status(rig: Rig, one: Story, who: str, found: Findings) -> None:
+    answered = [hook for hook in one.call.data("webhook") if "/voice/status" in hook["url"]]
+    rows = rig.sql("select * from call_log where call_sid = %s", one.call.sid)
+    found.expect(len(rows) == 1, f"{who}: {len(rows)} rows in call_log")
+    if rows and any(hook["status"] < 300 for hook in answered):
+        found.counts["statuses checked"] += 1
+        status = rows[0]["status"]
+        found.expect(status == one.call.status, f"{who}: {one.call.status} became {status}")
+
+
+# ---- what is left in Redis ----
+
+
+def _check_left_over(rig: Rig, stories: list[Story], found: Findings) -> None:
+    client = rig.redis()
+    pending = client.xpending("rf:{p0}:ended", "flusher")["pending"]
+    found.expect(pending == 0, f"{pending} ended calls are still pending")
+    dead = client.xrange("rf:{p0}:dead")
+    found.expect(dead == [], f"dead entries: {json.dumps(dead)}")
+    for sid in client.zrange("rf:{p0}:flushed", 0, -1):
+        client.zadd("rf:{p0}:flushed", {sid: 1}, xx=True)
+
+    def gone() -> bool:
+        return not list(client.scan_iter("rf:{p0}:call:*", count=1000))
+
+    try:
+        eventually("flushed calls to leave Redis", gone, 15)
+    except TimeoutError:
+        found.problems.append(f"left in Redis: {sorted(client.scan_iter('rf:{p0}:call:*'))[:10]}")

@@ -1,0 +1,168 @@
+"""One run: calls, faults, and the verdict."""
+
+import heapq
+import itertools
+import random
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from standins.clock import now_ms
+
+from . import oracle
+from .faults import KINDS, Fault, draw, steps
+from .rig import Rig
+from .story import CALLERS, Plan, Story
+
+WARM_UP_SECONDS = 2.0
+CALL_SECONDS = 150  # the longest a call may take, faults and all
+
+
+@dataclass
+class Options:
+    seed: int
+    seconds: float = 60  # in which faults happen
+    calls: int = 12  # at once
+    every: float = 2.5  # seconds between two faults, on average
+    kinds: tuple[str, ...] = KINDS
+    workers: int = 3
+    warmers: int = 2
+    flushers: int = 2
+
+
+@dataclass
+class Result:
+    options: Options
+    faults: list[Fault]
+    stories: list[Story]
+    findings: oracle.Findings
+    resume_ms: list[float]
+
+    def check(self) -> None:
+        if self.findings.problems:
+            faults = "\n  ".join(f"{one} ({one.begun_ms:.0f})" for one in self.faults)
+            raise AssertionError(
+                f"seed {self.options.seed}:\n" + "\n".join(self.findings.problems) + f"\nfaults:\n  {faults}"
+            )
+
+
+class Timetable:
+    """Runs steps when they are due; a step that answers False is tried again a moment later."""
+
+    def __init__(self) -> None:
+        self._heap: list = []
+        self._order = itertools.count()
+
+    def add(self, at: float, step) -> None:
+        heapq.heappush(self._heap, (at, next(self._order), step))
+
+    def run_due(self) -> None:
+        while self._heap and self._heap[0][0] <= time.monotonic():
+            _, _, step = heapq.heappop(self._heap)
+            if step() is False:
+                self.add(time.monotonic() + 0.1, step)
+
+    def empty(self) -> bool:
+        return not self._heap
+
+
+class Callers:
+    """Keeps so many calls going until the time is over."""
+
+    def __init__(self, rig: Rig, rng: random.Random, most: int) -> None:
+        self.stories: list[Story] = []
+        self._rig = rig
+        self._rng = rng
+        self._most = most
+
+    def active(self) -> list[Story]:
+        return [one for one in self.stories if not one.call.task.done()]
+
+    def fill(self) -> None:
+        if len(self.active()) < self._most and len(self.stories) < CALLERS:
+            self.stories.append(self._rig.place(Plan.draw(self._rng, len(self.stories))))
+
+
+def schedule(options: Options) -> list[Fault]:
+    """From the seed alone."""
+    counts = {"worker": options.workers, "warmer": options.warmers, "flusher": options.flushers}
+    names = {kind: [f"{kind}-{i + 1}" for i in range(count)] for kind, count in counts.items()}
+    rng = random.Random(f"faults {options.seed}")
+    return draw(rng, options.seconds, options.every, list(options.kinds), names)
+
+
+def run(options: Options, tell=lambda line: None) -> Result:
+    faults = schedule(options)
+    tell(f"seed {options.seed}: {len(faults)} faults in {options.seconds:.0f} s, {options.calls} calls at once")
+    with Rig(workers=options.workers, warmers=options.warmers, flushers=options.flushers) as rig:
+        callers = Callers(rig, random.Random(f"callers {options.seed}"), options.calls)
+        table = Timetable()
+        start = time.monotonic() + WARM_UP_SECONDS
+        for fault in faults:
+            for offset, step in steps(fault, rig):
+                table.add(start + fault.at + offset, step)
+        while time.monotonic() < start + options.seconds or not table.empty():
+            callers.fill()
+            table.run_due()
+            time.sleep(0.05)
+        _wait_for_calls(callers, tell)
+        findings = oracle.check(rig, faults)
+        return Result(options, faults, callers.stories, findings, resume_times(callers.stories))
+
+
+def _wait_for_calls(callers: Callers, tell) -> None:
+    tell(f"{len(callers.stories)} calls, the last {len(callers.active())} may finish")
+    deadline = time.monotonic() + CALL_SECONDS
+    while callers.active() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for one in callers.active():
+        one.call.violate("the call does not end")
+
+
+def resume_times(stories: list[Story]) -> list[float]:
+    """From the webhook after a lost stream to the first audio of the next, less the time the AI thought."""
+    found = []
+    for one in stories:
+        asked = None
+        for event in one.call.events:
+            if event.kind == "twiml" and "/voice/after/" in event.data["url"] and "<Pause" not in event.data["body"]:
+                asked = event.ms - event.data["ms"] if "<Connect" in event.data["body"] else None
+            elif event.kind == "media-refused":
+                asked = None
+            elif event.kind == "media" and asked is not None:
+                begin, end = one.call.began_ms + asked, one.call.began_ms + event.ms
+                thought = [(a, b) for a, b in one.thinking if begin <= a and b <= end]
+                if len(thought) == 1:
+                    found.append(end - begin - (thought[0][1] - thought[0][0]))
+                asked = None
+    return sorted(found)
+
+
+def percentile(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+def summary(results: list[Result]) -> str:
+    by_action: dict[str, Counter] = defaultdict(Counter)
+    counts: Counter = Counter()
+    times = sorted(ms for result in results for ms in result.resume_ms)
+    for result in results:
+        counts += result.findings.counts
+        counts["calls"] += len(result.stories)
+        counts["calls finished"] += sum(one.finished for one in result.stories)
+        for fault in result.faults:
+            by_action[fault.kind][fault.action] += 1
+    lines = ["", "fault              times"]
+    for kind, actions in sorted(by_action.items()):
+        lines += [f"{kind + ' ' + action:<18} {count:>5}" for action, count in sorted(actions.items())]
+    lines.append("")
+    lines += [f"{name:<24} {count:>6}" for name, count in sorted(counts.items())]
+    lost = sum(len(result.findings.problems) for result in results)
+    lines.append(f"{'lost, double, wrong':<24} {lost:>6}")
+    if times:
+        lines.append(
+            f"after-connect webhook to first audio, less thinking: p50 {percentile(times, 0.5):.0f} ms,"
+            f" p99 {percentile(times, 0.99):.0f} ms ({len(times)} resumes)"
+        )
+    lines.append("seeds: " + ", ".join(str(result.options.seed) for result in results))
+    return "\n".join(lines)
