@@ -9,7 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
-#include "worker/http_client.h"
+#include "common/http/client.h"
 
 enum {
     LOOK_SECONDS = 5,

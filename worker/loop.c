@@ -11,12 +11,12 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/http/client.h"
 #include "worker/agent_url.h"
 #include "worker/ai_pool.h"
 #include "worker/call.h"
 #include "worker/drain.h"
 #include "worker/heartbeat.h"
-#include "worker/http_client.h"
 #include "worker/server.h"
 #include "worker/worker.h"
 

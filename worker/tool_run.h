@@ -2,8 +2,8 @@
 #pragma once
 #include <jansson.h>
 
+#include "common/http/client.h"
 #include "worker/call.h"
-#include "worker/http_client.h"
 #include "worker/own_tools.h"
 #include "worker/tools.h"
 

@@ -54,12 +54,15 @@ def include_problems(root: Path) -> list[str]:
         others = [other for other in PROGRAMS if other != program]
         rules.append((program, re.compile("^(" + "|".join(others) + ")/")))
     rules += [
-        ("common/base", re.compile("^common/(redis|pg)/")),
+        ("common/base", re.compile("^common/(redis|pg|http)/")),
         ("common/base", HIREDIS),
         ("common/base", LIBPQ),
         ("common/redis", re.compile("^common/pg/")),
         ("common/redis", LIBPQ),
         ("common/pg", re.compile("^common/redis/")),
+        ("common/http", re.compile("^common/(redis|pg)/")),
+        ("common/http", HIREDIS),
+        ("common/http", LIBPQ),
         ("common/pg", HIREDIS),
         ("worker", re.compile("^common/pg/")),
         ("worker", LIBPQ),

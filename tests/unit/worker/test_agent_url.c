@@ -10,7 +10,7 @@
 #include <event2/http.h>
 
 #include "worker/agent_url.h"
-#include "worker/http_client.h"
+#include "common/http/client.h"
 
 /* The module's clock (the linker wraps clock_mono_ms). */
 static int64_t now_ms;

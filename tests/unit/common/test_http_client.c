@@ -9,7 +9,7 @@
 #include <event2/http.h>
 #include <event2/listener.h>
 
-#include "worker/http_client.h"
+#include "common/http/client.h"
 
 /* A client and the server it asks, on one loop. */
 static struct event_base *base;

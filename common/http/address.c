@@ -1,4 +1,4 @@
-#include "worker/address.h"
+#include "common/http/address.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "worker/address.h"
+#include "common/http/address.h"
 
 static bool is_public(const char *text)
 {

@@ -1,4 +1,4 @@
-#include "worker/http_client.h"
+#include "common/http/client.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include <event2/event.h>
 #include <openssl/ssl.h>
 
-#include "worker/address.h"
+#include "common/http/address.h"
 
 enum { ANSWER_FIRST = 1024 };
 
