@@ -22,21 +22,21 @@ static bool say(bool ok, const char *what, const char *detail)
 
 static bool check_redis(const struct flusher_config *config)
 {
+    const struct key_space keys = {config->key_prefix, (int)config->partitions};
     struct redis_url url;
-    char text[512] = "";
+    struct redis_refusal why;
+    char risk[256] = "";
     redisContext *redis = NULL;
     redisReply *info;
-    if (redis_url_parse(config->redis_url, &url, text, sizeof text) == 0)
-        redis = redis_sync_look(&url, "flusher-check", REDIS_TIMEOUT_MS, text, sizeof text);
+    if (redis_url_parse(config->redis_url, &url, why.text, sizeof why.text) == 0)
+        redis = redis_sync_look(&url, &keys, "flusher-check", REDIS_TIMEOUT_MS, &why);
     redis_url_release(&url);
     if (!redis)
-        return say(false, "Redis", text);
+        return say(false, "Redis", why.text);
     info = redisCommand(redis, "INFO");
-    *text = '\0';
-    if (info && info->type == REDIS_REPLY_STRING && !redis_risk(info->str, text, sizeof text))
-        say(false, "Redis", text);
-    else
-        say(true, "Redis", *text ? text : "");
+    if (info && info->type == REDIS_REPLY_STRING)
+        (void)!redis_risk(info->str, risk, sizeof risk); /* too old was refused by then */
+    say(true, "Redis", risk);
     freeReplyObject(info);
     redisFree(redis);
     return true;

@@ -21,7 +21,7 @@ struct flusher {
     struct redis_url url;
     struct sql sql;
     struct lane_spec spec;
-    atomic_bool stopping;
+    atomic_bool stopping, misfit;
     struct lane **lanes;
     int lane_count, ended_count;
 };
@@ -69,7 +69,8 @@ struct flusher *flusher_new(const struct flusher_config *config, char *error, si
                                  .sql = &f->sql,
                                  .wake_fd = eventfd(0, EFD_CLOEXEC),
                                  .ended_fd = eventfd(0, EFD_CLOEXEC),
-                                 .stopping = &f->stopping};
+                                 .stopping = &f->stopping,
+                                 .misfit = &f->misfit};
     if (f->spec.wake_fd < 0 || f->spec.ended_fd < 0 ||
         redis_url_parse(config->redis_url, &f->url, error, error_size) != 0 ||
         !sql_load(&f->sql, config->sql_dir, error, error_size) ||
@@ -109,6 +110,11 @@ bool flusher_ended(struct flusher *flusher)
     if (eventfd_read(flusher->spec.ended_fd, &count) == 0)
         flusher->ended_count += (int)count;
     return flusher->ended_count == flusher->lane_count;
+}
+
+bool flusher_misfit(const struct flusher *flusher)
+{
+    return atomic_load(&flusher->misfit);
 }
 
 void flusher_free(struct flusher *f)

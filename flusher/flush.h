@@ -19,6 +19,9 @@ void flusher_stop(struct flusher *flusher);
 int flusher_ended_fd(const struct flusher *flusher);
 bool flusher_ended(struct flusher *flusher);
 
+/* Whether they ended because the fleet has another number of partitions. */
+bool flusher_misfit(const struct flusher *flusher);
+
 /* For the admin port; any thread. */
 const char *flusher_not_ready(void *flusher);
 void flusher_print_metrics(struct evbuffer *out, void *flusher);

@@ -108,16 +108,25 @@ static bool redis_usable(struct lane *l)
     return usable;
 }
 
+static void give_up(const struct lane *l)
+{
+    atomic_store(l->spec->misfit, true);
+    atomic_store(l->spec->stopping, true);
+    eventfd_write(l->spec->wake_fd, 1);
+}
+
 static bool redis_ready(struct lane *l)
 {
-    char error[256];
+    struct redis_refusal why;
     if (l->redis)
         return true;
     if (!retry_due(&l->redis_retry))
         return false;
-    l->redis = redis_sync_connect(l->spec->url, "flusher", REDIS_TIMEOUT_MS, error, sizeof error);
+    l->redis = redis_sync_connect(l->spec->url, l->spec->keys, "flusher", REDIS_TIMEOUT_MS, &why);
     if (!l->redis)
-        log_error(NULL, "Redis is away", log_str("error", error));
+        log_error(NULL, why.misfit ? "this is not the fleet's Redis" : "Redis is away", log_str("error", why.text));
+    if (!l->redis && why.misfit)
+        give_up(l);
     if (!l->redis || !redis_usable(l)) {
         redis_lost(l);
         return false;

@@ -20,6 +20,7 @@ struct lane_spec {
     int wake_fd;          /* readable when the lanes shall stop */
     int ended_fd;         /* an eventfd: each lane adds 1 when it has ended */
     atomic_bool *stopping;
+    atomic_bool *misfit;  /* set by the lane that finds the fleet to have another number of partitions: all must end */
 };
 
 /* The lane with number 0 also sweeps. consumer is copied. NULL when out of memory. */

@@ -93,7 +93,7 @@ static int run_loop(struct running *r, const struct flusher_config *config)
         log_info(NULL, "started", log_int("partitions", config->partitions), log_str("admin", config->admin_listen));
         event_base_dispatch(r->base);
         log_info(NULL, "stopped");
-        code = 0;
+        code = flusher_misfit(r->flusher) ? 1 : 0;
     }
     admin_free(admin);
     if (r->late)

@@ -41,6 +41,7 @@ struct parts {
     struct event *signals[2];
     struct event *stop_poll;
     int64_t stop_began_ms; /* 0: running */
+    bool misfit; /* this is not the Redis of a fleet like ours */
 };
 
 static const char *not_ready(void *arg)
@@ -97,11 +98,18 @@ static bool watch_signals(struct parts *p)
            event_add(p->signals[1], NULL) == 0;
 }
 
+static void on_misfit(void *arg)
+{
+    struct parts *p = arg;
+    p->misfit = true;
+    event_base_loopbreak(p->w.base);
+}
+
 static bool connect_redis(struct parts *p)
 {
     char error[256];
     struct redis_async_spec spec = {.base = p->w.base, .resolver = p->resolver, .url = &p->redis_url,
-                                    .name = "warmer"};
+                                    .name = "warmer", .keys = &p->w.keys, .on_misfit = on_misfit, .arg = p};
     if (redis_url_parse(p->w.config.redis_url, &p->redis_url, error, sizeof error) != 0) {
         log_error(NULL, "RINGFLEET_REDIS_URL is not right", log_str("error", error));
         return false;
@@ -186,7 +194,7 @@ int main(int argc, char **argv)
         if (build(&parts)) {
             log_info(NULL, "started", log_str("version", RINGFLEET_VERSION), log_str("listen", parts.w.config.listen));
             event_base_dispatch(parts.w.base);
-            status = EXIT_SUCCESS;
+            status = parts.misfit ? EXIT_FAILURE : EXIT_SUCCESS;
         }
         take_down(&parts);
     }

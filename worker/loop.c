@@ -149,7 +149,8 @@ static bool build(struct loop *loop, struct shared *shared)
     if (!w->http)
         return false;
     w->redis = redis_async_new(&(struct redis_async_spec){.base = w->base, .resolver = w->resolver,
-                                                          .url = &shared->redis_url, .name = "ringfleet-worker",
+                                                          .url = &shared->redis_url, .keys = &shared->keys,
+                                                          .name = "ringfleet-worker",
                                                           .on_up = on_redis_up, .on_down = on_redis_down,
                                                           .arg = loop});
     w->ai_pool = w->redis ? ai_pool_new(w) : NULL;

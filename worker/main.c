@@ -46,7 +46,7 @@ struct program {
     struct presence *presence;
     struct admin *admin;
     struct event *sigterm, *sigint, *drain;
-    bool draining;
+    bool draining, misfit;
     int farewells; /* looks since the last call has gone */
     metric_value refused;
 };
@@ -113,6 +113,13 @@ static void on_stop(evutil_socket_t signal_number, short what, void *arg)
     event_add(p->drain, &look);
 }
 
+static void on_misfit(void *arg)
+{
+    struct program *p = arg;
+    p->misfit = true;
+    event_base_loopbreak(p->base);
+}
+
 /* Two sockets a call and what the process needs: as many as the system lets us have. */
 static void raise_file_limit(void)
 {
@@ -142,7 +149,7 @@ static bool build(struct program *p)
     if (!p->base || shared_init(&p->shared, &p->config) != 0 || !build_loops(p))
         return false;
     p->acceptor = acceptor_new(p->base, p->config.listen, p->loops, p->loop_count, &p->refused);
-    p->presence = p->acceptor ? presence_new(p->base, &p->shared) : NULL;
+    p->presence = p->acceptor ? presence_new(p->base, &p->shared, on_misfit, p) : NULL;
     p->admin = p->presence ? admin_new(p->base, &(struct admin_spec){.listen = p->config.admin_listen,
                                                                      .not_ready = not_ready,
                                                                      .metrics = print_metrics, .arg = p})
@@ -227,7 +234,7 @@ int main(int argc, char **argv)
                      log_int("max_calls", p->config.max_calls), log_int("threads", p->loop_count));
             event_base_dispatch(p->base);
             log_info(NULL, "worker stopped");
-            status = EXIT_SUCCESS;
+            status = p->misfit ? EXIT_FAILURE : EXIT_SUCCESS;
         }
     }
     tear_down(p);

@@ -14,6 +14,8 @@ enum { ENTRY_SECONDS = 15 };
 
 struct presence {
     struct shared *shared;
+    void (*on_misfit)(void *arg);
+    void *arg;
     struct resolver *resolver;
     struct redis_async *redis;
     struct event *timer;
@@ -50,19 +52,28 @@ static void on_up(void *arg)
     tell(arg);
 }
 
-struct presence *presence_new(struct event_base *base, struct shared *shared)
+static void on_misfit(void *arg)
+{
+    struct presence *p = arg;
+    p->on_misfit(p->arg);
+}
+
+struct presence *presence_new(struct event_base *base, struct shared *shared, void (*misfit)(void *arg), void *arg)
 {
     struct timeval second = {1, 0};
     struct presence *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
     p->shared = shared;
+    p->on_misfit = misfit;
+    p->arg = arg;
     p->resolver = resolver_new(base);
     p->timer = event_new(base, -1, EV_PERSIST, on_beat, p);
     if (p->resolver)
         p->redis = redis_async_new(&(struct redis_async_spec){.base = base, .resolver = p->resolver,
-                                                              .url = &shared->redis_url,
-                                                              .name = "ringfleet-presence", .on_up = on_up, .arg = p});
+                                                              .url = &shared->redis_url, .keys = &shared->keys,
+                                                              .name = "ringfleet-presence", .on_up = on_up,
+                                                              .on_misfit = on_misfit, .arg = p});
     if (!p->redis || !p->timer || event_add(p->timer, &second) != 0) {
         presence_free(p);
         return NULL;

@@ -6,7 +6,9 @@
 struct event_base;
 struct presence;
 
-RF_NODISCARD struct presence *presence_new(struct event_base *base, struct shared *shared);
+/* on_misfit(arg): the fleet has another number of partitions, so this worker is of no use to it. */
+RF_NODISCARD struct presence *presence_new(struct event_base *base, struct shared *shared, void (*on_misfit)(void *arg),
+                                           void *arg);
 
 /* Tells at once. */
 void presence_drain(struct presence *p);

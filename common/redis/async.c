@@ -31,7 +31,7 @@ struct redis_async {
     int64_t silent_since_ms; /* when the oldest unanswered thing was sent; 0: nothing waits */
     int hello_step;
     int backoff_ms;
-    bool risk_told;
+    bool risk_told, was_up;
     bool freeing;
     struct log_limit limit;
 };
@@ -97,9 +97,30 @@ static bool check_server(struct redis_async *ra, const char *info)
     return true;
 }
 
+/* False if the fleet's keys are not where we would look for them. */
+static bool check_partitions(struct redis_async *ra, const redisReply *reply)
+{
+    char why[256];
+    if (redis_partitions_fit(ra->spec.keys, reply->type == REDIS_REPLY_STRING ? reply->str : NULL, why, sizeof why))
+        return true;
+    if (log_allow(&ra->limit))
+        log_error(NULL, why);
+    if (!ra->was_up && ra->spec.on_misfit)
+        ra->spec.on_misfit(ra->spec.arg);
+    return false;
+}
+
+static bool check_answer(struct redis_async *ra, const char *command, const redisReply *reply)
+{
+    if (strcmp(command, "INFO") == 0)
+        return reply->type != REDIS_REPLY_STRING || check_server(ra, reply->str);
+    return strcmp(command, "SET") != 0 || check_partitions(ra, reply);
+}
+
 static void come_up(struct redis_async *ra)
 {
     ra->state = STATE_UP;
+    ra->was_up = true;
     ra->backoff_ms = BACKOFF_MIN_MS;
     ra->silent_since_ms = 0;
     if (ra->spec.on_up)
@@ -111,18 +132,18 @@ static void on_hello(redisAsyncContext *ctx, void *r, void *arg)
     struct redis_async *ra = ctx->data;
     const redisReply *reply = r;
     const char *argv[REDIS_HELLO_ARGS];
-    char db_text[12];
+    struct redis_hello_room room;
     (void)arg;
     if (!ra || !reply)
         return;
-    redis_hello(ra->spec.url, ra->spec.name, ra->hello_step, argv, db_text);
+    redis_hello(ra->spec.url, ra->spec.keys, ra->spec.name, ra->hello_step, argv, &room);
     if (reply->type == REDIS_REPLY_ERROR && !redis_hello_bearable(argv, reply->str)) {
         if (log_allow(&ra->limit))
             log_error(NULL, "redis refused our hello", log_str("command", argv[0]), log_str("error", reply->str));
         redisAsyncDisconnect(ctx);
         return;
     }
-    if (strcmp(argv[0], "INFO") == 0 && reply->type == REDIS_REPLY_STRING && !check_server(ra, reply->str)) {
+    if (!check_answer(ra, argv[0], reply)) {
         redisAsyncDisconnect(ctx);
         return;
     }
@@ -133,8 +154,8 @@ static void on_hello(redisAsyncContext *ctx, void *r, void *arg)
 static void send_hello(struct redis_async *ra)
 {
     const char *argv[REDIS_HELLO_ARGS];
-    char db_text[12];
-    int argc = redis_hello(ra->spec.url, ra->spec.name, ra->hello_step, argv, db_text);
+    struct redis_hello_room room;
+    int argc = redis_hello(ra->spec.url, ra->spec.keys, ra->spec.name, ra->hello_step, argv, &room);
     ra->silent_since_ms = clock_mono_ms();
     if (argc > 0)
         redisAsyncCommandArgv(ra->ctx, on_hello, NULL, argc, argv, NULL);

@@ -1,7 +1,7 @@
 /* One asynchronous Redis connection that comes back by itself.
  *
  * Connects (name resolution included) without blocking the loop, says hello (AUTH, SELECT, a look
- * at INFO, our functions), then calls on_up. A lost or silent connection (a PING a second,
+ * at INFO, our functions, the fleet's partitions), then calls on_up. A lost or silent connection (a PING a second,
  * answered within the timeout) calls every waiting callback with a NULL reply, meaning "unknown,
  * look before you send again", then on_down, and is tried again with back-off and jitter.
  *
@@ -24,6 +24,8 @@ struct redis_async_spec {
     const char *name;            /* CLIENT SETNAME, for people who look at CLIENT LIST */
     void (*on_up)(void *arg);    /* may be NULL */
     void (*on_down)(void *arg);  /* may be NULL */
+    const struct key_space *keys;  /* borrowed: the partitions this fleet must have; NULL: any number */
+    void (*on_misfit)(void *arg);  /* may be NULL: it has another, and the connection was never up */
     void *arg;
 };
 

@@ -16,6 +16,7 @@ static const char *const partition_name[] = {
     [KEY_ENDED] = "ended",
     [KEY_FLUSHED] = "flushed",
     [KEY_DEAD] = "dead",
+    [KEY_PARTITIONS] = "partitions",
 };
 
 bool call_sid_valid(const char *sid)

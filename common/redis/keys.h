@@ -18,6 +18,7 @@ enum key_kind {
     KEY_ENDED,    /* stream, group "flusher": calls to flush */
     KEY_FLUSHED,  /* zset: call_sid by the time its journal may go */
     KEY_DEAD,     /* stream: entries Postgres refused for good */
+    KEY_PARTITIONS, /* string, of {p0} only: how many partitions the fleet was installed with */
 };
 
 struct key_space {

@@ -110,15 +110,27 @@ static int put(const char **argv, const char *a, const char *b, const char *c, c
     return n;
 }
 
-int redis_hello(const struct redis_url *url, const char *name, int step, const char *argv[REDIS_HELLO_ARGS],
-                char db_text[12])
+/* Written if nothing is there; the answer is what was there. */
+static int put_partitions(const char **argv, const struct key_space *keys, struct redis_hello_room *room)
+{
+    snprintf(room->partitions, sizeof room->partitions, "%d", keys->partitions);
+    argv[0] = "SET";
+    argv[1] = key_of_partition(room->key, keys, KEY_PARTITIONS, 0);
+    argv[2] = room->partitions;
+    argv[3] = "NX";
+    argv[4] = "GET";
+    return 5;
+}
+
+int redis_hello(const struct redis_url *url, const struct key_space *keys, const char *name, int step,
+                const char *argv[REDIS_HELLO_ARGS], struct redis_hello_room *room)
 {
     if (url->password && step-- == 0)
         return url->user ? put(argv, "AUTH", url->user, url->password, NULL)
                          : put(argv, "AUTH", url->password, NULL, NULL);
     if (url->db > 0 && step-- == 0) {
-        snprintf(db_text, 12, "%d", url->db);
-        return put(argv, "SELECT", db_text, NULL, NULL);
+        snprintf(room->db, sizeof room->db, "%d", url->db);
+        return put(argv, "SELECT", room->db, NULL, NULL);
     }
     if (step == 0)
         return put(argv, "CLIENT", "SETNAME", name, NULL);
@@ -126,12 +138,27 @@ int redis_hello(const struct redis_url *url, const char *name, int step, const c
         return put(argv, "INFO", NULL, NULL, NULL);
     if (step == 2)
         return put(argv, "FUNCTION", "LOAD", "REPLACE", redis_functions[0].text);
+    if (step == 3 && keys)
+        return put_partitions(argv, keys, room);
     return 0;
 }
 
 bool redis_hello_bearable(const char *const *argv, const char *error)
 {
-    return strcmp(argv[0], "INFO") == 0 || (strcmp(argv[0], "FUNCTION") == 0 && strncmp(error, "OOM ", 4) == 0);
+    bool full = strncmp(error, "OOM ", 4) == 0, elsewhere = strncmp(error, "MOVED ", 6) == 0;
+    if (strcmp(argv[0], "SET") == 0 || strcmp(argv[0], "GET") == 0)
+        return full || elsewhere;
+    return strcmp(argv[0], "INFO") == 0 || (strcmp(argv[0], "FUNCTION") == 0 && full);
+}
+
+bool redis_partitions_fit(const struct key_space *keys, const char *recorded, char *sentence, size_t size)
+{
+    char key[KEY_SIZE], *end;
+    if (!recorded || (strtol(recorded, &end, 10) == keys->partitions && !*end))
+        return true;
+    snprintf(sentence, size, "RINGFLEET_PARTITIONS is %d, but this fleet's Redis was set up with %.12s (%s)",
+             keys->partitions, recorded, key_of_partition(key, keys, KEY_PARTITIONS, 0));
+    return false;
 }
 
 /* Value of "name:value\r\n" in an INFO text. */

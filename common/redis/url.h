@@ -1,6 +1,7 @@
 /* RINGFLEET_REDIS_URL taken apart, and what every connection sends first. */
 #pragma once
 #include "common/base/base.h"
+#include "common/redis/keys.h"
 
 struct redis_url {
     char *host;      /* NULL with a unix socket */
@@ -17,17 +18,26 @@ void redis_url_release(struct redis_url *url);
 
 enum { REDIS_HELLO_ARGS = 5 };
 
+/* Room for the words of hello that are made, not borrowed. */
+struct redis_hello_room {
+    char db[12], key[KEY_SIZE], partitions[12];
+};
+
 /* Fills argv with the step-th command a fresh connection must send (AUTH, SELECT, CLIENT SETNAME,
- * INFO for redis_risk, FUNCTION LOAD of ringfleet.lua) and returns its argument count; 0 when there
- * are no more. The strings are borrowed from url, name and the binary; db_text holds the number
- * that SELECT needs. */
-int redis_hello(const struct redis_url *url, const char *name, int step, const char *argv[REDIS_HELLO_ARGS],
-                char db_text[12]);
+ * INFO for redis_risk, FUNCTION LOAD of ringfleet.lua, SET of the partitions for redis_partitions_fit) and returns
+ * its argument count; 0 when there are no more. The strings are borrowed from url, name, room and the binary. keys
+ * NULL: the fleet's partitions do not matter. */
+int redis_hello(const struct redis_url *url, const struct key_space *keys, const char *name, int step,
+                const char *argv[REDIS_HELLO_ARGS], struct redis_hello_room *room);
 
 /* True if the hello may go on although the server answered this command with this error: INFO is
- * only a look, and a Redis that is full refuses to load the functions it has from before, yet must
- * be drained. */
+ * only a look, a Redis that is full refuses to load the functions it has from before, yet must
+ * be drained, and the partitions are recorded with one node of a cluster. */
 bool redis_hello_bearable(const char *const *argv, const char *error);
+
+/* The first program that says hello to a fleet's Redis records its number of partitions; recorded is what was there
+ * before (NULL: nothing). false, with one sentence: ours is another, so that nothing of the fleet's would be found. */
+RF_NODISCARD bool redis_partitions_fit(const struct key_space *keys, const char *recorded, char *sentence, size_t size);
 
 /* Reads the reply of INFO and writes what is at risk with this server as one sentence ("" if
  * nothing): no AOF, an eviction policy that loses journals. false: it is older than Redis 7.0 and

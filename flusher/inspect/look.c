@@ -12,14 +12,14 @@ enum { TIMEOUT_MS = 5000 };
 
 bool look_begin(struct look *look, const struct flusher_config *config, const struct options *options)
 {
-    char error[512];
+    struct redis_refusal why;
     redisReply *time;
     *look = (struct look){.config = config, .options = options};
     look->keys = (struct key_space){config->key_prefix, (int)config->partitions};
-    if (redis_url_parse(config->redis_url, &look->_url, error, sizeof error) == 0)
-        look->redis = redis_sync_look(&look->_url, "flusher-look", TIMEOUT_MS, error, sizeof error);
+    if (redis_url_parse(config->redis_url, &look->_url, why.text, sizeof why.text) == 0)
+        look->redis = redis_sync_look(&look->_url, &look->keys, "flusher-look", TIMEOUT_MS, &why);
     if (!look->redis) {
-        fprintf(stderr, "flusher: %s\n", error);
+        fprintf(stderr, "flusher: %s\n", why.text);
         return false;
     }
     time = look_ask(look, "TIME");

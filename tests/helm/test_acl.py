@@ -82,6 +82,13 @@ def test_a_worker_reads_a_context_and_cannot_write_it(server):
         assert refused(worker, *command), command
 
 
+@pytest.mark.parametrize("program", ["warmer", "worker", "flusher"])
+def test_each_program_learns_how_many_partitions_there_are(server, program):
+    assert not refused(login(server, program), "SET", "rf:{p0}:partitions", "1", "NX", "GET")
+    assert not refused(login(server, program), "GET", "rf:{p0}:partitions")
+    assert refused(login(server, program), "DEL", "rf:{p0}:partitions")
+
+
 def test_a_function_gives_its_caller_no_more_rights(server):
     """Redis checks each step of a function against the user who calls it."""
     server.client().function_load(

@@ -8,8 +8,10 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 {{- $call := printf "%s:{p*}:call:*" $p -}}
 {{- $hello := "resetkeys resetchannels -@all +auth +hello +ping +info +time +select +client|setname" -}}
 {{- $load := "+function|load" -}}
+{{- $partitions := printf "(+get +set ~%s:{p0}:partitions)" $p -}}
 {{- if eq (index . 1) "warmer" -}}
 {{ $hello }} {{ $load }}
+{{ $partitions }}
 (+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:business:*)
 (+hget +hmget +hgetall +hexists +hset +hsetnx +exists +expire ~{{ $call }})
 (+xadd +xrange ~{{ $call }}:events)
@@ -19,6 +21,7 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 (+get +set ~{{ $p }}:number:*)
 {{- else if eq (index . 1) "worker" -}}
 {{ $hello }} {{ $load }}
+{{ $partitions }}
 (+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:slot:*)
 (+hgetall %R~{{ $call }})
 (+exists +hget +hmget +hset +hsetnx +hdel ~{{ $call }}:session)
@@ -31,6 +34,7 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 {{- else if eq (index . 1) "flusher" -}}
 {{- /* Its inspection commands read all of the fleet's keys. */ -}}
 {{ $hello }} {{ $load }} +scan
+{{ $partitions }}
 (+hget +hmget +hgetall +hexists +exists +type +xlen +xrange +xrevrange +xread +xinfo|stream +zrange +zscore %R~{{ $p }}:*)
 (+fcall ~{{ $call }} ~{{ $p }}:{p*}:*)
 (+exists +hget +hmget +hset +hsetnx +hdel ~{{ $call }}:session)

@@ -26,7 +26,8 @@ struct fixture {
     struct redis_url url;
     struct redis_async *ra;
     bool late;
-    int ups, downs, replies, losses;
+    int ups, downs, replies, losses, misfits;
+    struct key_space keys; /* checked if there is a prefix */
     int losses_at_down; /* how many callbacks had been told when on_down came */
     char text[4096];    /* of the last reply */
     struct capture capture;
@@ -81,6 +82,12 @@ static void on_down(void *arg)
     assert_false(redis_async_up(f->ra));
 }
 
+static void on_misfit(void *arg)
+{
+    struct fixture *f = arg;
+    f->misfits++;
+}
+
 static void on_reply(redisAsyncContext *ctx, void *r, void *arg)
 {
     struct fixture *f = arg;
@@ -99,7 +106,9 @@ static void on_reply(redisAsyncContext *ctx, void *r, void *arg)
 /* Begins to connect; PORT in the URL is the server's. */
 static void begin(struct fixture *f, const char *place)
 {
-    struct redis_async_spec spec = {f->base, f->resolver, &f->url, "tester", on_up, on_down, f};
+    struct redis_async_spec spec = {.base = f->base, .resolver = f->resolver, .url = &f->url, .name = "tester",
+                                    .keys = f->keys.prefix ? &f->keys : NULL, .on_up = on_up, .on_down = on_down,
+                                    .on_misfit = on_misfit, .arg = f};
     char text[128], error[128];
     assert_int_equal(redis_url_parse(redis_server_url(&f->server, place, text), &f->url, error, sizeof error), 0);
     f->ra = redis_async_new(&spec);
@@ -311,6 +320,29 @@ static void test_memory_full(void **state)
     TURN_UNTIL(f, f->ups == 2);
 }
 
+/* Its keys would be sought where they are not: it never comes up, and the program is told, once for all. */
+static void test_another_number_of_partitions(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_start(&f->server, NULL);
+    f->keys = (struct key_space){"rf", 16};
+    begin(f, "redis://127.0.0.1:PORT");
+    TURN_UNTIL(f, f->ups == 1);
+    ask(f, "GET", "rf:{p0}:partitions");
+    assert_string_equal(f->text, "16");
+    f->keys.partitions = 4; /* as if the key had been changed while it was away */
+    redis_server_do(&f->server, NULL, "CLIENT KILL TYPE normal SKIPME yes");
+    capture_begin(&f->capture, 2);
+    TURN_UNTIL(f, capture_has(&f->capture, "RINGFLEET_PARTITIONS is 4, but this fleet's Redis was set up with 16"));
+    capture_end(&f->capture, f->logged, sizeof f->logged);
+    assert_int_equal(f->misfits, 0);
+    redis_async_free(f->ra);
+    redis_url_release(&f->url);
+    begin(f, "redis://127.0.0.1:PORT");
+    TURN_UNTIL(f, f->misfits > 0);
+    assert_int_equal(f->ups, 1);
+}
+
 static void test_free_tells_what_waits(void **state)
 {
     struct fixture *f = *state;
@@ -417,6 +449,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_password, setup, teardown),
         cmocka_unit_test_setup_teardown(test_risk_is_told_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_number_of_partitions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_tells_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_while_connecting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_server_too_old, setup, teardown),

@@ -10,7 +10,7 @@
 enum { TIMEOUT_MS = 5000 };
 
 static struct redis_server server;
-static char error[256];
+static struct redis_refusal why;
 
 static int setup(void **state)
 {
@@ -26,16 +26,21 @@ static int teardown(void **state)
     return 0;
 }
 
-static redisContext *connect_to(const char *place)
+static redisContext *connect_as(const char *place, const struct key_space *keys, bool look)
 {
     char text[128];
     struct redis_url url;
     redisContext *ctx;
-    assert_int_equal(redis_url_parse(redis_server_url(&server, place, text), &url, error, sizeof error), 0);
-    *error = '\0';
-    ctx = redis_sync_connect(&url, "tester", TIMEOUT_MS, error, sizeof error);
+    assert_int_equal(redis_url_parse(redis_server_url(&server, place, text), &url, why.text, sizeof why.text), 0);
+    *why.text = '\0';
+    ctx = (look ? redis_sync_look : redis_sync_connect)(&url, keys, "tester", TIMEOUT_MS, &why);
     redis_url_release(&url);
     return ctx;
+}
+
+static redisContext *connect_to(const char *place)
+{
+    return connect_as(place, NULL, false);
 }
 
 static void test_says_hello(void **state)
@@ -61,15 +66,15 @@ static void test_wrong_password(void **state)
 {
     (void)state;
     assert_null(connect_to("redis://:sworDfish@127.0.0.1:PORT"));
-    assert_non_null(strstr(error, "Redis refused AUTH: WRONGPASS"));
-    assert_null(strstr(error, "sworDfish"));
+    assert_non_null(strstr(why.text, "Redis refused AUTH: WRONGPASS"));
+    assert_null(strstr(why.text, "sworDfish"));
 }
 
 static void test_no_password(void **state)
 {
     (void)state;
     assert_null(connect_to("redis://127.0.0.1:PORT"));
-    assert_non_null(strstr(error, "NOAUTH"));
+    assert_non_null(strstr(why.text, "NOAUTH"));
 }
 
 static void test_nobody_listens(void **state)
@@ -77,7 +82,7 @@ static void test_nobody_listens(void **state)
     (void)state;
     redis_server_kill(&server);
     assert_null(connect_to("redis://127.0.0.1:PORT"));
-    assert_non_null(strstr(error, "cannot connect to Redis: Connection refused"));
+    assert_non_null(strstr(why.text, "cannot connect to Redis: Connection refused"));
     redis_server_start(&server, "swordfish");
 }
 
@@ -91,9 +96,32 @@ static void test_memory_full(void **state)
     redis_server_do(&server, "swordfish", "CONFIG SET maxmemory 1");
     ctx = connect_to("redis://:swordfish@127.0.0.1:PORT");
     if (!ctx)
-        fail_msg("%s", error);
+        fail_msg("%s", why.text);
     redisFree(ctx);
     redis_server_do(&server, "swordfish", "CONFIG SET maxmemory 0");
+}
+
+static bool fits(const struct key_space *keys, bool look)
+{
+    redisContext *ctx = connect_as("redis://:swordfish@127.0.0.1:PORT", keys, look);
+    assert_true(ctx || why.misfit);
+    if (ctx)
+        redisFree(ctx);
+    return ctx != NULL;
+}
+
+/* Who only looks does not say how many there are. */
+static void test_partitions(void **state)
+{
+    const struct key_space four = {"rf", 4}, sixteen = {"rf", 16}, other_fleet = {"other", 1};
+    (void)state;
+    assert_true(fits(&four, true));
+    assert_true(fits(&sixteen, false));
+    assert_false(fits(&four, false));
+    assert_non_null(strstr(why.text, "RINGFLEET_PARTITIONS is 4"));
+    assert_false(fits(&four, true));
+    assert_true(fits(&sixteen, true));
+    assert_true(fits(&other_fleet, false));
 }
 
 int main(void)
@@ -101,7 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_says_hello),     cmocka_unit_test(test_wrong_password),
         cmocka_unit_test(test_no_password),    cmocka_unit_test(test_nobody_listens),
-        cmocka_unit_test(test_memory_full),
+        cmocka_unit_test(test_memory_full),    cmocka_unit_test(test_partitions),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -105,11 +105,12 @@ static void test_errors_tell_no_secret(void **state)
 /* The steps as "WORD argument ..." lines; long arguments are cut. */
 static void say_hello(const struct redis_url *url, char *out, size_t size)
 {
+    const struct key_space keys = {"rf", 16};
     const char *argv[REDIS_HELLO_ARGS];
-    char db_text[12];
+    struct redis_hello_room room;
     int argc;
     *out = '\0';
-    for (int step = 0; (argc = redis_hello(url, "tester", step, argv, db_text)) > 0; step++) {
+    for (int step = 0; (argc = redis_hello(url, &keys, "tester", step, argv, &room)) > 0; step++) {
         for (int i = 0; i < argc; i++) {
             size_t len = strlen(out);
             snprintf(out + len, size - len, "%.20s%c", argv[i], i + 1 < argc ? ' ' : '\n');
@@ -122,7 +123,9 @@ static void test_hello(void **state)
     char host[] = "h", user[] = "worker", password[] = "secret", said[512];
     struct redis_url url = {.host = host};
     (void)state;
-#define LAST "CLIENT SETNAME tester\nINFO\nFUNCTION LOAD REPLACE #!lua name=ringfleet\n"
+#define LAST                                                                    \
+    "CLIENT SETNAME tester\nINFO\nFUNCTION LOAD REPLACE #!lua name=ringfleet\n" \
+    "SET rf:{p0}:partitions 16 NX GET\n"
     say_hello(&url, said, sizeof said);
     assert_string_equal(said, LAST);
     url.password = password;
@@ -144,11 +147,27 @@ static void test_hello(void **state)
 static void test_which_refusals_of_hello_are_borne(void **state)
 {
     static const char *const load[] = {"FUNCTION", "LOAD"}, *const auth[] = {"AUTH", "x"};
+    static const char *const record[] = {"SET", "rf:{p0}:partitions"};
     (void)state;
     assert_true(redis_hello_bearable(load, "OOM command not allowed when used memory > 'maxmemory'."));
     assert_false(redis_hello_bearable(load, "ERR unknown command 'FUNCTION'"));
     assert_false(redis_hello_bearable(load, "NOPERM User worker has no permissions"));
     assert_false(redis_hello_bearable(auth, "OOM command not allowed"));
+    assert_true(redis_hello_bearable(record, "OOM command not allowed when used memory > 'maxmemory'."));
+    assert_true(redis_hello_bearable(record, "MOVED 3999 127.0.0.1:6381"));
+    assert_false(redis_hello_bearable(record, "NOPERM this user has no permissions"));
+}
+
+static void test_partitions(void **state)
+{
+    const struct key_space keys = {"rf", 16};
+    char why[256];
+    (void)state;
+    assert_true(redis_partitions_fit(&keys, NULL, why, sizeof why));
+    assert_true(redis_partitions_fit(&keys, "16", why, sizeof why));
+    assert_false(redis_partitions_fit(&keys, "16x", why, sizeof why));
+    assert_false(redis_partitions_fit(&keys, "1", why, sizeof why));
+    assert_string_equal(why, "RINGFLEET_PARTITIONS is 16, but this fleet's Redis was set up with 1 (rf:{p0}:partitions)");
 }
 
 #define INFO_TEXT(version, aof, policy)                                                          \
@@ -191,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_errors_tell_no_secret),
         cmocka_unit_test(test_hello),
         cmocka_unit_test(test_which_refusals_of_hello_are_borne),
+        cmocka_unit_test(test_partitions),
         cmocka_unit_test(test_risks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

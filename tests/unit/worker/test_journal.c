@@ -108,8 +108,8 @@ static int teardown(void **state)
 
 static redisReply *ask(struct fixture *f, const char *command)
 {
-    char error[128];
-    redisContext *ctx = redis_sync_connect(&f->url, "test", 5000, error, sizeof error);
+    struct redis_refusal why;
+    redisContext *ctx = redis_sync_connect(&f->url, NULL, "test", 5000, &why);
     redisReply *reply;
     assert_non_null(ctx);
     reply = redisCommand(ctx, command);
