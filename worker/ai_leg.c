@@ -1,17 +1,23 @@
 #include "worker/ai_leg.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
+#include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "worker/agent_url.h"
 #include "worker/ai_pool.h"
+#include "worker/answers.h"
 #include "worker/call_tools.h"
 #include "worker/conversation.h"
 #include "worker/greeting.h"
+#include "worker/media.h"
+#include "worker/retell.h"
 
 /* A caller waits meanwhile: "within a second of the network allowing it". */
 enum { REDIAL_MIN_MS = 100, REDIAL_MAX_MS = 1000 };
@@ -22,6 +28,15 @@ enum { CONFIGURE_SECONDS = 4 };
 #define CONTINUE_HINT                                                                                     \
     "The connection was lost while the caller waited for you. Answer, or go on where you stopped, without " \
     "greeting and without repeating what was said."
+
+void ai_leg_send(struct call *c, char *text)
+{
+    if (!text)
+        log_error(c->sid, "out of memory for a message to the AI");
+    else if (c->ai)
+        ws_send_text(c->ai, text, strlen(text));
+    free(text);
+}
 
 static void on_open(struct ws_conn *ws, void *arg)
 {
@@ -40,7 +55,7 @@ static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)
     if (ev.kind == AI_BAD)
         call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = ev.error, .permanent = ev.permanent});
     else if (ev.kind == AI_REPLY)
-        conversation_send(c, strdup(ev.text ? ev.text : ""));
+        ai_leg_send(c, strdup(ev.text ? ev.text : ""));
     else if (ev.kind != AI_NOTHING)
         call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &ev});
     ai_event_release(&ev);
@@ -125,7 +140,7 @@ const char *ai_leg_voice(const struct call *c)
     return *business ? business : *worker ? worker : c->w->provider->default_voice;
 }
 
-void ai_leg_send_settings(struct call *c)
+static void send_settings(struct call *c)
 {
     const struct context *ctx = &c->claim.context;
     const struct provider *provider = c->w->provider;
@@ -139,19 +154,33 @@ void ai_leg_send_settings(struct call *c)
         .transcription_model = c->transcribed ? c->w->config->ai_transcription_model : "",
         .tools = call_tools_describe(c),
     };
-    conversation_send(c, provider->session(&settings));
+    ai_leg_send(c, provider->session(&settings));
     json_decref(settings.tools);
+}
+
+void ai_leg_upgrade_prompt(struct call *c)
+{
+    int64_t decided = clock_mono_us(), took;
+    if (!c->w->provider->instructions)
+        return;
+    if (c->late.taken) /* it brings tools as well */
+        send_settings(c);
+    else
+        ai_leg_send(c, c->w->provider->instructions(c->claim.context.prompt_full));
+    took = clock_mono_us() - decided;
+    metric_observe_us(&c->w->metrics.prompt_upgrade, took);
+    log_info(c->sid, "prompt upgraded", log_real("seconds", (double)took / 1e6));
 }
 
 void ai_leg_configure(struct call *c)
 {
     struct timeval patience = {CONFIGURE_SECONDS, 0};
     c->transcribed = *c->w->config->ai_transcription_model != '\0';
-    ai_leg_send_settings(c);
+    send_settings(c);
     if (c->w->provider->agent)
         c->rejoin = NULL; /* it has heard all, and speaks first */
     else
-        conversation_retell(c);
+        retell_all(c);
     c->greeting.told = c->greeting.cached && c->claim.history.count > 0;
     evtimer_add(&c->redial, &patience);
 }
@@ -164,7 +193,36 @@ void ai_leg_refused(struct call *c, const char *error)
     }
     log_warn(c->sid, "the AI refused the settings, they are tried without transcription", log_str("error", error));
     c->transcribed = false;
-    ai_leg_send_settings(c);
+    send_settings(c);
+}
+
+/* The provider's own name for the conversation, for whoever looks for it there. */
+static void note_session(struct call *c, const char *id)
+{
+    json_t *data = json_pack("{s:s}", "conversation_id", id);
+    char *text = data ? json_dumps(data, JSON_COMPACT) : NULL;
+    const char *const values[] = {text};
+    if (text)
+        journal_append(&c->journal, JOURNAL_CALLSESSION_UPDATE, values);
+    free(text);
+    json_decref(data);
+}
+
+void ai_leg_ready(struct call *c, const struct ai_event *ev)
+{
+    int64_t ready_ms = clock_mono_ms() - c->started_ms;
+    if (*ev->session)
+        note_session(c, ev->session);
+    c->ai_tries = 0;
+    evtimer_del(&c->redial);
+    if (!c->configured) {
+        c->configured = true;
+        metric_observe_us(&c->w->metrics.ai_ready_seconds, ready_ms * 1000);
+        log_info(c->sid, "call started", log_int("epoch", (int64_t)c->claim.epoch), log_int("ai_ms", ready_ms));
+    } else {
+        log_info(c->sid, "AI session replaced", log_int("turns", c->claim.history.count));
+    }
+    media_send_tail(c);
 }
 
 /* What is in the carrier's queue plays on. The old session's ids mean nothing to the next one: an
@@ -187,7 +245,7 @@ void ai_leg_lost(struct call *c)
 /* Words of the caller that are not answered come again, and are answered then. */
 void ai_leg_replace(struct call *c)
 {
-    bool owed = conversation_owes_answer(c) && !c->words_unheard;
+    bool owed = answers_owed(c) && !c->words_unheard;
     metric_add(&c->w->metrics.ai_rebuilt, 1);
     ai_leg_lost(c);
     greeting_release(c);

@@ -9,8 +9,9 @@ void ai_leg_open(struct call *c);
 /* The first thing a session hears: settings, prompt, and the turns so far. */
 void ai_leg_configure(struct call *c);
 
-/* The settings again, with the prompt that is due now. */
-void ai_leg_send_settings(struct call *c);
+/* The greeting is over, or the full context has come: the FULL prompt takes over. Rule 4 of the
+ * design: it is in the context already, and only one message goes out. */
+void ai_leg_upgrade_prompt(struct call *c);
 
 /* The settings were refused, all of them. They are tried without transcription, whose models change
  * most; refused again, the call ends. */
@@ -22,10 +23,16 @@ void ai_leg_lost(struct call *c);
 /* The call goes on with another session, which is to know what the lost one knew. */
 void ai_leg_replace(struct call *c);
 
+/* The settings are in force: the session is to be used. */
+void ai_leg_ready(struct call *c, const struct ai_event *ev);
+
 /* Tries again, later each time. */
 void ai_leg_redial(struct call *c);
 
 void ai_leg_close(struct call *c);
+
+/* Sends what an encoder made, and frees it; NULL (out of memory) is skipped and logged. */
+void ai_leg_send(struct call *c, char *text);
 
 /* The voice of this call: the business's, the worker's, or the provider's usual one; "" for the
  * agent's own. */

@@ -1,7 +1,8 @@
 /* One call: a carrier's media stream on one side, an AI session on the other, its journal in Redis.
  *
- * call.c is the state machine; what happens in a state is in conversation.c (turns, barge-in,
- * answers), media.c (audio both ways) and call_tools.c (what the AI may do). */
+ * call.c is the state machine. What happens in a state is in conversation.c (turns, barge-in),
+ * answers.c (what the AI is asked for), media.c (audio both ways) and call_tools.c (what the AI may
+ * do); the two sides are carrier_leg.c and ai_leg.c, beginning and end call_start.c and call_close.c. */
 #pragma once
 #include <event2/event_struct.h>
 
@@ -136,14 +137,16 @@ struct call {
     char cut_item[AI_ID_SIZE];         /* its item that was playing: the AI was told what was heard */
     char unheard_item[AI_ID_SIZE];     /* an item of it of which nothing was played */
     int unheard_index;
-    char answer_id[AI_ID_SIZE]; /* the response under way */
-    bool answering;     /* the AI is producing an answer; only one may be under way */
-    bool answer_wanted; /* ask for one as soon as none is */
-    int64_t answer_over_ms; /* agents: nothing heard of the answer until then, and it was complete */
-    char *wanted_with;  /* its instructions, or NULL */
-    char *asked_with;   /* those of the answer asked for last, should it fail */
-    int64_t answer_sign_ms; /* when the answer under way was asked for, or last heard of */
-    int answer_failures; /* in a row */
+    struct {
+        bool under_way; /* the AI is producing one; only one may be */
+        bool wanted;    /* ask for one as soon as none is */
+        char id[AI_ID_SIZE]; /* of the response under way */
+        char *wanted_with; /* instructions, or NULL */
+        char *asked_with;  /* those of the one asked for last, should it fail */
+        int64_t sign_ms;   /* when the one under way was asked for, or last heard of */
+        int64_t over_ms;   /* agents: nothing heard of it until then, and it was complete */
+        int failures;      /* in a row */
+    } answer;
     enum call_reason parting; /* PARTING: why */
 
     int64_t started_ms; /* monotonic: the carrier's start */
@@ -159,7 +162,7 @@ RF_NODISCARD struct call *call_new(struct worker *w, const struct carrier *carri
 void call_on(struct call *c, const struct call_event *ev);
 
 /* The call is to end for this reason, once what is being said has played out. What was still to be
- * said is not; conversation_answer with instructions adds a last word. */
+ * said is not; answers_ask with instructions adds a last word. */
 void call_part(struct call *c, enum call_reason why);
 
 /* Ends the call at once. detail: for the log, or "". */

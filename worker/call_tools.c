@@ -7,7 +7,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "worker/conversation.h"
+#include "worker/ai_leg.h"
+#include "worker/answers.h"
 #include "worker/tool_run.h"
 #include "worker/transfer.h"
 
@@ -76,7 +77,7 @@ static void tell_next_session(struct tool_run *run, const char *output)
     if (!history_add(&c->claim.history, "system", text))
         log_error(c->sid, "out of memory for the call's history");
     if (talking(c))
-        conversation_send(c, c->w->provider->past_turn(id, "system", text));
+        ai_leg_send(c, c->w->provider->past_turn(id, "system", text));
     free(text);
 }
 
@@ -91,12 +92,12 @@ void tool_run_answer(struct tool_run *run, json_t *output)
     if (run->orphan)
         tell_next_session(run, text ? text : "out of memory");
     else
-        conversation_send(c, text ? c->w->provider->tool_output(run->id, text) : NULL);
+        ai_leg_send(c, text ? c->w->provider->tool_output(run->id, text) : NULL);
     free(text);
     json_decref(output);
     tool_run_free(run);
     if (!c->tools && talking(c))
-        conversation_answer(c, NULL);
+        answers_ask(c, NULL);
 }
 
 void tool_run_ok(struct tool_run *run)

@@ -5,8 +5,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "worker/conversation.h"
+#include "worker/answers.h"
 #include "worker/media.h"
+#include "worker/retell.h"
 
 enum { DIGITS_PAUSE_MS = 1500 }; /* after the last key, before the AI is told */
 
@@ -19,7 +20,7 @@ static void part_with_words(struct call *c, enum call_reason why, const char *hi
 {
     log_info(c->sid, "saying goodbye", log_str("why", why == REASON_SILENCE ? "silence" : "time_limit"));
     call_part(c, why);
-    conversation_answer(c, hint);
+    answers_ask(c, hint);
 }
 
 static void follow(struct call *c, enum watch_advice advice)
@@ -29,10 +30,10 @@ static void follow(struct call *c, enum watch_advice advice)
         break;
     case WATCH_NUDGE:
         metric_add(&c->w->metrics.nudges, 1);
-        conversation_answer(c, NUDGE_HINT);
+        answers_ask(c, NUDGE_HINT);
         break;
     case WATCH_WARN:
-        conversation_answer(c, WARN_HINT);
+        answers_ask(c, WARN_HINT);
         break;
     case WATCH_GIVE_UP:
         part_with_words(c, REASON_SILENCE, SILENCE_HINT);
@@ -53,8 +54,8 @@ static void tell_digits(struct call *c)
     snprintf(text, sizeof text, "[keypad] %s", c->digits);
     snprintf(id, sizeof id, "keys_%d", c->digits_told++);
     c->digits[0] = '\0';
-    conversation_caller_wrote(c, id, text);
-    conversation_answer(c, NULL);
+    retell_keys(c, id, text);
+    answers_ask(c, NULL);
 }
 
 void call_watch_digit(struct call *c, char digit)

@@ -10,7 +10,8 @@
 #include "common/base/base64.h"
 #include "common/base/crypto.h"
 #include "worker/ai_leg.h"
-#include "worker/conversation.h"
+#include "worker/answers.h"
+#include "worker/retell.h"
 #include "worker/media.h"
 
 enum { CACHE_WAIT_MS = 1000 };
@@ -105,11 +106,11 @@ void greeting_store(struct call *c)
     greeting_forget(c);
 }
 
-void greeting_play(struct call *c, const redisReply *audio)
+static void play(struct call *c, const redisReply *audio)
 {
     c->greeting.cached = true;
     metric_add(&c->w->metrics.greetings_cached, 1);
-    conversation_greeting_plays(c, c->claim.context.greeting);
+    retell_greeting_plays(c, c->claim.context.greeting);
     media_play(c, GREETING_ITEM, (const uint8_t *)audio->str, (size_t)audio->len);
 }
 
@@ -121,7 +122,7 @@ static void ask(struct call *c)
     char *instructions = *greeting ? malloc(size) : NULL;
     if (instructions)
         snprintf(instructions, size, "Greet the caller. Say exactly this, and nothing else: %s", greeting);
-    conversation_answer(c, instructions);
+    answers_ask(c, instructions);
     free(instructions);
 }
 
@@ -130,7 +131,15 @@ void greeting_ask(struct call *c)
     if (!c->w->provider->agent)
         ask(c);
     else if (*c->claim.context.greeting)
-        conversation_expect_answer(c); /* it has got the words with its settings */
+        answers_expect(c); /* it has got the words with its settings */
+}
+
+void greeting_arrived(struct call *c, const redisReply *reply)
+{
+    if (reply && reply->type == REDIS_REPLY_STRING && reply->len > 0)
+        play(c, reply);
+    else if (c->state == CALL_GREETING)
+        greeting_ask(c);
 }
 
 void greeting_hurry(struct call *c, int64_t now_ms)

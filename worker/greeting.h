@@ -9,8 +9,8 @@ enum { GREETING_AUDIO_MAX = 30 * 8000 }; /* 30 s of mu-law; a longer one is not 
  * without; c->greeting.ticket tells that it is still to come. */
 void greeting_look_up(struct call *c);
 
-/* Plays what the cache had. */
-void greeting_play(struct call *c, const redisReply *audio);
+/* The cache has answered. Whoever waits for the greeting goes on: with the audio, or by asking the AI. */
+void greeting_arrived(struct call *c, const redisReply *reply);
 
 /* Asks the AI to speak the greeting. */
 void greeting_ask(struct call *c);

@@ -13,9 +13,9 @@
 #include "common/base/log.h"
 #include "worker/agent_url.h"
 #include "worker/ai_pool.h"
+#include "worker/answers.h"
 #include "worker/call.h"
 #include "worker/call_tools.h"
-#include "worker/conversation.h"
 
 #define SID "CA0123456789abcdef0123456789abcdef"
 #define SECRET "a secret"
@@ -622,12 +622,12 @@ static void test_answers_wait(void **state)
     sent[0] = '\0';
     call_part(call, REASON_TIME_LIMIT);
     note();
-    call->asked_with = NULL;
-    conversation_answer(call, "Say goodbye.");
+    call->answer.asked_with = NULL;
+    answers_ask(call, "Say goodbye.");
     assert_string_equal(sent, "");
     ai_done();
     assert_string_equal(sent, "response.create ");
-    assert_string_equal(call->asked_with, "Say goodbye.");
+    assert_string_equal(call->answer.asked_with, "Say goodbye.");
     assert_string_equal(trace, UP_TO_GREETING " talking parting");
     hang_up();
 }

@@ -1,0 +1,82 @@
+#include "worker/call_start.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+/* A call that was taken over from another worker: the caller must not be greeted twice. */
+#define RESUME_HINT                                                                                     \
+    "The phone line was interrupted for a few seconds and is back. Do not greet again. Go on exactly " \
+    "where the conversation stopped."
+
+static void on_claim_reply(void *owner, const redisReply *reply)
+{
+    struct call *c = owner;
+    c->claiming = NULL;
+    call_on(c, &(struct call_event){.kind = CALL_EV_CLAIM, .reply = reply});
+}
+
+bool call_start(struct call *c, const struct carrier_event *ev)
+{
+    int n = 0;
+    enum token_verdict verdict;
+    c->started_ms = clock_mono_ms();
+    watch_start(&c->watch, c->started_ms);
+    snprintf(c->sid, sizeof c->sid, "%s", ev->call_sid);
+    snprintf(c->stream_sid, sizeof c->stream_sid, "%s", ev->stream_sid);
+    if (!call_sid_valid(c->sid) || strpbrk(c->stream_sid, "\"\\")) {
+        call_end(c, REASON_CARRIER_PROTOCOL, "callSid or streamSid is not a name");
+        return false;
+    }
+    verdict = token_check(ev->token, c->w->config->stream_secret, c->sid, clock_wall_ms(), &n);
+    if (verdict != TOKEN_GOOD) {
+        call_end(c, REASON_TOKEN_REFUSED, verdict == TOKEN_EXPIRED ? "token expired" : "token not ours or of another call");
+        return false;
+    }
+    c->claiming = claim_send(c->w, c->sid, n, ev->token, c->stream_sid, on_claim_reply, c);
+    if (!c->claiming)
+        call_end(c, REASON_STORE_AWAY, "Redis is not reachable");
+    return c->claiming != NULL;
+}
+
+static void on_journal(void *arg, enum journal_outcome outcome)
+{
+    call_on(arg, &(struct call_event){.kind = CALL_EV_JOURNAL, .outcome = outcome});
+}
+
+/* An outbound call that was answered by a machine: the message takes the greeting's place. */
+static void leave_message(struct call *c)
+{
+    struct context *ctx = &c->claim.context;
+    char *greeting = ctx->greeting;
+    c->machine = true;
+    ctx->greeting = ctx->voicemail_message;
+    ctx->voicemail_message = greeting;
+}
+
+bool call_start_claimed(struct call *c, const redisReply *reply)
+{
+    const char *wrong = claim_take(c->w, reply, &c->claim);
+    metric_observe_us(&c->w->metrics.claim_seconds, (clock_mono_ms() - c->started_ms) * 1000);
+    if (wrong) {
+        call_end(c, reply && reply->type != REDIS_REPLY_ERROR ? REASON_CLAIM_REFUSED : REASON_STORE_AWAY, wrong);
+        return false;
+    }
+    journal_init(&c->journal, c->w, c->sid, c->stream_sid, c->claim.epoch, c->claim.seq, on_journal, c);
+    metric_add(&c->w->metrics.calls_claimed, 1);
+    if (c->claim.epoch > 1)
+        metric_add(&c->w->metrics.calls_resumed, 1);
+    if (c->claim.history.count > 0) {
+        c->past_greeting = true;
+        c->rejoin = RESUME_HINT;
+    } else if (strncmp(c->claim.context.answered_by, "machine", 7) == 0) {
+        leave_message(c);
+        if (!*c->claim.context.greeting) {
+            call_end(c, REASON_VOICEMAIL, "");
+            return false;
+        }
+    }
+    return true;
+}

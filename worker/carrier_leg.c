@@ -1,0 +1,111 @@
+#include "worker/carrier_leg.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "worker/call_close.h"
+
+static void on_event(struct call *c, const struct carrier_event *ev)
+{
+    call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER, .carrier = ev});
+}
+
+/* Audio of a carrier that does not keep the order: a piece may have to wait, or let others go. */
+static void on_unordered_audio(struct call *c, const struct carrier_event *ev)
+{
+    struct reorder_piece *piece;
+    enum reorder_verdict verdict;
+    if (!c->reorder)
+        c->reorder = calloc(1, sizeof *c->reorder);
+    if (!c->reorder) {
+        on_event(c, ev);
+        return;
+    }
+    verdict = reorder_take(c->reorder, ev->chunk, ev->timestamp_ms, ev->audio, ev->audio_len);
+    if (verdict == REORDER_NOW)
+        on_event(c, ev);
+    else
+        metric_add(verdict == REORDER_KEPT ? &c->w->metrics.frames_reordered : &c->w->metrics.frames_dropped, 1);
+    while (c->state != CALL_GONE && (piece = reorder_next(c->reorder)) != NULL)
+        on_event(c, &(struct carrier_event){.kind = CARRIER_AUDIO, .chunk = piece->chunk, .timestamp_ms = piece->timestamp_ms,
+                                            .audio = piece->audio, .audio_len = piece->len});
+}
+
+static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)
+{
+    struct call *c = arg;
+    struct carrier_event ev;
+    (void)ws;
+    c->carrier->parse(text, len, &ev);
+    if (ev.kind == CARRIER_AUDIO && ev.chunk != 0 && !c->carrier->keeps_order)
+        on_unordered_audio(c, &ev);
+    else
+        on_event(c, &ev);
+}
+
+static void on_open(struct ws_conn *ws, void *arg)
+{
+    (void)ws;
+    (void)arg; /* the state ACCEPTED began with the request */
+}
+
+static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *arg)
+{
+    struct call *c = arg;
+    char detail[192];
+    c->stream = NULL;
+    snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
+    call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER_LOST, .why = detail, .fault = ws_fault(ws)});
+}
+
+static const struct ws_handler events = {NULL, on_open, on_text, on_closed};
+
+void carrier_leg_open(struct call *c, struct ws_conn *ws)
+{
+    c->stream = ws;
+    ws_set_handler(ws, &events, c);
+}
+
+void carrier_leg_close(struct call *c)
+{
+    const struct call_reason_row *reason = call_reason(c->reason);
+    struct ws_conn *stream = c->stream;
+    c->stream = NULL;
+    ws_close(stream, reason->close_code, reason->name);
+    if (!stream || c->carrier->ends_call_on_close)
+        return;
+    metric_add(&c->w->metrics.calls_left_up, 1);
+    log_warn(c->sid, "the carrier keeps the call up: it ends through the carrier's API",
+             log_str("carrier", c->carrier->name), log_str("verdict", reason->verdict));
+}
+
+/* Where one message is refused, hundreds may be: the first is logged, all are counted. */
+void carrier_leg_refused(struct call *c, const struct carrier_event *ev)
+{
+    metric_add(&c->w->metrics.carrier_refused, 1);
+    if (c->refusals++ == 0)
+        log_warn(c->sid, "the carrier refused a message", log_int("code", (int64_t)ev->code));
+}
+
+enum call_reason carrier_leg_lost_reason(enum peer_fault fault)
+{
+    switch (fault) {
+    case FAULT_NONE:
+    case FAULT_HTTP:
+    case FAULT_TIMEOUT:
+        return REASON_CARRIER_LOST;
+    case FAULT_PROTOCOL:
+    case FAULT_UNSUPPORTED:
+    case FAULT_BAD_UTF8:
+    case FAULT_TOO_BIG:
+        return REASON_CARRIER_PROTOCOL;
+    case FAULT_FLOOD:
+        return REASON_CARRIER_FLOOD;
+    case FAULT_SLOW:
+        return REASON_CARRIER_SLOW;
+    case PEER_FAULT_COUNT:
+        break;
+    }
+    return REASON_CARRIER_LOST;
+}
