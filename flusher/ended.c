@@ -15,6 +15,7 @@ struct ended {
     const struct key_space *keys;
     const char *consumer;
     char count[NUMBER_SIZE], claim_idle_ms[NUMBER_SIZE];
+    metric_value *groups_made;
     bool own_first;
     char (*names)[KEY_SIZE];      /* per partition: key of its index */
     char (*cursors)[CURSOR_SIZE]; /* per partition: where XAUTOCLAIM goes on */
@@ -22,7 +23,8 @@ struct ended {
     const char **argv;
 };
 
-struct ended *ended_new(const struct key_space *keys, const char *consumer, int64_t count, int64_t claim_idle_ms)
+struct ended *ended_new(const struct key_space *keys, const char *consumer, int64_t count, int64_t claim_idle_ms,
+                        metric_value *groups_made)
 {
     size_t partitions = (size_t)keys->partitions;
     struct ended *e = calloc(1, sizeof *e);
@@ -30,6 +32,7 @@ struct ended *ended_new(const struct key_space *keys, const char *consumer, int6
         return NULL;
     e->keys = keys;
     e->consumer = consumer;
+    e->groups_made = groups_made;
     snprintf(e->count, sizeof e->count, "%lld", (long long)count);
     snprintf(e->claim_idle_ms, sizeof e->claim_idle_ms, "%lld", (long long)claim_idle_ms);
     e->names = calloc(partitions, sizeof *e->names);
@@ -87,6 +90,8 @@ static bool make_groups(struct ended *e, redisContext *redis)
     for (int p = 0; p < e->keys->partitions && ok; p++) {
         redisReply *reply = redisCommand(redis, "XGROUP CREATE %s %s 0 MKSTREAM", e->names[p], FLUSHER_GROUP);
         ok = reply && (reply->type != REDIS_REPLY_ERROR || is_error(reply, "BUSYGROUP") || is_error(reply, "OOM"));
+        if (ok && reply->type != REDIS_REPLY_ERROR)
+            metric_add(e->groups_made, 1);
         if (!ok)
             log_error(NULL, "no consumer group", log_str("error", reply ? reply->str : redis->errstr));
         freeReplyObject(reply);

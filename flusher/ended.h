@@ -3,6 +3,7 @@
 #pragma once
 #include <hiredis/hiredis.h>
 
+#include "common/base/metrics.h"
 #include "common/redis/journal.h"
 #include "common/redis/keys.h"
 
@@ -18,9 +19,10 @@ struct ended_list {
     size_t count;
 };
 
-/* keys and consumer are borrowed. count: most entries per partition and read. */
+/* All but the numbers is borrowed. count: most entries per partition and read. groups_made counts the groups
+ * that were not there. */
 RF_NODISCARD struct ended *ended_new(const struct key_space *keys, const char *consumer, int64_t count,
-                                     int64_t claim_idle_ms);
+                                     int64_t claim_idle_ms, metric_value *groups_made);
 void ended_free(struct ended *ended);
 
 /* The next calls: first the ones this consumer already holds (each once since ended_rewind), then new

@@ -14,6 +14,7 @@
 #include "flusher/apply.h"
 #include "flusher/dead.h"
 #include "flusher/ended.h"
+#include "flusher/health.h"
 #include "flusher/sweep.h"
 
 enum {
@@ -96,13 +97,10 @@ static void redis_lost(struct lane *l)
     retry_later(&l->redis_retry);
 }
 
-/* INFO is only a look: one that is refused (ACL) tells nothing. */
 static bool redis_usable(struct lane *l)
 {
-    char sentence[256] = "";
-    redisReply *info = redisCommand(l->redis, "INFO");
-    bool usable = info && (info->type != REDIS_REPLY_STRING || redis_risk(info->str, sentence, sizeof sentence));
-    freeReplyObject(info);
+    char sentence[256];
+    bool usable = health_look(l->redis, l->number == 0 ? &l->metrics : NULL, sentence, sizeof sentence);
     if (*sentence && l->number == 0)
         log_warn(NULL, usable ? "Redis is at risk" : "Redis cannot be used", log_str("why", sentence));
     return usable;
@@ -446,7 +444,8 @@ struct lane *lane_new(const struct lane_spec *spec, int number, const char *cons
     l->number = number;
     l->redis_lost_ms = clock_mono_ms();
     snprintf(l->consumer, sizeof l->consumer, "%s", consumer);
-    l->ended = ended_new(spec->keys, l->consumer, spec->config->batch_calls, spec->config->claim_idle_ms);
+    l->ended = ended_new(spec->keys, l->consumer, spec->config->batch_calls, spec->config->claim_idle_ms,
+                         &l->metrics.groups_made);
     l->sweep.keys = spec->keys;
     l->sweep.ended = l->ended;
     l->sweep.metrics = &l->metrics;

@@ -19,6 +19,9 @@
     X(HISTOGRAM, hangup_to_commit, "hangup_to_commit_seconds", "", "from the end of a call to its rows")         \
     X(GAUGE, backlog, "ended_backlog", "", "ended calls not yet flushed")                                        \
     X(GAUGE, delay_seconds, "flush_delay_seconds", "", "how long the oldest ended call waits, or Redis is away: the alarm") \
+    X(GAUGE, memory_percent, "redis_memory_percent", "", "how full Redis is, of its maxmemory; 0: it has none")    \
+    X(GAUGE, at_risk, "redis_at_risk", "", "1 while Redis runs without AOF, or evicts: the log says which")       \
+    X(COUNTER, groups_made, "groups_made_total", "", "consumer groups made: at install, or because they were gone") \
     X(GAUGE, postgres_up, "postgres_up", "", "1 while Postgres is connected and its schema fits")                \
     X(GAUGE, redis_up, "redis_up", "", "1 while Redis is connected")
 

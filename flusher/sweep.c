@@ -7,9 +7,10 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "flusher/handover.h"
+#include "flusher/health.h"
 
 /* At most so many calls of a partition in a round, so that flushing is not kept waiting. */
-enum { SWEEP_LIMIT = 500, SWEEP_INTERVAL_MS = 1000, TIDY_INTERVAL_MS = 60000, SCAN_KEYS = 1000 };
+enum { SWEEP_LIMIT = 500, SWEEP_INTERVAL_MS = 1000, TIDY_INTERVAL_MS = 60000, HEALTH_INTERVAL_MS = 15000, SCAN_KEYS = 1000 };
 
 static const enum key_kind reap_keys[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE, KEY_ENDED};
 static const enum key_kind purge_keys[] = {KEY_CONTEXT, KEY_SESSION, KEY_WRITES, KEY_EVENTS,
@@ -151,6 +152,15 @@ static bool tidy(struct sweep *sweep, redisContext *redis)
     return ended_forget_silent(sweep->ended, redis);
 }
 
+static bool look_after_redis(struct sweep *sweep, redisContext *redis)
+{
+    char sentence[256]; /* said when it was connected */
+    if (clock_mono_ms() < sweep->_health_ms)
+        return true;
+    sweep->_health_ms = clock_mono_ms() + HEALTH_INTERVAL_MS;
+    return health_look(redis, sweep->metrics, sentence, sizeof sentence);
+}
+
 bool sweep_run(struct sweep *sweep, redisContext *redis)
 {
     int64_t now, claimed;
@@ -165,7 +175,8 @@ bool sweep_run(struct sweep *sweep, redisContext *redis)
             return false;
     }
     claimed = ended_claim(sweep->ended, redis);
-    if (claimed < 0 || !find_lost(sweep, redis) || !measure_backlog(sweep, redis, now) || !tidy(sweep, redis))
+    if (claimed < 0 || !find_lost(sweep, redis) || !measure_backlog(sweep, redis, now) || !tidy(sweep, redis) ||
+        !look_after_redis(sweep, redis))
         return false;
     metric_add(&sweep->metrics->claimed, (uint64_t)claimed);
     sweep->_next_ms = full ? 0 : clock_mono_ms() + SWEEP_INTERVAL_MS;

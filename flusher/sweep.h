@@ -15,7 +15,7 @@ struct sweep {
     int64_t reap_grace_ms;
     _Atomic int64_t waiting_since_ms; /* clock_mono_ms: the oldest ended call waits since then; 0: none does */
     int64_t _next_ms;
-    int64_t _tidy_ms;
+    int64_t _tidy_ms, _health_ms;
     char _cursor[24]; /* of the walk over all sessions; "" or "0": at its beginning */
 };
 

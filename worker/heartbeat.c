@@ -8,13 +8,22 @@
 #include "worker/call.h"
 
 /* A lease survives two missed renewals. */
-enum { RENEWALS_PER_LEASE = 3 };
+enum { RENEWALS_PER_LEASE = 3, BEAT_US = 1000000 };
 
 struct heartbeat {
     struct worker *w;
     struct event *timer;
     int64_t renewed_ms;
+    int64_t due_us; /* the next beat; 0: whenever */
 };
+
+static void measure_lag(struct heartbeat *hb)
+{
+    int64_t now = clock_mono_us();
+    if (hb->due_us)
+        metric_observe_us(&hb->w->metrics.loop_lag, now > hb->due_us ? now - hb->due_us : 0);
+    hb->due_us = now + BEAT_US;
+}
 
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
@@ -24,6 +33,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     struct call *next;
     (void)fd;
     (void)what;
+    measure_lag(hb);
     atomic_store_explicit(&hb->w->beat_ms, now, memory_order_relaxed);
     for (struct call *c = hb->w->calls; c; c = next) {
         next = c->next;
@@ -37,7 +47,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 
 struct heartbeat *heartbeat_new(struct worker *w)
 {
-    struct timeval second = {1, 0};
+    struct timeval second = {0, BEAT_US};
     struct heartbeat *hb = calloc(1, sizeof *hb);
     if (!hb)
         return NULL;
@@ -53,6 +63,7 @@ struct heartbeat *heartbeat_new(struct worker *w)
 void heartbeat_soon(struct heartbeat *hb)
 {
     hb->renewed_ms = 0;
+    hb->due_us = 0;
     event_active(hb->timer, EV_TIMEOUT, 0);
 }
 

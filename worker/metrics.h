@@ -112,6 +112,7 @@ enum peer_fault {
     X(GAUGE_MIN, ai_address_known, "ai_address_known", "", "1 while every event loop knows where to open AI sessions") \
     X(COUNTER, agent_urls_failed, "agent_urls_failed_total", "", "signed addresses of agents that were not to be had") \
     X(GAUGE_MIN, redis_up, "redis_up", "", "1 while every event loop is connected to Redis")                       \
+    X(HISTOGRAM, loop_lag, "loop_lag_seconds", "", "how late an event loop came to its timer, once a second")      \
     X(HISTOGRAM, claim_seconds, "claim_seconds", "", "claim sent to context read")                                 \
     X(HISTOGRAM, ai_ready_seconds, "ai_ready_seconds", "", "stream start to AI session configured")                \
     X(HISTOGRAM, first_audio_seconds, "first_audio_seconds", "", "stream start to first audio sent to the caller") \

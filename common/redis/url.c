@@ -196,3 +196,13 @@ bool redis_risk(const char *info, char *sentence, size_t size)
                  policy);
     return true;
 }
+
+int redis_memory_percent(const char *info)
+{
+    char used[32] = "0", bound[32] = "0";
+    double most;
+    info_value(info, "used_memory", used, sizeof used);
+    info_value(info, "maxmemory", bound, sizeof bound);
+    most = strtod(bound, NULL);
+    return most > 0 ? (int)(strtod(used, NULL) * 100 / most) : 0;
+}

@@ -43,3 +43,6 @@ RF_NODISCARD bool redis_partitions_fit(const struct key_space *keys, const char 
  * nothing): no AOF, an eviction policy that loses journals. false: it is older than Redis 7.0 and
  * cannot serve (functions are missing); the sentence says so. */
 RF_NODISCARD bool redis_risk(const char *info, char *sentence, size_t size);
+
+/* How full the server is, from the same reply: percent of maxmemory; 0 where there is no such bound. */
+int redis_memory_percent(const char *info);

@@ -488,14 +488,28 @@ def test_redis_goes_and_comes_back(rig):
     assert rig.one("select count(*) as n from conversation_turn")["n"] == 4
 
 
-def test_a_lost_group_is_made_again(rig):
-    rig.start()
+def test_a_lost_group_is_made_again_and_counted(rig):
+    flusher = rig.start()
     ended_call(rig, "CA1")
     rig.wait_flushed()
+    made = flusher.metrics()["ringfleet_groups_made_total"]
     rig.redis.delete(ENDED)
     ended_call(rig, "CA2")
     rig.wait_flushed()
     assert rig.turns("CA2") == ["CA2 0", "CA2 1"]
+    assert flusher.metrics()["ringfleet_groups_made_total"] == made + 1
+
+
+def test_what_is_at_risk_with_redis_is_measured(rig):
+    flusher = rig.start()
+    eventually("a look at Redis", lambda: flusher.metrics()["ringfleet_redis_up"] == 1)
+    assert flusher.metrics()["ringfleet_redis_memory_percent"] == 0  # it has no maxmemory
+    assert flusher.metrics()["ringfleet_redis_at_risk"] == 0
+    used = rig.redis.info("memory")["used_memory"]
+    rig.redis.config_set("maxmemory", used * 2)
+    rig.redis.config_set("maxmemory-policy", "allkeys-lru")
+    eventually("the next look", lambda: flusher.metrics()["ringfleet_redis_at_risk"] == 1, 30)
+    assert 40 <= flusher.metrics()["ringfleet_redis_memory_percent"] <= 60
 
 
 def test_a_full_redis_is_drained(rig):

@@ -19,6 +19,7 @@ STORY = "There is a lot to tell, so please sit down and listen to me. " * 5
 TALK = turn("Tell me about it.", STORY)
 AGAIN = "As I was saying, that is all there is."
 LAST = turn("Thank you.", "You are welcome.")
+SLEEP_SECONDS = 1.5
 LONG_GREETING = "Hello, and welcome to our house. " * 4 + "How can I help?"
 
 
@@ -394,6 +395,7 @@ async def worker_sleeps(play) -> None:
         play.cast.stage.route(without=play.asleep)
         play.call.stream.abort()
         await resumed(play, spoken)
+        await play.stay(SLEEP_SECONDS)
     finally:
         play.asleep.process.send_signal(signal.SIGCONT)
     await thank(play)
@@ -439,3 +441,5 @@ def test_another_worker_goes_on_with_the_call(pair, name, script):
         fenced = "ringfleet_journal_fenced_total"
         eventually("the fence", lambda: sleeper.metrics()[fenced] == 1)
         eventually("its call's end", lambda: sleeper.metrics()["ringfleet_calls_active"] == 0)
+        lag = "ringfleet_loop_lag_seconds_sum"  # its timer was due once within any second of its sleep
+        eventually("its loop to know that it was late", lambda: sleeper.metrics()[lag] > SLEEP_SECONDS - 1)

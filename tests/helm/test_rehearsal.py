@@ -15,7 +15,7 @@ from standins import speech
 from .cluster import Cluster, Pod
 from .network import Network
 
-CALLS = int(os.environ.get("RINGFLEET_REHEARSAL_CALLS", "12"))
+CALLS = int(os.environ.get("RINGFLEET_REHEARSAL_CALLS", "50"))
 
 pytestmark = pytest.mark.usefixtures("programs")
 

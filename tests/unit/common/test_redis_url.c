@@ -202,6 +202,25 @@ static void test_risks(void **state)
     }
 }
 
+static void test_memory(void **state)
+{
+    static const struct {
+        const char *info;
+        int percent;
+    } rows[] = {
+        {"used_memory:50\r\nused_memory_human:50B\r\nmaxmemory:200\r\n", 25},
+        {"used_memory_peak:400\r\nused_memory:199\r\nmaxmemory_human:1G\r\nmaxmemory:200\r\n", 99},
+        {"used_memory:6442450944\r\nmaxmemory:8589934592\r\n", 75},
+        {"used_memory:50\r\nmaxmemory:0\r\n", 0},
+        {"used_memory:50\r\n", 0},
+        {"maxmemory:x\r\nused_memory:50\r\n", 0},
+        {"", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(redis_memory_percent(rows[i].info), rows[i].percent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_which_refusals_of_hello_are_borne),
         cmocka_unit_test(test_partitions),
         cmocka_unit_test(test_risks),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
