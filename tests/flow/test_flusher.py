@@ -508,8 +508,12 @@ def test_what_is_at_risk_with_redis_is_measured(rig):
     used = rig.redis.info("memory")["used_memory"]
     rig.redis.config_set("maxmemory", used * 2)
     rig.redis.config_set("maxmemory-policy", "allkeys-lru")
-    eventually("the next look", lambda: flusher.metrics()["ringfleet_redis_at_risk"] == 1, 30)
-    assert 40 <= flusher.metrics()["ringfleet_redis_memory_percent"] <= 60
+    try:
+        eventually("the next look", lambda: flusher.metrics()["ringfleet_redis_at_risk"] == 1, 30)
+        assert 40 <= flusher.metrics()["ringfleet_redis_memory_percent"] <= 60
+    finally:
+        rig.redis.config_set("maxmemory-policy", "noeviction")
+        rig.redis.config_set("maxmemory", 0)
 
 
 def test_a_full_redis_is_drained(rig):
