@@ -24,12 +24,15 @@ static bool check_redis(const struct flusher_config *config)
 {
     const struct key_space keys = {config->key_prefix, (int)config->partitions};
     struct redis_url url;
+    const struct redis_sync_spec spec = {&url, &keys, "flusher-check", REDIS_TIMEOUT_MS, true};
+    struct redis_place found;
     struct redis_refusal why;
+    bool cluster;
     char risk[256] = "";
     redisContext *redis = NULL;
     redisReply *info;
     if (redis_url_parse(config->redis_url, &url, why.text, sizeof why.text) == 0)
-        redis = redis_sync_look(&url, &keys, "flusher-check", REDIS_TIMEOUT_MS, &why);
+        redis = redis_sync_find(&spec, &found, &cluster, &why);
     redis_url_release(&url);
     if (!redis)
         return say(false, "Redis", why.text);

@@ -115,12 +115,16 @@ static void give_up(const struct lane *l)
 
 static bool redis_ready(struct lane *l)
 {
+    const struct redis_sync_spec spec = {.url = l->spec->url, .keys = l->spec->keys, .name = "flusher",
+                                         .timeout_ms = REDIS_TIMEOUT_MS};
     struct redis_refusal why;
+    struct redis_place found;
+    bool cluster;
     if (l->redis)
         return true;
     if (!retry_due(&l->redis_retry))
         return false;
-    l->redis = redis_sync_connect(l->spec->url, l->spec->keys, "flusher", REDIS_TIMEOUT_MS, &why);
+    l->redis = redis_sync_find(&spec, &found, &cluster, &why);
     if (!l->redis)
         log_error(NULL, why.misfit ? "this is not the fleet's Redis" : "Redis is away", log_str("error", why.text));
     if (!l->redis && why.misfit)

@@ -1,16 +1,14 @@
-/* One asynchronous Redis connection that comes back by itself.
+/* The fleet's Redis for who has a loop: one server (link.h), whom Sentinel names, or a cluster (router.h), which is
+ * noticed by itself. The same calls serve all three; a command finds its node by its key.
  *
- * Connects (name resolution included) without blocking the loop, says hello (AUTH, SELECT, a look
- * at INFO, our functions, the fleet's partitions), then calls on_up. A lost or silent connection (a PING a second,
- * answered within the timeout) calls every waiting callback with a NULL reply, meaning "unknown,
- * look before you send again", then on_down, and is tried again with back-off and jitter.
- *
- * Written for the hiredis 0.14 API, which 1.2 still has. One thread: the loop's. */
+ * A lost connection calls its waiting callbacks with a NULL reply, meaning "unknown, look before you send again".
+ * One thread: the loop's. */
 #pragma once
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 
 #include "common/base/base.h"
+#include "common/base/metrics.h"
 #include "common/base/resolve.h"
 #include "common/redis/url.h"
 
@@ -22,11 +20,12 @@ struct redis_async_spec {
     struct resolver *resolver;
     const struct redis_url *url; /* borrowed, must outlive the connection */
     const char *name;            /* CLIENT SETNAME, for people who look at CLIENT LIST */
-    void (*on_up)(void *arg);    /* may be NULL */
-    void (*on_down)(void *arg);  /* may be NULL */
+    void (*on_up)(void *arg);    /* may be NULL: all of Redis can be reached; in a cluster then also: more of it than before */
+    void (*on_down)(void *arg);  /* may be NULL: it is lost, or a part of it */
     const struct key_space *keys;  /* borrowed: the partitions this fleet must have; NULL: any number */
     void (*on_misfit)(void *arg);  /* may be NULL: it has another, and the connection was never up */
     void *arg;
+    metric_value *redirects; /* may be NULL: commands that a cluster's node sent on to another */
 };
 
 /* NULL when out of memory. Connecting begins in the next loop turn. */
@@ -35,11 +34,18 @@ RF_NODISCARD struct redis_async *redis_async_new(const struct redis_async_spec *
 /* Waiting callbacks are called with NULL before this returns; on_down is not. */
 void redis_async_free(struct redis_async *ra);
 
+/* It was reached, and still is: of a cluster, a part at least. */
 bool redis_async_up(const struct redis_async *ra);
 
+/* All of it can be reached. */
+bool redis_async_whole(const struct redis_async *ra);
+
 /* Sends a command. fn (may be NULL) is called once, with the reply or with NULL if the connection
- * was lost. Returns -1, without calling fn, while the connection is not up. lens may be NULL: all
- * arguments are then C strings. */
+ * was lost; its first argument is of no use. Returns -1, without calling fn, while the server (the key's node) is
+ * not up. lens may be NULL: all arguments are then C strings; those up to the key always are.
+ *
+ * Commands to one server are carried out in the order in which they were sent. In a cluster that changes, one may
+ * arrive behind others that were sent later: who needs an order waits for the answer. */
 RF_NODISCARD int redis_async_send(struct redis_async *ra, redisCallbackFn *fn, void *arg, int argc,
                                   const char **argv, const size_t *lens);
 

@@ -1,14 +1,7 @@
 /* What a node of a cluster answers when a key is not (only) there. Pure. */
 #pragma once
 #include "common/base/base.h"
-
-/* Where a server listens. host: an IP address or a name. */
-struct redis_place {
-    char host[254];
-    uint16_t port;
-};
-
-bool redis_place_same(const struct redis_place *a, const struct redis_place *b);
+#include "common/redis/place.h"
 
 enum redirect_kind {
     REDIRECT_NONE,

@@ -12,12 +12,20 @@ struct redis_refusal {
     char text[256]; /* one sentence */
 };
 
-/* Connects and says hello. NULL, with the reason in why; timeout_ms bounds each step and every
- * later command. Free with redisFree. */
-RF_NODISCARD redisContext *redis_sync_connect(const struct redis_url *url, const struct key_space *keys,
-                                              const char *name, int timeout_ms, struct redis_refusal *why);
+struct redis_sync_spec {
+    const struct redis_url *url;
+    const struct key_space *keys; /* the partitions this fleet must have; NULL: any number */
+    const char *name;             /* CLIENT SETNAME */
+    int timeout_ms;               /* bounds each step and every later command */
+    bool look; /* it does not load this version's functions, nor record partitions, which are the fleet's */
+};
 
-/* The same for who only looks: it does not load this version's functions, nor record partitions, which are the
- * fleet's. */
-RF_NODISCARD redisContext *redis_sync_look(const struct redis_url *url, const struct key_space *keys, const char *name,
-                                           int timeout_ms, struct redis_refusal *why);
+/* Connects to the server at place and says hello. NULL, with the reason in why. Free with redisFree. */
+RF_NODISCARD redisContext *redis_sync_connect(const struct redis_sync_spec *spec, const struct redis_place *place,
+                                              struct redis_refusal *why);
+
+/* The same with the server that the URL leads to: the first of its addresses that answers, or whom Sentinel names. Where
+ * it was found comes back in found (host "" with a unix socket). If that is a node of a cluster the hello ends with
+ * this, and *cluster is set: it is good for asking where the others are. */
+RF_NODISCARD redisContext *redis_sync_find(const struct redis_sync_spec *spec, struct redis_place *found,
+                                           bool *cluster, struct redis_refusal *why);

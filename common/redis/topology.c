@@ -1,6 +1,5 @@
 #include "common/redis/topology.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,12 +75,10 @@ static bool read_range(const redisReply *range, const struct redis_place *answer
     const redisReply *node = part(range, 2, REDIS_REPLY_ARRAY), *host = part(node, 0, REDIS_REPLY_STRING);
     const redisReply *port = part(node, 1, REDIS_REPLY_INTEGER);
     bool named = host && *host->str && strcmp(host->str, "?") != 0;
-    if (!in_slots(first) || !in_slots(last) || first->integer > last->integer || !port || port->integer < 1 ||
-        port->integer > UINT16_MAX || (named && host->len >= sizeof primary->host))
+    if (!in_slots(first) || !in_slots(last) || first->integer > last->integer || !port)
         return false;
-    snprintf(primary->host, sizeof primary->host, "%s", named ? host->str : answered->host);
-    primary->port = (uint16_t)port->integer;
-    return true;
+    return redis_place_set(primary, named ? host->str : answered->host,
+                           named ? (size_t)host->len : strlen(answered->host), port->integer);
 }
 
 /* Nodes are added; what the slots say is left as it is. */

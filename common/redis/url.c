@@ -6,9 +6,9 @@
 
 #include <event2/http.h>
 
+#include "common/redis/redirect.h"
+#include "common/redis/tls.h"
 #include "redis_functions.h"
-
-enum { REDIS_DEFAULT_PORT = 6379 };
 
 static char *decoded(const char *text, size_t len)
 {
@@ -30,57 +30,139 @@ static bool take_userinfo(struct redis_url *url, const char *userinfo)
     return url->password && (user_len == 0 || url->user);
 }
 
-static bool take_db(struct redis_url *url, const char *path)
+static const char *take_db(struct redis_url *url, const char *path)
 {
     char *end;
     long db;
-    if (!path || !*path || strcmp(path, "/") == 0)
-        return true;
+    if (!*path || strcmp(path, "/") == 0)
+        return NULL;
     db = strtol(path + 1, &end, 10);
     if (end == path + 1 || *end || db < 0 || db > 1023)
-        return false;
+        return "the database after the host must be a number from 0";
     url->db = (int)db;
-    return true;
+    return NULL;
+}
+
+/* /<master>[/<db>] */
+static const char *take_master(struct redis_url *url, const char *path)
+{
+    size_t len = *path == '/' ? strcspn(path + 1, "/") : 0;
+    if (len == 0)
+        return "the name of the master is missing: redis+sentinel://host:port[,host:port]/<master>[/<db>]";
+    url->master = decoded(path + 1, len);
+    return url->master ? take_db(url, path + 1 + len) : "out of memory";
 }
 
 /* An IPv6 address stands in brackets in a URL, and in no other place. */
-static char *bare_host(const char *host)
+static const char *take_place(struct redis_url *url, const char *text, size_t len, int default_port)
 {
-    size_t len = strlen(host);
-    return host[0] == '[' && host[len - 1] == ']' ? strndup(host + 1, len - 2) : strdup(host);
+    char as_url[320];
+    struct evhttp_uri *uri = NULL;
+    const char *host, *wrong = "it is not a URL";
+    if (len > 0 && snprintf(as_url, sizeof as_url, "redis://%.*s", (int)len, text) < (int)sizeof as_url)
+        uri = evhttp_uri_parse(as_url);
+    if (!uri)
+        return len == 0 ? "the host is missing" : wrong;
+    host = evhttp_uri_get_host(uri);
+    if (host && *host && url->place_count < REDIS_PLACES_MAX) {
+        size_t brackets = *host == '[' ? 1 : 0;
+        int port = evhttp_uri_get_port(uri);
+        bool set = redis_place_set(&url->places[url->place_count++], host + brackets, strlen(host) - 2 * brackets,
+                                   port < 0 ? default_port : port);
+        wrong = set ? NULL : wrong;
+    } else {
+        wrong = host && *host ? "there are too many addresses" : "the host is missing";
+    }
+    evhttp_uri_free(uri);
+    return wrong;
 }
 
-static const char *take_parts(struct redis_url *url, const struct evhttp_uri *uri)
+static const char *take_places(struct redis_url *url, const char *text, const char *end, int default_port)
 {
-    const char *scheme = evhttp_uri_get_scheme(uri), *path = evhttp_uri_get_path(uri);
-    const char *host = evhttp_uri_get_host(uri), *userinfo = evhttp_uri_get_userinfo(uri);
-    int port = evhttp_uri_get_port(uri);
+    const char *wrong = NULL;
+    while (!wrong) {
+        size_t len = strcspn(text, ",/?#");
+        wrong = take_place(url, text, len, default_port);
+        text += len;
+        if (text >= end)
+            return wrong;
+        text++;
+    }
+    return wrong;
+}
+
+static const struct scheme {
+    const char *name;
+    int port;
+    bool tls;
+} schemes[] = {
+    {"redis", 6379, false},
+    {"rediss", 6379, true},
+    {"redis+sentinel", 26379, false},
+    {"rediss+sentinel", 26379, true},
+    {"unix", 0, false},
+};
+
+static const struct scheme *scheme_of(const struct evhttp_uri *uri)
+{
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+        if (strcmp(evhttp_uri_get_scheme(uri), schemes[i].name) == 0)
+            return &schemes[i];
+    }
+    return NULL;
+}
+
+/* uri: the text with another host in place of the addresses, which stand from hosts to end. */
+static const char *take_parts(struct redis_url *url, const struct evhttp_uri *uri, const char *hosts, const char *end)
+{
+    const struct scheme *scheme = scheme_of(uri);
+    const char *path = evhttp_uri_get_path(uri), *userinfo = evhttp_uri_get_userinfo(uri), *wrong;
+    if (!scheme)
+        return "wanted redis://, rediss://, redis+sentinel:// or unix://";
     if (userinfo && *userinfo && !take_userinfo(url, userinfo))
         return "cannot decode user and password";
-    if (scheme && strcmp(scheme, "unix") == 0) {
-        if (!path || *path != '/')
+    if (scheme->port == 0) {
+        if (hosts != end || *path != '/')
             return "wanted unix:///path/to/socket";
         url->unix_path = strdup(path);
         return url->unix_path ? NULL : "out of memory";
     }
-    if (!scheme || strcmp(scheme, "redis") != 0)
-        return "wanted redis:// or unix://";
-    if (!host || !*host)
-        return "the host is missing";
-    if (!take_db(url, path))
-        return "the database after the host must be a number from 0";
-    url->port = port > 0 ? (uint16_t)port : REDIS_DEFAULT_PORT;
-    url->host = bare_host(host);
-    return url->host ? NULL : "out of memory";
+    url->tls = scheme->tls;
+    if (url->tls && !redis_tls_built())
+        return "this build's hiredis has no TLS: build where hiredis_ssl is (Debian 13), or put a tunnel before Redis";
+    wrong = take_places(url, hosts, end, scheme->port);
+    if (wrong)
+        return wrong;
+    return strstr(scheme->name, "sentinel") ? take_master(url, path) : take_db(url, path);
+}
+
+/* Libevent's parser knows one host, a comma is none of its letters: the addresses are taken out for it. */
+static struct evhttp_uri *parse_without(const char *text, const char *hosts, const char *end)
+{
+    char *one_host = malloc(strlen(text) + 2);
+    struct evhttp_uri *uri = NULL;
+    if (one_host) {
+        sprintf(one_host, "%.*sh%s", (int)(hosts - text), text, end);
+        uri = evhttp_uri_parse(one_host);
+    }
+    free(one_host);
+    return uri;
 }
 
 int redis_url_parse(const char *text, struct redis_url *url, char *error, size_t error_size)
 {
-    struct evhttp_uri *uri = evhttp_uri_parse(text);
-    const char *wrong = "it is not a URL";
+    const char *hosts = strstr(text, "://"), *end, *wrong = "it is not a URL";
+    struct evhttp_uri *uri = NULL;
     memset(url, 0, sizeof *url);
+    if (hosts) {
+        hosts += 3;
+        end = hosts + strcspn(hosts, "/?#");
+        for (const char *at = hosts; at < end; at++)
+            hosts = *at == '@' ? at + 1 : hosts;
+        uri = parse_without(text, hosts, end);
+    }
     if (uri) {
-        wrong = take_parts(url, uri);
+        wrong = take_parts(url, uri, hosts, end);
         evhttp_uri_free(uri);
     }
     if (!wrong)
@@ -92,10 +174,10 @@ int redis_url_parse(const char *text, struct redis_url *url, char *error, size_t
 
 void redis_url_release(struct redis_url *url)
 {
-    free(url->host);
     free(url->unix_path);
     free(url->user);
     free(url->password);
+    free(url->master);
     memset(url, 0, sizeof *url);
 }
 
@@ -136,6 +218,8 @@ int redis_hello(const struct redis_url *url, const struct key_space *keys, const
         return put(argv, "CLIENT", "SETNAME", name, NULL);
     if (step == 1)
         return put(argv, "INFO", NULL, NULL, NULL);
+    if (url->master && step-- == 2)
+        return put(argv, "ROLE", NULL, NULL, NULL);
     if (step == 2)
         return put(argv, "FUNCTION", "LOAD", "REPLACE", redis_functions[0].text);
     if (step == 3 && keys)
@@ -145,7 +229,7 @@ int redis_hello(const struct redis_url *url, const struct key_space *keys, const
 
 bool redis_hello_bearable(const char *const *argv, const char *error)
 {
-    bool full = strncmp(error, "OOM ", 4) == 0, elsewhere = strncmp(error, "MOVED ", 6) == 0;
+    bool full = strncmp(error, "OOM ", 4) == 0, elsewhere = redirect_parse(error).kind != REDIRECT_NONE;
     if (strcmp(argv[0], "SET") == 0 || strcmp(argv[0], "GET") == 0)
         return full || elsewhere;
     return strcmp(argv[0], "INFO") == 0 || (strcmp(argv[0], "FUNCTION") == 0 && full);
@@ -205,4 +289,11 @@ int redis_memory_percent(const char *info)
     info_value(info, "maxmemory", bound, sizeof bound);
     most = strtod(bound, NULL);
     return most > 0 ? (int)(strtod(used, NULL) * 100 / most) : 0;
+}
+
+bool redis_is_cluster(const char *info)
+{
+    char enabled[4] = "";
+    info_value(info, "cluster_enabled", enabled, sizeof enabled);
+    return strcmp(enabled, "1") == 0;
 }

@@ -2,17 +2,24 @@
 #pragma once
 #include "common/base/base.h"
 #include "common/redis/keys.h"
+#include "common/redis/place.h"
+
+enum { REDIS_PLACES_MAX = 16 };
 
 struct redis_url {
-    char *host;      /* NULL with a unix socket */
-    uint16_t port;
+    struct redis_place places[REDIS_PLACES_MAX]; /* none with a unix socket */
+    int place_count;
     char *unix_path; /* NULL with TCP */
     char *user;      /* NULL: the default user */
     char *password;  /* NULL: no AUTH */
+    char *master;    /* the places are Sentinels', and this is what they call it; NULL: they are the servers' */
+    bool tls;
     int db;
 };
 
-/* redis://[user:pass@]host:port[/db] or unix:///path. 0, or -1 with one sentence in error. */
+/* redis://[user:pass@]host:port[,host:port][/db], where several addresses are nodes of one cluster;
+ * redis+sentinel://[user:pass@]host:port[,host:port]/master[/db]; both with rediss for TLS, if this build has it;
+ * or unix:///path. 0, or -1 with one sentence in error. */
 RF_NODISCARD int redis_url_parse(const char *text, struct redis_url *url, char *error, size_t error_size);
 void redis_url_release(struct redis_url *url);
 
@@ -24,7 +31,7 @@ struct redis_hello_room {
 };
 
 /* Fills argv with the step-th command a fresh connection must send (AUTH, SELECT, CLIENT SETNAME,
- * INFO for redis_risk, FUNCTION LOAD of ringfleet.lua, SET of the partitions for redis_partitions_fit) and returns
+ * INFO for redis_risk, with Sentinel ROLE for redis_is_primary, FUNCTION LOAD of ringfleet.lua, SET of the partitions for redis_partitions_fit) and returns
  * its argument count; 0 when there are no more. The strings are borrowed from url, name, room and the binary. keys
  * NULL: the fleet's partitions do not matter. */
 int redis_hello(const struct redis_url *url, const struct key_space *keys, const char *name, int step,
@@ -46,3 +53,6 @@ RF_NODISCARD bool redis_risk(const char *info, char *sentence, size_t size);
 
 /* How full the server is, from the same reply: percent of maxmemory; 0 where there is no such bound. */
 int redis_memory_percent(const char *info);
+
+/* Whether an INFO text is of a node of a cluster. */
+bool redis_is_cluster(const char *info);

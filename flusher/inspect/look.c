@@ -12,12 +12,15 @@ enum { TIMEOUT_MS = 5000 };
 
 bool look_begin(struct look *look, const struct flusher_config *config, const struct options *options)
 {
+    const struct redis_sync_spec spec = {&look->_url, &look->keys, "flusher-look", TIMEOUT_MS, true};
+    struct redis_place found;
     struct redis_refusal why;
     redisReply *time;
+    bool cluster;
     *look = (struct look){.config = config, .options = options};
     look->keys = (struct key_space){config->key_prefix, (int)config->partitions};
     if (redis_url_parse(config->redis_url, &look->_url, why.text, sizeof why.text) == 0)
-        look->redis = redis_sync_look(&look->_url, &look->keys, "flusher-look", TIMEOUT_MS, &why);
+        look->redis = redis_sync_find(&spec, &found, &cluster, &why);
     if (!look->redis) {
         fprintf(stderr, "flusher: %s\n", why.text);
         return false;

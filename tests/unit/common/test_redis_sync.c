@@ -30,10 +30,14 @@ static redisContext *connect_as(const char *place, const struct key_space *keys,
 {
     char text[128];
     struct redis_url url;
+    struct redis_sync_spec spec = {&url, keys, "tester", TIMEOUT_MS, look};
+    struct redis_place found;
     redisContext *ctx;
+    bool cluster;
     assert_int_equal(redis_url_parse(redis_server_url(&server, place, text), &url, why.text, sizeof why.text), 0);
     *why.text = '\0';
-    ctx = (look ? redis_sync_look : redis_sync_connect)(&url, keys, "tester", TIMEOUT_MS, &why);
+    ctx = redis_sync_find(&spec, &found, &cluster, &why);
+    assert_false(cluster);
     redis_url_release(&url);
     return ctx;
 }

@@ -3,12 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/redis/tls.h"
 #include "tests/unit/unit.h"
 
 static const struct {
     const char *text;
     struct {
-        const char *host;
+        const char *host; /* NULL: none */
         uint16_t port;
         const char *unix_path, *user, *password;
         int db;
@@ -46,14 +47,70 @@ static void test_good(void **state)
         char error[128] = "";
         if (redis_url_parse(good[i].text, &url, error, sizeof error) != 0)
             fail_msg("refused %s: %s", good[i].text, error);
-        assert_same(url.host, good[i].url.host);
-        assert_int_equal(url.port, good[i].url.port);
+        assert_int_equal(url.place_count, good[i].url.host ? 1 : 0);
+        assert_same(url.place_count ? url.places[0].host : NULL, good[i].url.host);
+        assert_int_equal(url.places[0].port, good[i].url.port);
         assert_same(url.unix_path, good[i].url.unix_path);
         assert_same(url.user, good[i].url.user);
         assert_same(url.password, good[i].url.password);
         assert_int_equal(url.db, good[i].url.db);
         redis_url_release(&url);
-        assert_null(url.host);
+        assert_null(url.unix_path);
+    }
+}
+
+static void test_several_addresses(void **state)
+{
+    struct redis_url url;
+    char error[256];
+    (void)state;
+    assert_int_equal(redis_url_parse("redis://u:a,b@10.0.0.1,[::1]:7000,n3.example:7001/", &url, error, sizeof error), 0);
+    assert_int_equal(url.place_count, 3);
+    assert_string_equal(url.password, "a,b");
+    assert_string_equal(url.places[0].host, "10.0.0.1");
+    assert_int_equal(url.places[0].port, 6379);
+    assert_string_equal(url.places[1].host, "::1");
+    assert_int_equal(url.places[1].port, 7000);
+    assert_string_equal(url.places[2].host, "n3.example");
+    assert_int_equal(url.places[2].port, 7001);
+    assert_null(url.master);
+    redis_url_release(&url);
+}
+
+static void test_sentinel(void **state)
+{
+    struct redis_url url;
+    char error[256];
+    (void)state;
+    assert_int_equal(redis_url_parse("redis+sentinel://w:pw@s1,s2:5000/my%20master/3", &url, error, sizeof error), 0);
+    assert_int_equal(url.place_count, 2);
+    assert_int_equal(url.places[0].port, 26379);
+    assert_int_equal(url.places[1].port, 5000);
+    assert_string_equal(url.master, "my master");
+    assert_string_equal(url.user, "w");
+    assert_int_equal(url.db, 3);
+    redis_url_release(&url);
+    assert_int_equal(redis_url_parse("redis+sentinel://s1/mymaster", &url, error, sizeof error), 0);
+    assert_int_equal(url.db, 0);
+    redis_url_release(&url);
+}
+
+/* With TLS where hiredis can, with a clear no where it cannot. */
+static void test_tls(void **state)
+{
+    static const char *const rows[] = {"rediss://h", "rediss+sentinel://h/m"};
+    struct redis_url url;
+    char error[256];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (redis_tls_built()) {
+            assert_int_equal(redis_url_parse(rows[i], &url, error, sizeof error), 0);
+            assert_true(url.tls);
+            redis_url_release(&url);
+        } else {
+            assert_int_equal(redis_url_parse(rows[i], &url, error, sizeof error), -1);
+            assert_non_null(strstr(error, "this build's hiredis has no TLS"));
+        }
     }
 }
 
@@ -62,10 +119,18 @@ static void test_bad(void **state)
     static const struct {
         const char *text, *why;
     } bad[] = {
-        {"", "wanted redis:// or unix://"},
+        {"", "not a URL"},
         {"127.0.0.1:6379", "not a URL"},
-        {"http://h", "wanted redis:// or unix://"},
-        {"rediss://h", "wanted redis:// or unix://"},
+        {"http://h", "wanted redis://, rediss://, redis+sentinel:// or unix://"},
+        {"redis+cluster://h", "wanted redis://"},
+        {"redis://a,", "the host is missing"},
+        {"redis://,a", "the host is missing"},
+        {"redis://a,b:port", "not a URL"},
+        {"redis://a:0", "not a URL"},
+        {"redis://h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h", "too many addresses"},
+        {"redis+sentinel://h", "the name of the master is missing"},
+        {"redis+sentinel://h/", "the name of the master is missing"},
+        {"redis+sentinel://h/m/x", "the database"},
         {"redis://", "the host is missing"},
         {"redis:///3", "the host is missing"},
         {"redis://h:65536", "not a URL"},
@@ -87,7 +152,7 @@ static void test_bad(void **state)
             fail_msg("accepted %s", bad[i].text);
         if (strncmp(error, "Redis URL: ", 11) != 0 || !strstr(error, bad[i].why))
             fail_msg("%s: %s", bad[i].text, error);
-        assert_null(url.host);
+        assert_null(url.master);
         assert_null(url.password);
     }
 }
@@ -120,8 +185,8 @@ static void say_hello(const struct redis_url *url, char *out, size_t size)
 
 static void test_hello(void **state)
 {
-    char host[] = "h", user[] = "worker", password[] = "secret", said[512];
-    struct redis_url url = {.host = host};
+    char user[] = "worker", password[] = "secret", master[] = "mymaster", said[512];
+    struct redis_url url = {.place_count = 1, .places = {{"h", 6379}}};
     (void)state;
 #define LAST                                                                    \
     "CLIENT SETNAME tester\nINFO\nFUNCTION LOAD REPLACE #!lua name=ringfleet\n" \
@@ -140,6 +205,11 @@ static void test_hello(void **state)
     url.password = NULL;
     say_hello(&url, said, sizeof said);
     assert_string_equal(said, "SELECT 7\n" LAST);
+    url.db = 0;
+    url.master = master;
+    say_hello(&url, said, sizeof said);
+    assert_string_equal(said, "CLIENT SETNAME tester\nINFO\nROLE\n"
+                              "FUNCTION LOAD REPLACE #!lua name=ringfleet\nSET rf:{p0}:partitions 16 NX GET\n");
 }
 
 /* With memory full nothing can be loaded; the functions of the last start must serve then, or
@@ -173,6 +243,14 @@ static void test_partitions(void **state)
 #define INFO_TEXT(version, aof, policy)                                                          \
     "# Server\r\nredis_version:" version "\r\nold_redis_version:1.0\r\n# Memory\r\n"             \
     "maxmemory_policy:" policy "\r\n# Persistence\r\naof_enabled:" aof "\r\naof_rewrites:0\r\n"
+
+static void test_which_server_is_a_node_of_a_cluster(void **state)
+{
+    (void)state;
+    assert_true(redis_is_cluster("# Server\r\nredis_mode:cluster\r\n# Cluster\r\ncluster_enabled:1\r\n"));
+    assert_false(redis_is_cluster("# Cluster\r\ncluster_enabled:0\r\n"));
+    assert_false(redis_is_cluster("# Server\r\nredis_mode:standalone\r\n"));
+}
 
 static void test_risks(void **state)
 {
@@ -225,11 +303,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
+        cmocka_unit_test(test_several_addresses),
+        cmocka_unit_test(test_sentinel),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_errors_tell_no_secret),
         cmocka_unit_test(test_hello),
         cmocka_unit_test(test_which_refusals_of_hello_are_borne),
         cmocka_unit_test(test_partitions),
+        cmocka_unit_test(test_which_server_is_a_node_of_a_cluster),
         cmocka_unit_test(test_risks),
         cmocka_unit_test(test_memory),
     };

@@ -109,7 +109,8 @@ static int teardown(void **state)
 static redisReply *ask(struct fixture *f, const char *command)
 {
     struct redis_refusal why;
-    redisContext *ctx = redis_sync_connect(&f->url, NULL, "test", 5000, &why);
+    const struct redis_sync_spec spec = {.url = &f->url, .name = "test", .timeout_ms = 5000};
+    redisContext *ctx = redis_sync_connect(&spec, &f->url.places[0], &why);
     redisReply *reply;
     assert_non_null(ctx);
     reply = redisCommand(ctx, command);
