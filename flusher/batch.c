@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/redis/functions.h"
 #include "flusher/handover.h"
 
 /* What one read may take from Redis: so many entries in all, and of each journal no fewer than the first and no
@@ -152,7 +153,7 @@ static bool send_done(struct done *d, redisContext *redis, const struct key_spac
         return true;
     snprintf(d->key_count, sizeof d->key_count, "%zu", 3 + DONE_KEYS * d->count);
     d->argv[argc++] = "FCALL";
-    d->argv[argc++] = "rf_done";
+    d->argv[argc++] = REDIS_FUNCTION("rf_done");
     d->argv[argc++] = d->key_count;
     argc = put_done_keys(d, keys, argc);
     argc = put_done_args(d, retention, argc);

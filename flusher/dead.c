@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "common/redis/functions.h"
 #include "flusher/handover.h"
 
 bool dead_add(struct dead_list *list, const char *call_sid, const struct journal_entry *entry, const char *sqlstate,
@@ -87,8 +88,8 @@ static bool append_letter(const struct dead_letter *letter, redisContext *redis,
                                 letter->sqlstate,
                                 letter->message,
                                 json};
-    bool ok = json && handover_append(redis, keys, "rf_dead", dead_keys, ARRAY_LEN(dead_keys), letter->call_sid, args,
-                                      ARRAY_LEN(args));
+    bool ok = json && handover_append(redis, keys, REDIS_FUNCTION("rf_dead"), dead_keys, ARRAY_LEN(dead_keys),
+                                      letter->call_sid, args, ARRAY_LEN(args));
     free(json);
     return ok;
 }
@@ -110,6 +111,7 @@ bool dead_send_call(const char *call_sid, struct stream_id attempt, const struct
 {
     char id[STREAM_ID_SIZE];
     const char *const args[] = {"call", stream_id_format(id, attempt), "", error->sqlstate, error->message, "{}"};
-    return handover_append(redis, keys, "rf_dead", dead_keys, ARRAY_LEN(dead_keys), call_sid, args, ARRAY_LEN(args)) &&
+    return handover_append(redis, keys, REDIS_FUNCTION("rf_dead"), dead_keys, ARRAY_LEN(dead_keys), call_sid, args,
+                           ARRAY_LEN(args)) &&
            handover_said(redis_next(redis), "DEAD");
 }

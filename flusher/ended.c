@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 #include "flusher/handover.h"
 
 enum { CURSOR_SIZE = STREAM_ID_SIZE, READ_ARGS = 9, NUMBER_SIZE = 24 };
@@ -291,7 +292,9 @@ static bool forget(const struct ended *e, redisContext *redis, const char *idle_
 {
     bool ok = true;
     for (int p = 0; p < e->keys->partitions && ok; p++)
-        ok = handover_said(redis_ask(redis, "FCALL rf_forget 1 %s %s %s", e->names[p], idle_ms, consumer), "FORGOT");
+        ok = handover_said(redis_ask(redis, "FCALL " REDIS_FUNCTION("rf_forget") " 1 %s %s %s", e->names[p], idle_ms,
+                                     consumer),
+                           "FORGOT");
     return ok;
 }
 

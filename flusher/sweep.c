@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 #include "flusher/handover.h"
 #include "flusher/health.h"
 
@@ -39,13 +40,13 @@ static redisReply *due_calls(redisContext *redis, const struct key_space *keys, 
 static bool append_reap(redisContext *redis, const struct key_space *keys, const char *sid, const char *lease)
 {
     const char *const args[] = {lease};
-    return handover_append(redis, keys, "rf_reap", reap_keys, ARRAY_LEN(reap_keys), sid, args, ARRAY_LEN(args));
+    return handover_append(redis, keys, REDIS_FUNCTION("rf_reap"), reap_keys, ARRAY_LEN(reap_keys), sid, args, ARRAY_LEN(args));
 }
 
 static bool append_purge(redisContext *redis, const struct key_space *keys, const char *sid, const char *due)
 {
     (void)due;
-    return handover_append(redis, keys, "rf_purge", purge_keys, ARRAY_LEN(purge_keys), sid, NULL, 0);
+    return handover_append(redis, keys, REDIS_FUNCTION("rf_purge"), purge_keys, ARRAY_LEN(purge_keys), sid, NULL, 0);
 }
 
 typedef bool append_fn(redisContext *redis, const struct key_space *keys, const char *sid, const char *score);
@@ -130,7 +131,7 @@ static bool find_lost(struct sweep *sweep, redisContext *redis)
     for (size_t i = 0; ok && i < found->elements; i++) {
         if (!key_session_call(sid, sweep->keys, found->element[i]->str))
             continue;
-        ok = handover_append(redis, sweep->keys, "rf_find", kinds, ARRAY_LEN(kinds), sid, NULL, 0);
+        ok = handover_append(redis, sweep->keys, REDIS_FUNCTION("rf_find"), kinds, ARRAY_LEN(kinds), sid, NULL, 0);
         asked++;
     }
     for (size_t i = 0; ok && i < asked; i++) {

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/token.h"
+#include "common/redis/functions.h"
 #include "warmer/ask.h"
 #include "warmer/server.h"
 #include "warmer/sorry.h"
@@ -125,7 +126,7 @@ void after_handle(struct request *r)
     }
     token_mint(token, r->w->config.stream_secret, r->call_sid, r->n + 1,
                clock_wall_ms() + r->w->config.token_ttl_seconds * 1000);
-    question_init(&q, "rf_after");
+    question_init(&q, REDIS_FUNCTION("rf_after"));
     question_key(&q, r->w, KEY_SESSION, r->call_sid);
     question_key(&q, r->w, KEY_LIVE, r->call_sid);
     question_arg(&q, r->call_sid);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 #include "warmer/ask.h"
 #include "warmer/status.h"
 
@@ -37,7 +38,7 @@ void callback_record(struct request *r, const struct callback *callback)
     const struct journal_type_row *type = &journal_types[callback->type];
     struct question q;
     r->event = callback->type;
-    question_init(&q, "rf_event");
+    question_init(&q, REDIS_FUNCTION("rf_event"));
     question_key(&q, r->w, KEY_SESSION, r->call_sid);
     question_key(&q, r->w, KEY_EVENTS, r->call_sid);
     question_key(&q, r->w, KEY_LIVE, r->call_sid);

@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/token.h"
+#include "common/redis/functions.h"
 #include "warmer/after.h"
 #include "warmer/ask.h"
 #include "warmer/sorry.h"
@@ -138,7 +139,7 @@ static void on_filled(const redisReply *reply, void *arg)
 static void fill(struct incoming *in, const struct context *context)
 {
     struct question q;
-    question_init(&q, "rf_fill");
+    question_init(&q, REDIS_FUNCTION("rf_fill"));
     question_key(&q, in->w, KEY_CONTEXT, in->call_sid);
     put_fields(&q, context);
     log_info(in->call_sid, "call context late", log_int("load_ms", elapsed_ms(in)));
@@ -155,7 +156,7 @@ static bool ask_to_open(struct incoming *in)
     char token[TOKEN_SIZE];
     token_mint(token, in->w->config.stream_secret, in->call_sid, 0,
                clock_wall_ms() + in->w->config.token_ttl_seconds * 1000);
-    question_init(&q, "rf_open");
+    question_init(&q, REDIS_FUNCTION("rf_open"));
     question_key(&q, in->w, KEY_CONTEXT, in->call_sid);
     question_key(&q, in->w, KEY_SESSION, in->call_sid);
     question_key(&q, in->w, KEY_LIVE, in->call_sid);

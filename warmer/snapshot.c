@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/redis/functions.h"
 #include "warmer/ask.h"
 #include "warmer/memo.h"
 
@@ -22,7 +23,7 @@ static void on_kept(const redisReply *reply, void *arg)
 static int keep_business(struct warmer *w, const struct context *loaded)
 {
     struct question q;
-    question_init(&q, "rf_keep");
+    question_init(&q, REDIS_FUNCTION("rf_keep"));
     question_key_global(&q, w, "business", context_get(loaded, "business_id"));
     question_number(&q, SNAPSHOT_TTL_SECONDS);
     for (size_t i = 0; i < loaded->count; i++) {

@@ -1,6 +1,7 @@
 #include "warmer/unrecorded.h"
 
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 #include "common/redis/journal.h"
 #include "warmer/ask.h"
 
@@ -17,7 +18,7 @@ void unrecorded_note(struct warmer *w, const char *call_sid, const char *from, c
     const struct journal_type_row *type = &journal_types[JOURNAL_CALL_OPEN];
     const char *const values[] = {from, to, direction};
     struct question q;
-    question_init(&q, "rf_event");
+    question_init(&q, REDIS_FUNCTION("rf_event"));
     question_key(&q, w, KEY_SESSION, call_sid);
     question_key(&q, w, KEY_EVENTS, call_sid);
     question_key(&q, w, KEY_LIVE, call_sid);

@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 #include "worker/tool_run.h"
 
 enum {
@@ -221,7 +222,7 @@ static void on_held(void *owner, const redisReply *reply)
 static void abandon_hold(struct tool_run *run)
 {
     if (!run->call->journal.fenced)
-        ticket_drop(call_function(run, "rf_release", NULL, on_held));
+        ticket_drop(call_function(run, REDIS_FUNCTION("rf_release"), NULL, on_held));
 }
 
 /* What this very call has booked, or is booking. *same: it is exactly this time. */
@@ -270,7 +271,7 @@ void calendar_book_appointment(struct tool_run *run)
             tool_run_error(run, "this call has an appointment at that time already");
     } else if ((wrong = problem(run))) {
         tool_run_error(run, wrong);
-    } else if ((run->ticket = call_function(run, "rf_hold", SLOT_HOLD_SECONDS, on_held))) {
+    } else if ((run->ticket = call_function(run, REDIS_FUNCTION("rf_hold"), SLOT_HOLD_SECONDS, on_held))) {
         run->abandon = abandon_hold;
     } else {
         tool_run_error(run, AWAY);

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "common/base/clock.h"
+#include "common/redis/functions.h"
 
 struct ticket *claim_send(struct worker *w, const char *call_sid, int n, const char *token, const char *stream_sid,
                           ticket_fn *fn, void *owner)
@@ -16,8 +17,8 @@ struct ticket *claim_send(struct worker *w, const char *call_sid, int n, const c
     char keys[4][KEY_SIZE], number[16], lease[24];
     json_t *data = json_pack("{s:s, s:s, s:i}", "worker", w->id, "stream_sid", stream_sid, "stream", n);
     char *text = json_dumps(data, JSON_COMPACT);
-    const char *argv[] = {"FCALL", "rf_claim", "4", keys[0], keys[1], keys[2], keys[3], call_sid, number, token, w->id,
-                          stream_sid, lease, text};
+    const char *argv[] = {"FCALL", REDIS_FUNCTION("rf_claim"), "4", keys[0], keys[1], keys[2], keys[3], call_sid, number,
+                          token, w->id, stream_sid, lease, text};
     struct ticket *ticket = NULL;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         key_of_call(keys[i], &w->keys, kinds[i], call_sid);

@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 
 /* XADD key NOMKSTREAM id, then type, by, at and the fields */
 enum { ARGS_MAX = 4 + 2 * (3 + JOURNAL_FIELDS_MAX) };
@@ -197,8 +198,8 @@ static void send_end(struct journal *j)
 {
     char keys[4][KEY_SIZE], epoch[24], seq[24];
     static const enum key_kind kinds[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE, KEY_ENDED};
-    const char *argv[] = {"FCALL", "rf_end", "4", keys[0], keys[1], keys[2], keys[3], j->call_sid, epoch, seq,
-                          j->end.reason, j->end.verdict, j->end.metrics};
+    const char *argv[] = {"FCALL", REDIS_FUNCTION("rf_end"), "4", keys[0], keys[1], keys[2], keys[3], j->call_sid,
+                          epoch, seq, j->end.reason, j->end.verdict, j->end.metrics};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         key_of_call(keys[i], &j->w->keys, kinds[i], j->call_sid);
     snprintf(epoch, sizeof epoch, "%" PRIu64, j->epoch);
@@ -217,8 +218,8 @@ static void send_reclaim(struct journal *j)
 {
     char keys[3][KEY_SIZE], epoch[24], lease[24];
     static const enum key_kind kinds[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE};
-    const char *argv[] = {"FCALL", "rf_reclaim", "3", keys[0], keys[1], keys[2], j->call_sid, epoch, j->w->id,
-                          j->stream_sid, lease};
+    const char *argv[] = {"FCALL", REDIS_FUNCTION("rf_reclaim"), "3", keys[0], keys[1], keys[2], j->call_sid, epoch,
+                          j->w->id, j->stream_sid, lease};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         key_of_call(keys[i], &j->w->keys, kinds[i], j->call_sid);
     snprintf(epoch, sizeof epoch, "%" PRIu64, j->epoch);

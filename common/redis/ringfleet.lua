@@ -1,6 +1,10 @@
-#!lua name=ringfleet
--- The steps of a call's life that must be atomic. Loaded by every program at start (FUNCTION LOAD
--- REPLACE); plain turns do not come here, they are plain XADDs.
+#!lua name=ringfleet_@FUNCTIONS_VERSION@
+-- The steps of a call's life that must be atomic. Loaded by every program when it connects, unless it is
+-- there; plain turns do not come here, they are plain XADDs.
+--
+-- The names of the library and of its functions end in a digest of this text (see common/CMakeLists.txt): during
+-- an upgrade each program calls the functions it was built with, beside those of the other version. What
+-- they share is the data. A change that the version before would misread raises FORMAT_VERSION.
 --
 -- Every function answers an array whose first element is a word in capitals. Times are epoch ms of
 -- the Redis server, so that no two machines' clocks are compared. KEYS of one call share a slot.
@@ -9,7 +13,7 @@
 -- ended_ms, reason, verdict, status, status_seq, final, claimed_n, token:<n>,
 -- indexed, flushed_writes, flushed_events, dead:<stream>:<entry id>.
 
-local FORMAT_VERSION = '1'
+local FORMAT_VERSION = 1
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -61,7 +65,7 @@ local function rf_open(keys, args)
     return { 'EXISTS', field(session, 'token:0'), field(context, 'source'), field(session, 'claimed_n') }
   end
   local now = now_ms()
-  if #args > 4 then redis.call('HSET', context, unpack(args, 5)) end
+  redis.call('HSET', context, 'v', FORMAT_VERSION, unpack(args, 5))
   redis.call('EXPIRE', context, args[3])
   redis.call('HSET', session, 'v', FORMAT_VERSION, 'phase', 'ringing', 'epoch', 0, 'opened_ms', int(now),
     'token:0', args[2])
@@ -117,11 +121,12 @@ end
 -- older epoch's ids are below it from here on.
 -- KEYS context, session, writes, live
 -- ARGV sid, n, token, worker, stream_sid, lease_ms, data (JSON for the owner entry)
--- -> UNKNOWN | BADTOKEN | REPLAYED | OVER
+-- -> UNKNOWN | NEWER format (a call of a newer version: for a newer worker) | BADTOKEN | REPLAYED | OVER
 --  | CLAIMED epoch seq now_ms {context fields and values} {journal entries, if there was an epoch before}
 local function rf_claim(keys, args)
   local context, session, writes, live = keys[1], keys[2], keys[3], keys[4]
   if redis.call('EXISTS', session) == 0 then return { 'UNKNOWN' } end
+  if number_field(session, 'v', FORMAT_VERSION) > FORMAT_VERSION then return { 'NEWER', field(session, 'v') } end
   if field(session, 'token:' .. args[2]) ~= args[3] then return { 'BADTOKEN' } end
   if number_field(session, 'claimed_n', -1) >= tonumber(args[2]) then return { 'REPLAYED' } end
   if field(session, 'final') == '1' or field(session, 'verdict') ~= '' then return { 'OVER' } end
@@ -132,7 +137,7 @@ local function rf_claim(keys, args)
   if seq > 0 then before = redis.call('XRANGE', writes, '-', '+') end
   seq = seq + 1
   redis.call('XADD', writes, int(epoch) .. '-' .. int(seq), 'type', 'callsession_update', 'by', 'worker',
-    'at', int(now), 'data', args[7])
+    'at', int(now), 'v', FORMAT_VERSION, 'data', args[7])
   redis.call('HSET', session, 'epoch', int(epoch), 'phase', 'live', 'worker', args[4], 'stream_sid', args[5],
     'claimed_n', args[2], 'seen_ms', int(now))
   redis.call('HSETNX', session, 'started_ms', int(now))
@@ -157,7 +162,7 @@ local function rf_reclaim(keys, args)
   local epoch = math.max(number_field(session, 'epoch', 0), last_epoch) + 1
   local owner = cjson.encode({ worker = args[3], stream_sid = args[4], reclaimed = true })
   redis.call('XADD', writes, int(epoch) .. '-' .. int(last_seq + 1), 'type', 'callsession_update', 'by', 'worker',
-    'at', int(now), 'data', owner)
+    'at', int(now), 'v', FORMAT_VERSION, 'data', owner)
   redis.call('HSET', session, 'epoch', int(epoch), 'phase', 'live', 'seen_ms', int(now))
   redis.call('HDEL', session, 'reason', 'ended_ms')
   redis.call('ZADD', live, int(now + args[5]), args[1])
@@ -374,21 +379,30 @@ local function rf_release(keys, args)
   return { 'RELEASED', count }
 end
 
--- allow-oom: what ends calls and drains must work when memory is full; it frees more than it adds.
--- rf_after too: the verdict of a call that ends is read through it.
-redis.register_function('rf_open', rf_open)
-redis.register_function('rf_fill', rf_fill)
-redis.register_function('rf_keep', rf_keep)
-redis.register_function('rf_claim', rf_claim)
-redis.register_function('rf_reclaim', rf_reclaim)
-redis.register_function('rf_hold', rf_hold)
-redis.register_function { function_name = 'rf_release', callback = rf_release, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_after', callback = rf_after, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_end', callback = rf_end, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_event', callback = rf_event, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_reap', callback = rf_reap, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_dead', callback = rf_dead, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_done', callback = rf_done, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_purge', callback = rf_purge, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_find', callback = rf_find, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'rf_forget', callback = rf_forget, flags = { 'allow-oom' } }
+-- rf_version: whether this library is there.
+-- -> VERSION format
+local function rf_version() return { 'VERSION', FORMAT_VERSION } end
+
+local function register(name, callback, flags)
+  redis.register_function { function_name = name .. '_@FUNCTIONS_VERSION@', callback = callback, flags = flags }
+end
+
+register('rf_open', rf_open, {})
+register('rf_fill', rf_fill, {})
+register('rf_keep', rf_keep, {})
+register('rf_claim', rf_claim, {})
+register('rf_reclaim', rf_reclaim, {})
+register('rf_hold', rf_hold, {})
+-- What ends calls and drains must work when memory is full; it frees more than it adds. rf_after too: the
+-- verdict of a call that ends is read through it.
+register('rf_release', rf_release, { 'allow-oom' })
+register('rf_after', rf_after, { 'allow-oom' })
+register('rf_end', rf_end, { 'allow-oom' })
+register('rf_event', rf_event, { 'allow-oom' })
+register('rf_reap', rf_reap, { 'allow-oom' })
+register('rf_dead', rf_dead, { 'allow-oom' })
+register('rf_done', rf_done, { 'allow-oom' })
+register('rf_purge', rf_purge, { 'allow-oom' })
+register('rf_find', rf_find, { 'allow-oom' })
+register('rf_forget', rf_forget, { 'allow-oom' })
+register('rf_version', rf_version, { 'no-writes', 'allow-oom' })

@@ -6,6 +6,7 @@
 
 #include <event2/http.h>
 
+#include "common/redis/functions.h"
 #include "common/redis/redirect.h"
 #include "common/redis/tls.h"
 #include "redis_functions.h"
@@ -221,8 +222,10 @@ int redis_hello(const struct redis_url *url, const struct key_space *keys, const
     if (url->master && step-- == 2)
         return put(argv, "ROLE", NULL, NULL, NULL);
     if (step == 2)
-        return put(argv, "FUNCTION", "LOAD", "REPLACE", redis_functions[0].text);
-    if (step == 3 && keys)
+        return put(argv, "FUNCTION", "LOAD", redis_functions[0].text, NULL);
+    if (step == 3)
+        return put(argv, "FCALL", REDIS_FUNCTION("rf_version"), "0", NULL);
+    if (step == 4 && keys)
         return put_partitions(argv, keys, room);
     return 0;
 }
@@ -232,7 +235,9 @@ bool redis_hello_bearable(const char *const *argv, const char *error)
     bool full = strncmp(error, "OOM ", 4) == 0, elsewhere = redirect_parse(error).kind != REDIRECT_NONE;
     if (strcmp(argv[0], "SET") == 0 || strcmp(argv[0], "GET") == 0)
         return full || elsewhere;
-    return strcmp(argv[0], "INFO") == 0 || (strcmp(argv[0], "FUNCTION") == 0 && full);
+    if (strcmp(argv[0], "FUNCTION") == 0)
+        return full || strstr(error, "Library '" FUNCTIONS_LIBRARY "' already exists");
+    return strcmp(argv[0], "INFO") == 0;
 }
 
 bool redis_partitions_fit(const struct key_space *keys, const char *recorded, char *sentence, size_t size)

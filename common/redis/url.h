@@ -31,15 +31,16 @@ struct redis_hello_room {
 };
 
 /* Fills argv with the step-th command a fresh connection must send (AUTH, SELECT, CLIENT SETNAME,
- * INFO for redis_risk, with Sentinel ROLE for redis_is_primary, FUNCTION LOAD of ringfleet.lua, SET of the partitions for redis_partitions_fit) and returns
- * its argument count; 0 when there are no more. The strings are borrowed from url, name, room and the binary. keys
- * NULL: the fleet's partitions do not matter. */
+ * INFO for redis_risk, with Sentinel ROLE for redis_is_primary, FUNCTION LOAD of ringfleet.lua, a look whether its
+ * functions answer, SET of the partitions for redis_partitions_fit) and returns its argument count; 0 when there are
+ * no more. The strings are borrowed from url, name, room and the binary. keys NULL: the fleet's partitions do not
+ * matter. */
 int redis_hello(const struct redis_url *url, const struct key_space *keys, const char *name, int step,
                 const char *argv[REDIS_HELLO_ARGS], struct redis_hello_room *room);
 
 /* True if the hello may go on although the server answered this command with this error: INFO is
- * only a look, a Redis that is full refuses to load the functions it has from before, yet must
- * be drained, and the partitions are recorded with one node of a cluster. */
+ * only a look, the functions may be there, a Redis that is full refuses to load what it may have from
+ * before (the next step tells), yet must be drained, and the partitions are recorded with one node of a cluster. */
 bool redis_hello_bearable(const char *const *argv, const char *error);
 
 /* The first program that says hello to a fleet's Redis records its number of partitions; recorded is what was there

@@ -71,8 +71,8 @@ def _pairs(items: list[str]) -> dict[str, str]:
 
 
 def _function(words: list[str]) -> tuple[str, list[str]]:
-    """Name and arguments without the keys."""
-    return words[1], words[3 + int(words[2]) :]
+    """Name without its version, and arguments without the keys."""
+    return words[1].rsplit("_", 1)[0], words[3 + int(words[2]) :]
 
 
 def _kept(command: list[str], reply: object) -> dict | None:

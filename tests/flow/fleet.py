@@ -46,6 +46,7 @@ class Program:
         self.admin = f"127.0.0.1:{free_port()}"
         self.listen = f"127.0.0.1:{free_port()}"
         self.process: subprocess.Popen | None = None
+        self.binaries: Path | None = None  # of another version, from the next start on
         self.expect_death = False  # the test ended it on purpose
         self._log = directory / f"{name}.log"
         self._env = env
@@ -57,7 +58,11 @@ class Program:
         self.expect_death = False
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(
-                [str(bin_directory() / self.kind)], env=env, stdout=log, stderr=log, cwd="/"
+                [str((self.binaries or bin_directory()) / self.kind)],
+                env=env,
+                stdout=log,
+                stderr=log,
+                cwd="/",
             )
 
     def wait_ready(self) -> None:

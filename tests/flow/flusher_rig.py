@@ -14,10 +14,10 @@ from pathlib import Path
 import redis
 
 from .fleet import Program, bin_directory
+from .redis_functions import library, named
 from .servers import PostgresServer, RedisServer, eventually
 
 TESTS = Path(__file__).resolve().parent.parent
-FUNCTIONS = TESTS.parent / "common" / "redis" / "ringfleet.lua"
 ENDED, LIVE, DEAD, FLUSHED = (f"rf:{{p0}}:{name}" for name in ("ended", "live", "dead", "flushed"))
 
 
@@ -42,7 +42,7 @@ class HandMadeCall:
     def open(self, lease_ms: int = 60_000, **context: str) -> "HandMadeCall":
         keys = [self.context, self.session, LIVE]
         pairs = [part for pair in {"v": "1", **context}.items() for part in pair]
-        answer = self._redis.fcall("rf_open", 3, *keys, self.sid, "t0", 86400, lease_ms, *pairs)
+        answer = self._redis.fcall(named("rf_open"), 3, *keys, self.sid, "t0", 86400, lease_ms, *pairs)
         assert answer[0] == "OPENED", answer
         return self
 
@@ -50,7 +50,7 @@ class HandMadeCall:
         keys = [self.context, self.session, self.writes, LIVE]
         data = json.dumps({"stream": n})
         answer = self._redis.fcall(
-            "rf_claim", 4, *keys, self.sid, n, f"t{n}", "worker", "MZ", lease_ms, data
+            named("rf_claim"), 4, *keys, self.sid, n, f"t{n}", "worker", "MZ", lease_ms, data
         )
         assert answer[0] == "CLAIMED", answer
         self.epoch, self.seq = int(answer[1]), int(answer[2])
@@ -68,7 +68,7 @@ class HandMadeCall:
         keys = [self.session, self.writes, LIVE, ENDED]
         metrics_text = json.dumps(metrics or {})
         answer = self._redis.fcall(
-            "rf_end", 4, *keys, self.sid, self.epoch, self.seq + 1, reason, "hangup", metrics_text
+            named("rf_end"), 4, *keys, self.sid, self.epoch, self.seq + 1, reason, "hangup", metrics_text
         )
         assert answer == ["ENDED"], answer
         self.seq += 1
@@ -79,7 +79,7 @@ class HandMadeCall:
         keys = [self.session, self.event_stream, LIVE, ENDED]
         pairs = [part for pair in {"type": type, "by": "warmer", **fields}.items() for part in pair]
         answer = self._redis.fcall(
-            "rf_event", 4, *keys, self.sid, f"{type}-{self.events}-{now_ms()}", int(final),
+            named("rf_event"), 4, *keys, self.sid, f"{type}-{self.events}-{now_ms()}", int(final),
             fields.get("status", ""), fields.get("sequence", 0), *pairs,
         )  # fmt: skip
         assert answer == ["ADDED"], answer
@@ -114,7 +114,7 @@ class FlusherRig:
     def reset(self) -> None:
         """An empty Redis and an empty schema, for the next test."""
         self.redis.flushall()
-        self.redis.function_load(FUNCTIONS.read_text(), replace=True)
+        self.redis.function_load(library(), replace=True)
         self.sql("drop schema public cascade; create schema public")
         assert self.migrate().returncode == 0
 

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from .flusher_rig import ENDED, FLUSHED, LIVE, FlusherRig
+from .redis_functions import named
 from .servers import eventually
 
 KILLS = 40
@@ -208,7 +209,7 @@ def test_turns_are_counted_without_gaps(rig):
     call.turn("two")
     rig.start(reap_grace_ms=0)
     eventually("the first flush", lambda: rig.turns("CA1") == ["one", "two"])
-    answer = rig.redis.fcall("rf_after", 2, call.session, LIVE, "CA1", 1, "t1", 60_000)
+    answer = rig.redis.fcall(named("rf_after"), 2, call.session, LIVE, "CA1", 1, "t1", 60_000)
     assert answer == ["RESUME", "t1"]
     call.claim(1)
     call.turn("three")

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from .flusher_rig import ENDED, FlusherRig
+from .redis_functions import named
 from .servers import eventually
 
 
@@ -246,7 +247,7 @@ def test_names_of_consumers(rig):
     assert consumers(rig) == {"gone-empty": 0}
     rig.call("CAx").open().claim().end()
     rig.redis.xreadgroup("flusher", "gone-holding", {ENDED: ">"})
-    rig.redis.fcall("rf_forget", 1, ENDED, 0, "")
+    rig.redis.fcall(named("rf_forget"), 1, ENDED, 0, "")
     assert consumers(rig) == {"gone-holding": 1}
     rig.start(consumer="pod-2", claim_idle_ms=100)
     rig.wait_flushed()

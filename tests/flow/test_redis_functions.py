@@ -2,15 +2,14 @@
 
 import itertools
 import signal
-from pathlib import Path
 from typing import Iterator
 
 import pytest
 import redis
 
+from flow.redis_functions import library, named
 from flow.servers import RedisServer
 
-LIBRARY = Path(__file__).parents[2] / "common" / "redis" / "ringfleet.lua"
 MINUTE = 60_000
 PAST = -1  # a lease that has lapsed when it is given
 
@@ -21,7 +20,7 @@ _sids = (f"CA{n:032x}" for n in itertools.count(1))
 def server(tmp_path_factory) -> Iterator[RedisServer]:
     one = RedisServer(tmp_path_factory.mktemp("functions") / "redis")
     one.start()
-    one.client().function_load(LIBRARY.read_text(), replace=True)
+    one.client().function_load(library())
     yield one
     one.stop()
 
@@ -49,7 +48,7 @@ class Call:
         )
 
     def _do(self, function: str, keys: list[str], *args: object) -> list:
-        return self.db.fcall(function, len(keys), *keys, *args)
+        return self.db.fcall(named(function), len(keys), *keys, *args)
 
     def open(self, token="t0", ttl=100, lease=MINUTE, recorded=True, **fields):
         pairs = itertools.chain.from_iterable(fields.items())
@@ -144,7 +143,11 @@ def as_dict(pairs: list[str]) -> dict[str, str]:
 
 def test_open_writes_context_session_and_lease(call):
     assert call.open(lead_first_name="Dana", prompt_compact="Be brief.") == ["OPENED", "t0"]
-    assert call.db.hgetall(call.context) == {"lead_first_name": "Dana", "prompt_compact": "Be brief."}
+    assert call.db.hgetall(call.context) == {
+        "v": "1",
+        "lead_first_name": "Dana",
+        "prompt_compact": "Be brief.",
+    }
     assert 0 < call.db.ttl(call.context) <= 100
     session = call.db.hgetall(call.session)
     assert (session["v"], session["phase"], session["epoch"], session["token:0"]) == ("1", "ringing", "0", "t0")
@@ -157,7 +160,7 @@ def test_the_same_webhook_again_changes_nothing(call):
     before = call.db.hgetall(call.session), call.lease()
     assert call.open(token="other", lead_first_name="Eve", lease=5 * MINUTE) == ["EXISTS", "t0", "", ""]
     assert (call.db.hgetall(call.session), call.lease()) == before
-    assert call.db.hgetall(call.context) == {"lead_first_name": "Dana"}
+    assert call.db.hgetall(call.context) == {"v": "1", "lead_first_name": "Dana"}
 
 
 def test_the_same_webhook_again_learns_what_was_answered_with(call):
@@ -195,7 +198,7 @@ def test_a_call_over_before_it_was_opened_cannot_be_claimed(call):
 
 def test_a_kept_snapshot_replaces_the_one_before(call):
     def keep(*pairs):
-        return call.db.fcall("rf_keep", 1, "rf:business:7", 60, *pairs)
+        return call.db.fcall(named("rf_keep"), 1, "rf:business:7", 60, *pairs)
 
     assert keep("business_name", "Acme", "voice", "marin") == ["KEPT"]
     assert keep("business_name", "Acme & Co") == ["KEPT"]
@@ -208,7 +211,8 @@ def test_a_kept_snapshot_replaces_the_one_before(call):
 def test_fill_replaces_what_was_answered_with(call):
     call.open(prompt_full="", source="snapshot")
     assert call.fill(prompt_full="Everything.", source="database") == ["FILLED", 2]
-    assert call.db.hgetall(call.context) == {"prompt_full": "Everything.", "source": "database"}
+    written = {"v": "1", "prompt_full": "Everything.", "source": "database"}
+    assert call.db.hgetall(call.context) == written
     assert 0 < call.db.ttl(call.context) <= 100
 
 
@@ -224,10 +228,11 @@ def test_claim(call):
     call.open(lead_first_name="Dana", lease=1000)
     answer, epoch, seq, now, context, journal = call.claim(lease=MINUTE)
     assert (answer, epoch, seq, journal) == ("CLAIMED", "1", "1", [])
-    assert as_dict(context) == {"lead_first_name": "Dana"}
+    assert as_dict(context) == {"v": "1", "lead_first_name": "Dana"}
     [(entry_id, entry)] = call.db.xrange(call.writes)
     assert entry_id == "1-1"
-    assert entry == {"type": "callsession_update", "by": "worker", "at": now, "data": '{"owner":1}'}
+    owner = {"type": "callsession_update", "by": "worker", "at": now, "v": "1"}
+    assert entry == {**owner, "data": '{"owner":1}'}
     session = call.db.hgetall(call.session)
     assert session["phase"] == "live" and session["worker"] == "w1" and session["stream_sid"] == "MZ1"
     assert session["epoch"] == "1" and session["started_ms"] == session["seen_ms"] == now
@@ -357,7 +362,7 @@ def slots(*minutes: int) -> list[str]:
 
 
 def hold(db: redis.Redis, sid: str, *minutes: int) -> list:
-    return db.fcall("rf_hold", len(minutes), *slots(*minutes), sid, 60)
+    return db.fcall(named("rf_hold"), len(minutes), *slots(*minutes), sid, 60)
 
 
 def test_hold_takes_all_of_a_time_or_nothing(db):
@@ -374,14 +379,14 @@ def test_hold_again_is_harmless(db):
 
 def test_hold_of_a_whole_day(db):
     day = [f"rf:slot:{{7}}:{n}" for n in range(289)]
-    assert db.fcall("rf_hold", len(day), *day, "CA1", 60) == ["HELD"]
+    assert db.fcall(named("rf_hold"), len(day), *day, "CA1", 60) == ["HELD"]
     assert set(db.mget(day)) == {"CA1"}
 
 
 def test_release_gives_back_what_is_ones_own(db):
     hold(db, "CA1", 0, 5)
     hold(db, "CA2", 10)
-    assert db.fcall("rf_release", 4, *slots(0, 5, 10, 15), "CA1") == ["RELEASED", 2]
+    assert db.fcall(named("rf_release"), 4, *slots(0, 5, 10, 15), "CA1") == ["RELEASED", 2]
     assert db.mget(slots(0, 5, 10)) == [None, None, "CA2"]
 
 

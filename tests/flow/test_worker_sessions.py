@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flow.cast import GREETING, Cast, Case, asked_ms, line
+from flow.redis_functions import named
 from flow.servers import eventually
 from standins import speech
 from standins.realtime import Faults
@@ -345,7 +346,7 @@ async def filled_later(play) -> None:
 def fill(play) -> None:
     fleet = play.cast.fleet
     fields = [text for pair in full_context(play).items() for text in pair]
-    fleet.redis().fcall("rf_fill", 1, fleet.key(play.sid), *fields)
+    fleet.redis().fcall(named("rf_fill"), 1, fleet.key(play.sid), *fields)
 
 
 def test_a_context_that_comes_late_is_picked_up(cast, plays):

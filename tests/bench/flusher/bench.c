@@ -16,6 +16,8 @@
 #include <hiredis/hiredis.h>
 #include <libpq-fe.h>
 
+#include "common/redis/functions.h"
+
 #define SAID "well I was thinking of thursday at ten or so if you still have that, otherwise the week after would do as well"
 #define INDEX "rf:{p0}:ended"
 
@@ -88,7 +90,7 @@ static void begin_call(struct bench *b, const char *sid)
 static void end_call(struct bench *b, const char *sid)
 {
     redisReply *reply = ask(b,
-                            "FCALL rf_end 4 rf:{p0}:call:%s:session rf:{p0}:call:%s:writes rf:{p0}:live " INDEX
+                            "FCALL " REDIS_FUNCTION("rf_end") " 4 rf:{p0}:call:%s:session rf:{p0}:call:%s:writes rf:{p0}:live " INDEX
                             " %s 1 %d hangup hangup {}",
                             sid, sid, sid, TURNS + 1);
     if (reply->type != REDIS_REPLY_ARRAY || strcmp(reply->element[0]->str, "ENDED") != 0)

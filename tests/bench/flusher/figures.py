@@ -27,7 +27,8 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 import load  # noqa: E402
 from flow.fleet import bin_directory  # noqa: E402
-from flow.flusher_rig import FUNCTIONS, FlusherRig  # noqa: E402
+from flow.flusher_rig import FlusherRig  # noqa: E402
+from flow.redis_functions import library  # noqa: E402
 from flow.servers import PostgresServer, RedisServer, eventually  # noqa: E402
 
 CALLS, TURNS = 5000, 20
@@ -48,7 +49,7 @@ class Rig(FlusherRig):
     def empty(self) -> None:
         """So that each round finds the same."""
         self.redis.flushdb()
-        self.redis.function_load(FUNCTIONS.read_text(), replace=True)
+        self.redis.function_load(library(), replace=True)
         with contextlib.suppress(redis.ResponseError):  # a flusher that runs makes it too
             self.redis.xgroup_create(load.ENDED, "flusher", id="0", mkstream=True)
         self.sql(f"truncate {', '.join(TABLES)}")

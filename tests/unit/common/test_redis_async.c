@@ -12,6 +12,7 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 
+#include "common/redis/functions.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/common/loopback.h"
 #include "tests/unit/common/redis_server.h"
@@ -190,7 +191,7 @@ static void on_function_reply(redisAsyncContext *ctx, void *r, void *arg)
 static void test_functions_are_loaded(void **state)
 {
     struct fixture *f = *state;
-    const char *argv[] = {"FCALL", "rf_fill", "1", "no-such-call"};
+    const char *argv[] = {"FCALL", REDIS_FUNCTION("rf_fill"), "1", "no-such-call"};
     redis_server_start(&f->server, NULL);
     begin(f, "redis://127.0.0.1:PORT");
     TURN_UNTIL(f, f->ups == 1);
@@ -343,6 +344,21 @@ static void test_another_number_of_partitions(void **state)
     assert_int_equal(f->ups, 1);
 }
 
+/* A new version that meets a full Redis cannot load its functions: it stays out, and says why. */
+static void test_memory_full_before_the_functions_are_there(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_start(&f->server, NULL);
+    redis_server_do(&f->server, NULL, "CONFIG SET maxmemory 1");
+    capture_begin(&f->capture, 2);
+    begin(f, "redis://127.0.0.1:PORT");
+    TURN_UNTIL(f, capture_has(&f->capture, "Function not found"));
+    assert_int_equal(f->ups, 0);
+    redis_server_do(&f->server, NULL, "CONFIG SET maxmemory 0");
+    TURN_UNTIL(f, f->ups == 1);
+    capture_end(&f->capture, f->logged, sizeof f->logged);
+}
+
 static void test_free_tells_what_waits(void **state)
 {
     struct fixture *f = *state;
@@ -450,6 +466,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_risk_is_told_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_number_of_partitions, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_full_before_the_functions_are_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_tells_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_while_connecting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_server_too_old, setup, teardown),

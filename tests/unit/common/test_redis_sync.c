@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/redis/functions.h"
 #include "tests/unit/common/loopback.h"
 #include "tests/unit/common/redis_server.h"
 
@@ -58,7 +59,7 @@ static void test_says_hello(void **state)
     assert_non_null(strstr(reply->str, " name=tester "));
     assert_non_null(strstr(reply->str, " db=4 "));
     freeReplyObject(reply);
-    reply = redisCommand(ctx, "FCALL rf_fill 1 no-such-call");
+    reply = redisCommand(ctx, "FCALL " REDIS_FUNCTION("rf_fill") " 1 no-such-call");
     assert_non_null(reply);
     assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
     assert_string_equal(reply->element[0]->str, "GONE");

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/redis/functions.h"
 #include "common/redis/tls.h"
 #include "tests/unit/unit.h"
 
@@ -188,9 +189,11 @@ static void test_hello(void **state)
     char user[] = "worker", password[] = "secret", master[] = "mymaster", said[512];
     struct redis_url url = {.place_count = 1, .places = {{"h", 6379}}};
     (void)state;
-#define LAST                                                                    \
-    "CLIENT SETNAME tester\nINFO\nFUNCTION LOAD REPLACE #!lua name=ringfleet\n" \
+#define LOAD                                    \
+    "FUNCTION LOAD #!lua name=ringfleet\n"      \
+    "FCALL " REDIS_FUNCTION("rf_version") " 0\n" \
     "SET rf:{p0}:partitions 16 NX GET\n"
+#define LAST "CLIENT SETNAME tester\nINFO\n" LOAD
     say_hello(&url, said, sizeof said);
     assert_string_equal(said, LAST);
     url.password = password;
@@ -208,8 +211,7 @@ static void test_hello(void **state)
     url.db = 0;
     url.master = master;
     say_hello(&url, said, sizeof said);
-    assert_string_equal(said, "CLIENT SETNAME tester\nINFO\nROLE\n"
-                              "FUNCTION LOAD REPLACE #!lua name=ringfleet\nSET rf:{p0}:partitions 16 NX GET\n");
+    assert_string_equal(said, "CLIENT SETNAME tester\nINFO\nROLE\n" LOAD);
 }
 
 /* With memory full nothing can be loaded; the functions of the last start must serve then, or
@@ -218,10 +220,14 @@ static void test_which_refusals_of_hello_are_borne(void **state)
 {
     static const char *const load[] = {"FUNCTION", "LOAD"}, *const auth[] = {"AUTH", "x"};
     static const char *const record[] = {"SET", "rf:{p0}:partitions"};
+    static const char *const version[] = {"FCALL", REDIS_FUNCTION("rf_version")};
     (void)state;
     assert_true(redis_hello_bearable(load, "OOM command not allowed when used memory > 'maxmemory'."));
+    assert_true(redis_hello_bearable(load, "ERR Library '" FUNCTIONS_LIBRARY "' already exists"));
+    assert_false(redis_hello_bearable(load, "ERR Function rf_open already exists"));
     assert_false(redis_hello_bearable(load, "ERR unknown command 'FUNCTION'"));
     assert_false(redis_hello_bearable(load, "NOPERM User worker has no permissions"));
+    assert_false(redis_hello_bearable(version, "ERR Function not found"));
     assert_false(redis_hello_bearable(auth, "OOM command not allowed"));
     assert_true(redis_hello_bearable(record, "OOM command not allowed when used memory > 'maxmemory'."));
     assert_true(redis_hello_bearable(record, "MOVED 3999 127.0.0.1:6381"));
