@@ -196,23 +196,11 @@ void ai_leg_refused(struct call *c, const char *error)
     send_settings(c);
 }
 
-/* The provider's own name for the conversation, for whoever looks for it there. */
-static void note_session(struct call *c, const char *id)
-{
-    json_t *data = json_pack("{s:s}", "conversation_id", id);
-    char *text = data ? json_dumps(data, JSON_COMPACT) : NULL;
-    const char *const values[] = {text};
-    if (text)
-        journal_append(&c->journal, JOURNAL_CALLSESSION_UPDATE, values);
-    free(text);
-    json_decref(data);
-}
-
 void ai_leg_ready(struct call *c, const struct ai_event *ev)
 {
     int64_t ready_ms = clock_mono_ms() - c->started_ms;
-    if (*ev->session)
-        note_session(c, ev->session);
+    if (*ev->session) /* the provider's own name for it, for whoever looks for it there */
+        journal_fact(&c->journal, json_pack("{s:s}", "conversation_id", ev->session));
     c->ai_tries = 0;
     evtimer_del(&c->redial);
     if (!c->configured) {

@@ -191,6 +191,7 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
         on_timeout(c);
         return true;
     case CALL_EV_HAND_OVER:
+        c->left_idle = call_may_hand_over(c) && !c->rejoin && !answers_owed(c);
         call_end(c, REASON_DRAINED, "");
         return true;
     case CALL_EV_JOURNAL:
@@ -377,7 +378,7 @@ bool call_may_hand_over(const struct call *c)
     case CALL_DIALLING: /* what plays on without an AI is heard to its end */
     case CALL_GREETING:
     case CALL_TALKING:
-        return call_silent(c) && !c->speaking && !c->answer.wanted && !c->tools && c->turns.count == 0;
+        return call_silent(c) && !c->speaking && !c->words_unheard && !c->tools && c->turns.count == 0;
     }
     return false;
 }

@@ -148,6 +148,7 @@ struct call {
         int failures;      /* in a row */
     } answer;
     enum call_reason parting; /* PARTING: why */
+    bool left_idle;           /* handed over when nobody waited for a word */
 
     int64_t started_ms; /* monotonic: the carrier's start */
     bool spoke;         /* first audio has gone to the caller */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -28,6 +29,7 @@ void call_close_journal(struct call *c)
 {
     char metrics[384], verdict[48];
     if (c->reason == REASON_DRAINED) {
+        journal_fact(&c->journal, json_pack("{s:s}", CLAIM_HANDED_OVER, c->left_idle ? CLAIM_IDLE : "busy"));
         journal_leave(&c->journal);
         return;
     }

@@ -6,7 +6,8 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
-/* A call that was taken over from another worker: the caller must not be greeted twice. */
+/* A call that was taken over from another worker: the caller must not be greeted twice. Unless the worker before
+ * knew that nobody waited for a word, its last one may not have been heard. */
 #define RESUME_HINT                                                                                     \
     "The phone line was interrupted for a few seconds and is back. Do not greet again. Go on exactly " \
     "where the conversation stopped."
@@ -70,7 +71,7 @@ bool call_start_claimed(struct call *c, const redisReply *reply)
         metric_add(&c->w->metrics.calls_resumed, 1);
     if (c->claim.history.count > 0) {
         c->past_greeting = true;
-        c->rejoin = RESUME_HINT;
+        c->rejoin = c->claim.idle ? NULL : RESUME_HINT;
     } else if (strncmp(c->claim.context.answered_by, "machine", 7) == 0) {
         leave_message(c);
         if (!*c->claim.context.greeting) {

@@ -118,19 +118,6 @@ static void journal_lead(struct call *c, const char *field, const char *value)
     journal_append(&c->journal, JOURNAL_LEAD_UPDATE, values);
 }
 
-/* Takes the reference. */
-static void journal_fact(struct call *c, json_t *object)
-{
-    char *data = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    const char *const values[] = {data};
-    if (data)
-        journal_append(&c->journal, JOURNAL_CALLSESSION_UPDATE, values);
-    else
-        log_error(c->sid, "out of memory for a fact of the call");
-    free(data);
-    json_decref(object);
-}
-
 static void set_customer_name(struct tool_run *run)
 {
     struct call *c = run->call;
@@ -155,7 +142,7 @@ static void take_message(struct tool_run *run)
     char note[TOOL_LONG_SIZE + TOOL_TEXT_SIZE + 32];
     snprintf(note, sizeof note, *r->callback ? "Message: %s (call back: %s)" : "Message: %s", r->message, r->callback);
     journal_lead(run->call, "notes", note);
-    journal_fact(run->call, json_pack("{s:{s:s, s:s}}", "message", "text", r->message, "callback_number", r->callback));
+    journal_fact(&run->call->journal, json_pack("{s:{s:s, s:s}}", "message", "text", r->message, "callback_number", r->callback));
     log_info(run->call->sid, "message taken");
     tool_run_ok(run);
 }
@@ -176,7 +163,7 @@ static void transfer_call(struct tool_run *run)
         return;
     }
     snprintf(c->transfer_to, sizeof c->transfer_to, "%s", number);
-    journal_fact(c, json_pack("{s:{s:s, s:s}}", "transfer", "number", number, "reason", r->reason));
+    journal_fact(&c->journal, json_pack("{s:{s:s, s:s}}", "transfer", "number", number, "reason", r->reason));
     log_info(c->sid, "transfer wanted", log_phone("number", number));
     metric_add(&c->w->metrics.tools_done, 1);
     tool_run_free(run);

@@ -6,12 +6,17 @@
 #include "worker/history.h"
 #include "worker/ticket.h"
 
+/* The fact with which a worker leaves a call to another, and its value when nobody waits for a word. */
+#define CLAIM_HANDED_OVER "handed_over"
+#define CLAIM_IDLE "idle"
+
 enum { CLAIM_BOOKINGS_MAX = 16 }; /* appointments that one call may book */
 
 struct claim {
     uint64_t epoch, seq;
     struct context context;
     struct history history; /* of the workers before; empty in a new call */
+    bool idle; /* the worker before handed the call over when nobody waited for a word */
     struct span bookings[CLAIM_BOOKINGS_MAX]; /* this call's own, of any worker */
     int booking_count;
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -328,6 +329,18 @@ void journal_append(struct journal *j, enum journal_type type, const char *const
     j->tail = e;
     j->waiting++;
     go_on(j);
+}
+
+void journal_fact(struct journal *j, json_t *object)
+{
+    char *data = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    const char *const values[] = {data};
+    if (data)
+        journal_append(j, JOURNAL_CALLSESSION_UPDATE, values);
+    else
+        log_error(j->call_sid, "out of memory for a fact of the call");
+    free(data);
+    json_decref(object);
 }
 
 void journal_end(struct journal *j, const char *reason, const char *verdict, const char *metrics)

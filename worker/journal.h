@@ -20,6 +20,7 @@ enum {
 enum journal_outcome { JOURNAL_ENDED, JOURNAL_FENCED };
 
 struct journal_entry;
+struct json_t;
 
 struct journal {
     struct worker *w;
@@ -51,6 +52,9 @@ void journal_init(struct journal *j, struct worker *w, const char *call_sid, con
 /* Appends an entry with the fields of its type, in the order of journal.h (common/redis). Copies.
  * Past the bound, or when fenced, the entry is refused, counted and logged. */
 void journal_append(struct journal *j, enum journal_type type, const char *const values[]);
+
+/* Appends a fact of the call (callsession_update). Takes the reference; NULL (out of memory) is logged. */
+void journal_fact(struct journal *j, struct json_t *object);
 
 /* After everything that waits: ends the call (rf_end). on_outcome tells when it is done. */
 void journal_end(struct journal *j, const char *reason, const char *verdict, const char *metrics);

@@ -37,7 +37,8 @@ static struct {
     void *owner;
 } asked; /* of Redis, last */
 static const char *answered_by, *history; /* what the claim finds */
-static char trace[256], verdict[64];
+static bool left_idle;                    /* of the worker before */
+static char trace[256], verdict[64], fact[128];
 static char sent[8192]; /* types of the messages to the AI */
 static int turns;
 
@@ -134,6 +135,7 @@ const char *claim_take(struct worker *worker, const redisReply *reply, struct cl
     CONTEXT_FIELDS(X)
 #undef X
     out->epoch = history ? 2 : 1;
+    out->idle = left_idle;
     if (history)
         assert_true(history_add(&out->history, "caller", history));
     return reply ? NULL : "redis connection lost";
@@ -157,6 +159,15 @@ void journal_append(struct journal *j, enum journal_type type, const char *const
 {
     (void)j, (void)values;
     turns += type == JOURNAL_TURN;
+}
+
+void journal_fact(struct journal *j, json_t *object)
+{
+    char *text = json_dumps(object, JSON_COMPACT);
+    (void)j;
+    snprintf(fact, sizeof fact, "%s", text);
+    free(text);
+    json_decref(object);
 }
 
 void journal_end(struct journal *j, const char *reason, const char *said, const char *metrics)
@@ -415,7 +426,8 @@ static void ring(void)
     w.id = id;
     answered_by = "";
     history = NULL;
-    trace[0] = verdict[0] = sent[0] = '\0';
+    left_idle = false;
+    trace[0] = verdict[0] = sent[0] = fact[0] = '\0';
     turns = 0;
     asked.fn = NULL;
     deferred = NULL;
@@ -568,6 +580,44 @@ static void test_resumed(void **state)
     hang_up();
 }
 
+/* Nobody waited for a word when the worker before left: none is said. */
+static void test_resumed_in_a_pause(void **state)
+{
+    static step *const steps[STEPS] = {DIALLING, ai_opens, ai_configured};
+    (void)state;
+    ring();
+    history = "Thank you.";
+    left_idle = true;
+    take(steps);
+    assert_string_equal(trace, "accepted claiming dialling talking");
+    assert_string_equal(sent, "session.update conversation.item.create ");
+    hang_up();
+}
+
+/* Who takes a call over is told whether somebody waits for a word. */
+static void test_handed_over(void **state)
+{
+    static const struct {
+        step *steps[STEPS];
+        const char *fact;
+    } rows[] = {
+        {{TALKING, hand_over}, "{\"handed_over\":\"idle\"}"},
+        {{TALKING, caller_begins, hand_over}, "{\"handed_over\":\"busy\"}"},
+        {{TALKING, caller_begins, words, hand_over}, "{\"handed_over\":\"busy\"}"},
+        {{TALKING, ai_answers, hand_over}, "{\"handed_over\":\"busy\"}"},
+        {{TALKING, ai_answers, ai_lost, hand_over}, "{\"handed_over\":\"busy\"}"},
+        {{GREETING, hand_over}, "{\"handed_over\":\"busy\"}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ring();
+        take(rows[i].steps);
+        assert_string_equal(verdict, "left");
+        assert_string_equal(fact, rows[i].fact);
+        hang_up();
+    }
+}
+
 /* Redis lost the connection while it was asked for the greeting: the AI speaks it. */
 static void test_greeting_without_redis(void **state)
 {
@@ -638,7 +688,8 @@ int main(void)
         cmocka_unit_test(test_a_good_call),  cmocka_unit_test(test_ends),
         cmocka_unit_test(test_resumed),      cmocka_unit_test(test_greeting_without_redis),
         cmocka_unit_test(test_one_greeting), cmocka_unit_test(test_machine),
-        cmocka_unit_test(test_answers_wait),
+        cmocka_unit_test(test_answers_wait), cmocka_unit_test(test_resumed_in_a_pause),
+        cmocka_unit_test(test_handed_over),
     };
     log_set_level("error");
     return cmocka_run_group_tests(tests, NULL, NULL);
