@@ -411,13 +411,21 @@ struct call *call_new(struct worker *w, const struct carrier *carrier, struct ws
     if (c->next)
         c->next->prev = c;
     w->calls = c;
-    w->call_count++;
-    metric_set(&w->metrics.calls_active, (uint64_t)w->call_count);
+    worker_call_came(w);
     evtimer_assign(&c->deadline, w->base, on_deadline, c);
     evtimer_assign(&c->redial, w->base, on_redial, c);
     carrier_leg_open(c, ws);
     call_enter(c, CALL_ACCEPTED);
     return c;
+}
+
+void call_displace_newcomer(struct worker *w)
+{
+    struct call *oldest = NULL;
+    for (struct call *c = w->calls; c; c = c->next)
+        oldest = c->state == CALL_ACCEPTED ? c : oldest;
+    if (oldest)
+        call_end(oldest, REASON_START_TIMEOUT, "newer streams need the room");
 }
 
 void call_redis_up(struct call *c)

@@ -75,6 +75,7 @@ struct call {
     struct worker *w;
     struct call *next, *prev; /* worker's list */
     enum call_state state;
+    bool placed; /* holds one of the process's places */
     enum call_reason reason;
     struct event deadline;
     struct deferred deferred;
@@ -155,9 +156,12 @@ struct call {
     int64_t first_audio_ms, turn_count, barge_in_count;
 };
 
-/* A call for a media stream that has just been accepted; the worker counts it from here on. NULL
- * when out of memory. ws events go to the call. */
+/* A call for a media stream that has just been accepted. It takes one of the process's places when it
+ * has shown a token: who has none keeps nobody out. NULL when out of memory. ws events go to the call. */
 RF_NODISCARD struct call *call_new(struct worker *w, const struct carrier *carrier, struct ws_conn *ws);
+
+/* The stream that has waited longest for its start makes room for a newer one. */
+void call_displace_newcomer(struct worker *w);
 
 /* The only way in: everything that happens to a call. */
 void call_on(struct call *c, const struct call_event *ev);

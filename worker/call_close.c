@@ -54,7 +54,7 @@ static void forget(struct call *c)
     *(c->prev ? &c->prev->next : &w->calls) = c->next;
     if (c->next)
         c->next->prev = c->prev;
-    worker_call_over(w);
+    worker_call_over(w, c->placed);
     ticket_drop(c->claiming);
     ticket_drop(c->late.ticket);
     answers_forget(c);

@@ -36,6 +36,11 @@ bool call_start(struct call *c, const struct carrier_event *ev)
         call_end(c, REASON_TOKEN_REFUSED, verdict == TOKEN_EXPIRED ? "token expired" : "token not ours or of another call");
         return false;
     }
+    c->placed = worker_call_begins(c->w);
+    if (!c->placed) {
+        call_end(c, REASON_FULL, "other streams were faster to the last places");
+        return false;
+    }
     c->claiming = claim_send(c->w, c->sid, n, ev->token, c->stream_sid, on_claim_reply, c);
     if (!c->claiming)
         call_end(c, REASON_STORE_AWAY, "Redis is not reachable");

@@ -79,19 +79,21 @@ static const char *not_ready(void *arg)
         if (!metric_get(&loop_metrics(p->loops[i])->ai_address_known))
             return "the AI provider has not said yet where its agent is reached";
     }
-    return places_taken(&p->shared.places) >= p->shared.places.max ? "full: as many calls as RINGFLEET_MAX_CALLS" : NULL;
+    return places_full(&p->shared.places) ? "full: as many calls as RINGFLEET_MAX_CALLS" : NULL;
 }
 
 static void on_drain_look(evutil_socket_t fd, short what, void *arg)
 {
     struct program *p = arg;
-    uint64_t websockets = 0;
+    uint64_t websockets = 0, newcomers = 0;
     (void)fd;
     (void)what;
-    if (places_taken(&p->shared.places) > 0)
-        return;
-    for (int i = 0; i < p->loop_count; i++)
+    for (int i = 0; i < p->loop_count; i++) {
         websockets += metric_get(&loop_metrics(p->loops[i])->websockets);
+        newcomers += metric_get(&loop_metrics(p->loops[i])->newcomers);
+    }
+    if (places_taken(&p->shared.places) > 0 || newcomers > 0) /* a stream that has just come will be a call */
+        return;
     if (websockets == 0 || p->farewells++ == FAREWELL_LOOKS)
         event_base_loopbreak(p->base);
 }

@@ -26,7 +26,8 @@
     X(DRAINED, "drained", 1001, "")                   \
     X(NO_MEMORY, "no_memory", 1011, "")               \
     X(CARRIER_FLOOD, "carrier_flood", 1008, "")       \
-    X(CARRIER_SLOW, "carrier_slow", 1008, "")
+    X(CARRIER_SLOW, "carrier_slow", 1008, "")     \
+    X(FULL, "full", 1013, "")
 
 enum call_reason {
 #define X(id, name, code, verdict) REASON_##id,
@@ -101,8 +102,9 @@ enum peer_fault {
     X(COUNTER, journal_refused, "journal_refused_total", "", "journal entries past the bound of what may wait")    \
     X(COUNTER, journal_fenced, "journal_fenced_total", "", "journals stopped because another worker has the call") \
     X(GAUGE, guests, "connections_waiting", "", "connections that have not sent their request yet")                \
+    X(GAUGE, newcomers, "streams_waiting", "", "media streams that have not sent their start yet")                 \
     X(COUNTER, guests_dropped, "connections_dropped_total", "",                                                    \
-      "connections closed, still without a request, to make room for newer ones")                                  \
+      "connections closed, still without a request or a start, to make room for newer ones")                       \
     X(COUNTER, loops_full, "connections_refused_total", "", "connections that no event loop took")                 \
     X(COUNTER, reads_cut, "reads_cut_total", "", "times a connection had more to read than one turn allows")       \
     X(COUNTER, journal_reclaimed, "journal_reclaimed_total", "",                                                   \

@@ -23,6 +23,11 @@ static inline void places_give(struct places *p)
     atomic_fetch_sub_explicit(&p->taken, 1, memory_order_relaxed);
 }
 
+static inline bool places_full(struct places *p)
+{
+    return atomic_load_explicit(&p->taken, memory_order_relaxed) >= p->max;
+}
+
 /* Between a take that fails and its correction the raw number is one too high. */
 static inline int places_taken(struct places *p)
 {

@@ -50,12 +50,13 @@ static void remember(struct server *s, struct guest *g)
 
 static bool admit(struct worker *w, const struct carrier *carrier, struct ws_conn *ws)
 {
-    if (w->draining || !places_take(w->places))
+    if (w->draining || places_full(w->places))
         return false;
-    if (call_new(w, carrier, ws))
-        return true;
-    places_give(w->places);
-    return false;
+    if (w->newcomers >= SERVER_NEWCOMERS_MAX) {
+        metric_add(&w->metrics.guests_dropped, 1);
+        call_displace_newcomer(w);
+    }
+    return call_new(w, carrier, ws) != NULL;
 }
 
 /* Refused before the upgrade, so that the carrier knows at once and asks the action URL. */

@@ -4,7 +4,10 @@
 
 struct server;
 
-enum { SERVER_GUESTS_MAX = 256 }; /* connections of a loop that may wait before their request */
+enum {
+    SERVER_GUESTS_MAX = 256,    /* connections of a loop that may wait before their request */
+    SERVER_NEWCOMERS_MAX = 256, /* and streams that may wait before their start */
+};
 
 RF_NODISCARD struct server *server_new(struct worker *w);
 

@@ -29,11 +29,36 @@ void worker_unload(struct worker *w)
     atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 }
 
-void worker_call_over(struct worker *w)
+static void show_calls(struct worker *w)
+{
+    metric_set(&w->metrics.calls_active, (uint64_t)(w->call_count - w->newcomers));
+    metric_set(&w->metrics.newcomers, (uint64_t)w->newcomers);
+}
+
+void worker_call_came(struct worker *w)
+{
+    w->call_count++;
+    w->newcomers++;
+    show_calls(w);
+}
+
+bool worker_call_begins(struct worker *w)
+{
+    if (!places_take(w->places))
+        return false;
+    w->newcomers--;
+    show_calls(w);
+    return true;
+}
+
+void worker_call_over(struct worker *w, bool placed)
 {
     w->call_count--;
-    metric_set(&w->metrics.calls_active, (uint64_t)w->call_count);
-    places_give(w->places);
+    if (placed)
+        places_give(w->places);
+    else
+        w->newcomers--;
+    show_calls(w);
     worker_unload(w);
 }
 

@@ -52,7 +52,8 @@ struct worker {
     SSL_CTX *tls; /* NULL when the AI leg is plain */
     struct call *calls; /* a list, newest first */
     int call_count;
-    struct places *places;  /* the process's; every call has taken one */
+    int newcomers;          /* of these, streams that have not shown a token yet */
+    struct places *places;  /* the process's; every call but the newcomers has taken one */
     _Atomic int load;       /* connections: given to this loop, waiting at its door, or carried as calls */
     _Atomic int64_t beat_ms; /* monotonic: the last beat of this loop */
     struct ws_conn *conns;  /* all WebSockets, those that only wait for the end of their closing too */
@@ -77,8 +78,14 @@ void worker_run_deferred(struct worker *w);
 /* A connection that the acceptor gave is over. */
 void worker_unload(struct worker *w);
 
-/* A call is over: its place is free, its connection too. */
-void worker_call_over(struct worker *w);
+/* A stream was accepted: the connection is a newcomer's. */
+void worker_call_came(struct worker *w);
+
+/* It has shown a token. false: all places are taken. */
+RF_NODISCARD bool worker_call_begins(struct worker *w);
+
+/* A call is over, or a newcomer (placed: false): its place is free, its connection too. */
+void worker_call_over(struct worker *w, bool placed);
 
 /* A buffer of at least size bytes; the real size comes back in *size. NULL when out of memory.
  * Small ones are recycled, so that partial frames cost no allocation. */

@@ -61,7 +61,7 @@ def test_a_draining_worker_lets_calls_finish():
         eventually("two calls", lambda: on_call(worker) == 2)
         with RawPeer(worker.listen) as newcomer:
             newcomer.upgrade()
-            eventually("the third", lambda: on_call(worker) == 3)
+            eventually("the third", lambda: worker.metrics()["ringfleet_streams_waiting"] == 1)
             worker.signal(signal.SIGTERM)
             eventually("draining", lambda: worker.get("/readyz")[0] == 503)
             newcomer.start(offer(stage.fleet, *NUMBERS))
@@ -94,7 +94,16 @@ def test_capacity_is_the_process_s():
     with fleet_of(1, RINGFLEET_MAX_CALLS="3", RINGFLEET_THREADS="2") as stage:
         (worker,) = stage.fleet.workers
         peers = [RawPeer(worker.listen).upgrade() for _ in range(3)]
+        late = RawPeer(worker.listen).upgrade()
+        for peer in peers:
+            peer.start(offer(stage.fleet, *NUMBERS))
+        eventually("three calls", lambda: on_call(worker) == 3)
         assert upgrade_status(worker) == 503
+        late.start(offer(stage.fleet, *NUMBERS))  # three were faster since its upgrade
+        assert late.close_code() == 1013
+        assert worker.metrics()['ringfleet_calls_ended_total{reason="full"}'] == 1
+        for peer in peers:
+            peer.talk(0.1)  # or the line would count as dead
         assert worker.get("/readyz") == (503, "full: as many calls as RINGFLEET_MAX_CALLS\n")
         metrics = worker.metrics()
         assert metrics["ringfleet_calls_active"] == metrics["ringfleet_calls_capacity"] == 3
@@ -103,6 +112,7 @@ def test_capacity_is_the_process_s():
         peers.pop().socket.close()
         eventually("a free place", lambda: worker.get("/readyz")[0] == 200)
         assert upgrade_status(worker) == 101
+        late.socket.close()
         for peer in peers:
             peer.socket.close()
 

@@ -212,7 +212,12 @@ def stage():
     with BadAi(lambda: one.provider.port) as door:
         one = Stage(
             harbour_dental.scenario(),
-            env={"RINGFLEET_AI_POOL_SIZE": "0", "RINGFLEET_AI_URL": door.url, "RINGFLEET_THREADS": "2"},
+            env={
+                "RINGFLEET_AI_POOL_SIZE": "0",
+                "RINGFLEET_AI_URL": door.url,
+                "RINGFLEET_THREADS": "2",
+                "RINGFLEET_MAX_CALLS": "100",
+            },
         )
         conversation_for.given = []
         one.provider.play(conversation_for)
@@ -316,6 +321,27 @@ def test_a_bad_ai_harms_only_its_own_calls(stage):
     metrics = stage.fleet.workers[0].metrics()
     for fault in ("bad_http", "handshake_timeout", "too_big", "flood"):
         assert metrics[f'ringfleet_peer_faults_total{{peer="ai",fault="{fault}"}}'] >= 1, fault
+
+
+def test_streams_without_a_start_take_nobody_s_place(stage):
+    """Places are for who has shown a token; who has none waits among its like, and the oldest of them goes."""
+    worker = stage.fleet.workers[0]
+    crowd = [RawPeer(worker.listen).upgrade() for _ in range(2 * 256 + 60)]  # each of two loops keeps 256
+    try:
+        metrics = worker.metrics()
+        assert metrics["ringfleet_calls_active"] == 0
+        assert metrics["ringfleet_streams_waiting"] <= 2 * 256
+        assert metrics["ringfleet_connections_dropped_total"] >= 60
+        assert worker.get("/readyz")[0] == 200
+        assert crowd[0].close_code() == 1008 and not peer_is_closed(crowd[-1], 0.1)
+        call = good_call(stage)
+        assert worker.metrics()["ringfleet_calls_active"] == 1
+        eventually("the crowd's time to be over", lambda: worker.metrics()["ringfleet_streams_waiting"] == 0)
+        assert crowd[-1].close_code() == 1008
+    finally:
+        for peer in crowd:
+            peer.socket.close()
+    check_good(stage, call)
 
 
 def test_connections_that_say_nothing_keep_nobody_out(stage):

@@ -37,6 +37,7 @@ static struct {
     void *owner;
 } asked; /* of Redis, last */
 static const char *answered_by, *history; /* what the claim finds */
+static bool full;                         /* the process */
 static bool left_idle;                    /* of the worker before */
 static char trace[256], verdict[64], fact[128];
 static char sent[8192]; /* types of the messages to the AI */
@@ -246,9 +247,20 @@ void worker_defer(struct worker *worker, struct deferred *d, void (*fn)(void *ar
     deferred = d;
 }
 
-void worker_call_over(struct worker *worker)
+void worker_call_came(struct worker *worker)
 {
     (void)worker;
+}
+
+bool worker_call_begins(struct worker *worker)
+{
+    (void)worker;
+    return !full;
+}
+
+void worker_call_over(struct worker *worker, bool placed)
+{
+    (void)worker, (void)placed;
 }
 
 /* ---- events ---- */
@@ -426,7 +438,7 @@ static void ring(void)
     w.id = id;
     answered_by = "";
     history = NULL;
-    left_idle = false;
+    left_idle = full = false;
     trace[0] = verdict[0] = sent[0] = fact[0] = '\0';
     turns = 0;
     asked.fn = NULL;
@@ -567,6 +579,20 @@ static void test_a_good_call(void **state)
     hang_up();
 }
 
+/* The last place went to another stream between the upgrade and the start. */
+static void test_no_place(void **state)
+{
+    (void)state;
+    ring();
+    full = true;
+    start();
+    assert_string_equal(trace, "accepted gone");
+    assert_int_equal(call->reason, REASON_FULL);
+    assert_int_equal(stream.close_code, 1013);
+    assert_null(asked.fn); /* Redis has heard nothing of it: the token is good for another stream */
+    hang_up();
+}
+
 /* Taken over from another worker: no greeting, and the cache is not even asked. */
 static void test_resumed(void **state)
 {
@@ -689,7 +715,7 @@ int main(void)
         cmocka_unit_test(test_resumed),      cmocka_unit_test(test_greeting_without_redis),
         cmocka_unit_test(test_one_greeting), cmocka_unit_test(test_machine),
         cmocka_unit_test(test_answers_wait), cmocka_unit_test(test_resumed_in_a_pause),
-        cmocka_unit_test(test_handed_over),
+        cmocka_unit_test(test_handed_over),  cmocka_unit_test(test_no_place),
     };
     log_set_level("error");
     return cmocka_run_group_tests(tests, NULL, NULL);
