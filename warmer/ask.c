@@ -33,12 +33,25 @@ void question_init_command(struct question *q, const char *command)
     question_arg(q, command);
 }
 
+static void add(struct question *q, const char *text, size_t len)
+{
+    if (q->_argc == QUESTION_ARGS_MAX) {
+        q->_too_long = true;
+        return;
+    }
+    q->_argv[q->_argc] = text;
+    q->_lens[q->_argc++] = len;
+}
+
 void question_arg(struct question *q, const char *text)
 {
-    if (q->_argc == QUESTION_ARGS_MAX)
-        q->_too_long = true;
-    else
-        q->_argv[q->_argc++] = text;
+    add(q, text, strlen(text));
+}
+
+void question_field(struct question *q, const struct context_field *field)
+{
+    question_arg(q, field->name);
+    add(q, field->value, field->value_len);
 }
 
 void question_number(struct question *q, int64_t number)
@@ -130,7 +143,7 @@ static bool send_question(struct warmer *w, const struct question *q, struct ask
         metric_add(&w->metrics.ask_full, 1);
         return false;
     }
-    if (q->_too_long || redis_async_send(w->redis, on_reply, a, q->_argc, argv, NULL) != 0) {
+    if (q->_too_long || redis_async_send(w->redis, on_reply, a, q->_argc, argv, q->_lens) != 0) {
         metric_add(&w->metrics.ask_away, 1);
         return false;
     }

@@ -1,5 +1,6 @@
 /* One question to Redis with a deadline: a function of ringfleet.lua (or a command), its keys, its arguments. */
 #pragma once
+#include "warmer/context.h"
 #include "warmer/warmer.h"
 
 enum {
@@ -10,6 +11,7 @@ enum {
 
 struct question {
     const char *_argv[QUESTION_ARGS_MAX];
+    size_t _lens[QUESTION_ARGS_MAX];
     int _argc, _keys, _numbers;
     bool _function, _too_long;
     char _key_text[QUESTION_KEYS_MAX][KEY_SIZE];
@@ -23,6 +25,7 @@ void question_key(struct question *q, const struct warmer *w, enum key_kind kind
 /* A key of no call (keys.h, key_global): "number" or "business" and which. */
 void question_key_global(struct question *q, const struct warmer *w, const char *kind, const char *id);
 void question_arg(struct question *q, const char *text);
+void question_field(struct question *q, const struct context_field *field);
 void question_number(struct question *q, int64_t number);
 
 /* The reply (of a function: an array with a word first); or NULL: Redis answered with an error, was lost, or

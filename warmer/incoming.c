@@ -48,10 +48,8 @@ static int elapsed_ms(const struct incoming *in)
 
 static void put_fields(struct question *q, const struct context *c)
 {
-    for (size_t i = 0; i < c->count; i++) {
-        question_arg(q, c->fields[i].name);
-        question_arg(q, c->fields[i].value);
-    }
+    for (size_t i = 0; i < c->count; i++)
+        question_field(q, &c->fields[i]);
 }
 
 /* ---- answers ---- */
