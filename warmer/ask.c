@@ -63,11 +63,19 @@ void question_number(struct question *q, int64_t number)
 
 static void add_key(struct question *q, const char *key)
 {
-    static const char *const counts[QUESTION_KEYS_MAX + 1] = {"0", "1", "2", "3", "4"};
+    static const char *const counts[QUESTION_KEYS_MAX + 1] = {"0", "1", "2", "3", "4", "5"};
     q->_keys++;
     question_arg(q, key);
     if (q->_function)
         q->_argv[2] = counts[q->_keys];
+}
+
+static void add_key_or_not(struct question *q, const char *key)
+{
+    if (key)
+        add_key(q, key);
+    else
+        q->_too_long = true;
 }
 
 void question_key(struct question *q, const struct warmer *w, enum key_kind kind, const char *call_sid)
@@ -77,10 +85,17 @@ void question_key(struct question *q, const struct warmer *w, enum key_kind kind
 
 void question_key_global(struct question *q, const struct warmer *w, const char *kind, const char *id)
 {
-    if (key_global(q->_key_text[q->_keys], &w->keys, kind, id, NULL))
-        add_key(q, q->_key_text[q->_keys]);
-    else
-        q->_too_long = true;
+    add_key_or_not(q, key_global(q->_key_text[q->_keys], &w->keys, kind, id, NULL));
+}
+
+void question_key_alias(struct question *q, const struct warmer *w, const char *id)
+{
+    add_key_or_not(q, key_alias(q->_key_text[q->_keys], &w->keys, id));
+}
+
+void question_key_outbound(struct question *q, const struct warmer *w, const char *kind, const char *id)
+{
+    add_key_or_not(q, key_outbound(q->_key_text[q->_keys], &w->keys, kind, id));
 }
 
 static void release_when_over(struct asked *a)

@@ -97,7 +97,7 @@ static void apologize(struct incoming *in, const char *why)
 static void answer_with_stream(struct incoming *in, const char *token)
 {
     struct twiml document;
-    after_stream(&document, &in->w->config, 0, token);
+    after_stream(&document, &in->w->config, 0, token, NULL);
     request_answer(take_request(in), &document);
 }
 
