@@ -476,7 +476,7 @@ end
 -- KEYS queue, jobs, active, busy, rate
 -- ARGV lease_ms, interval_ms (between two calls of an account)
 -- -> DIAL sid job (as it was before it was marked) | LOOK sid job (dialled, and not heard of for long)
---  | WAIT ms
+--  | LATER ms
 local function rf_take(keys, args)
   local queue, jobs, active, busy, rate = keys[1], keys[2], keys[3], keys[4], keys[5]
   local now = now_ms()
@@ -512,7 +512,7 @@ local function rf_take(keys, args)
   end
   local next = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
   if next[2] and tonumber(next[2]) > now then wait = math.min(wait, tonumber(next[2]) - now) end
-  return { 'WAIT', int(wait) }
+  return { 'LATER', int(wait) }
 end
 
 -- rf_back: an attempt that came to nothing yet; the call is taken up again later.

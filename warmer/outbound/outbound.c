@@ -41,12 +41,12 @@ static void take(struct outbound *o, const redisReply *reply, void (*begin)(stru
     begin(o->attempts, sid, job);
 }
 
-/* DIAL sid job | LOOK sid job | WAIT ms */
+/* DIAL sid job | LOOK sid job | LATER ms */
 static void on_taken(const redisReply *reply, void *arg)
 {
     struct outbound *o = arg;
     const char *word = redis_word(reply);
-    int64_t wait = strcmp(word, "WAIT") == 0 ? strtoll(redis_text(reply, 1), NULL, 10) : 0;
+    int64_t wait = strcmp(word, "LATER") == 0 ? strtoll(redis_text(reply, 1), NULL, 10) : 0;
     o->asking = false;
     if (strcmp(word, "DIAL") == 0)
         take(o, reply, attempt_dial);
