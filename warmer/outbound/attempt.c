@@ -8,6 +8,7 @@
 #include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "common/http/client.h"
+#include "common/redis/functions.h"
 #include "warmer/outbound/hours.h"
 #include "warmer/outbound/link.h"
 #include "warmer/outbound/provider.h"
@@ -203,7 +204,7 @@ static int64_t lease_ms(const struct attempt *a)
 static void open_call(struct attempt *a)
 {
     struct question q;
-    question_init(&q, "rf_dial");
+    question_init(&q, REDIS_FUNCTION("rf_dial"));
     question_key(&q, a->w, KEY_CONTEXT, a->sid);
     question_key(&q, a->w, KEY_SESSION, a->sid);
     question_key(&q, a->w, KEY_LIVE, a->sid);

@@ -19,6 +19,7 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 #include "warmer/outbound/callee.h"
 #include "warmer/outbound/hours.h"
 #include "warmer/outbound/link.h"
@@ -95,7 +96,7 @@ static void remember(struct batch *b, int code, const char *answer)
     char number[8];
     struct question q;
     snprintf(number, sizeof number, "%d", code);
-    question_init(&q, "rf_once_done");
+    question_init(&q, REDIS_FUNCTION("rf_once_done"));
     question_key_outbound(&q, b->w, "key", b->key);
     question_arg(&q, b->digest);
     question_arg(&q, number);
@@ -322,7 +323,7 @@ static bool ask_once(struct batch *b)
     char stamp[24];
     struct question q;
     snprintf(stamp, sizeof stamp, "%lld", (long long)new_stamp(json_array_size(b->asked.callees)));
-    question_init(&q, "rf_once");
+    question_init(&q, REDIS_FUNCTION("rf_once"));
     question_key_outbound(&q, b->w, "key", b->key);
     question_arg(&q, b->digest);
     question_number(&q, LOCK_MS);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 #include "warmer/after.h"
 #include "warmer/ask.h"
 #include "warmer/outbound/dialled.h"
@@ -26,7 +27,7 @@ static void keep_answered_by(struct request *r, const char *who)
     struct question q;
     if (!*who)
         return;
-    question_init(&q, "rf_fill");
+    question_init(&q, REDIS_FUNCTION("rf_fill"));
     question_key(&q, r->w, KEY_CONTEXT, r->call_sid);
     question_arg(&q, "answered_by");
     question_arg(&q, who);

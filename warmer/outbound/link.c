@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 #include "warmer/ask.h"
 #include "warmer/outbound/queue.h"
 #include "warmer/status.h"
@@ -50,7 +51,7 @@ void link_call(struct warmer *w, const char *call_sid, const char *provider_call
     struct question q;
     keep_alias(w, provider_call_sid, call_sid);
     keep_alias(w, conversation_id, call_sid);
-    begin_event(&q, w, "rf_link", call_sid);
+    begin_event(&q, w, REDIS_FUNCTION("rf_link"), call_sid);
     question_arg(&q, provider_call_sid);
     question_arg(&q, conversation_id);
     tell(w, &q);
@@ -63,7 +64,7 @@ void link_status(struct warmer *w, const char *call_sid, const char *status, con
     char id[64];
     struct question q;
     snprintf(id, sizeof id, "status:ours:%.40s", status);
-    begin_event(&q, w, "rf_event", call_sid);
+    begin_event(&q, w, REDIS_FUNCTION("rf_event"), call_sid);
     question_arg(&q, id);
     question_arg(&q, status_terminal(status) ? "1" : "0");
     question_arg(&q, status);

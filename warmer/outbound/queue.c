@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/redis/functions.h"
 
 const char *job_text(const json_t *job, const char *name)
 {
@@ -36,7 +37,7 @@ static const char *const kinds[] = {"queue", "jobs", "active", "busy", "rate"};
 int queue_add(struct warmer *w, const char *sid, int64_t due_ms, const char *job, ask_fn *fn, void *arg)
 {
     struct question q;
-    begin(&q, w, "rf_enqueue", kinds, 2);
+    begin(&q, w, REDIS_FUNCTION("rf_enqueue"), kinds, 2);
     question_arg(&q, sid);
     question_number(&q, due_ms);
     question_arg(&q, job);
@@ -46,7 +47,7 @@ int queue_add(struct warmer *w, const char *sid, int64_t due_ms, const char *job
 int queue_take(struct warmer *w, ask_fn *fn, void *arg)
 {
     struct question q;
-    begin(&q, w, "rf_take", kinds, 5);
+    begin(&q, w, REDIS_FUNCTION("rf_take"), kinds, 5);
     question_number(&q, QUEUE_LEASE_MS);
     question_number(&q, 1000 / w->config.calls_per_second);
     return ask(w, &q, fn, arg);
@@ -69,7 +70,7 @@ void queue_back(struct warmer *w, const char *sid, int64_t delay_ms, json_t *cha
 {
     char *text = changes ? json_dumps(changes, JSON_COMPACT) : NULL;
     struct question q;
-    begin(&q, w, "rf_back", kinds, 4);
+    begin(&q, w, REDIS_FUNCTION("rf_back"), kinds, 4);
     question_arg(&q, sid);
     question_number(&q, delay_ms);
     question_arg(&q, text ? text : "{}");
@@ -83,7 +84,7 @@ void queue_settle(struct warmer *w, const char *sid, const char *provider_call_s
                   int64_t look_ms)
 {
     struct question q;
-    begin(&q, w, "rf_settle", kinds, 3);
+    begin(&q, w, REDIS_FUNCTION("rf_settle"), kinds, 3);
     question_arg(&q, sid);
     question_arg(&q, provider_call_sid);
     question_arg(&q, conversation_id);
@@ -94,7 +95,7 @@ void queue_settle(struct warmer *w, const char *sid, const char *provider_call_s
 void queue_over(struct warmer *w, const char *sid)
 {
     struct question q;
-    begin(&q, w, "rf_over", kinds, 4);
+    begin(&q, w, REDIS_FUNCTION("rf_over"), kinds, 4);
     question_arg(&q, sid);
     tell(w, &q);
 }
