@@ -18,8 +18,7 @@ enum {
 };
 
 struct context_field {
-    char *name, *value; /* in one piece of memory, the name's */
-    uint32_t value_len, _hash;
+    char *name, *value;
 };
 
 struct context {

@@ -48,8 +48,10 @@ static int elapsed_ms(const struct incoming *in)
 
 static void put_fields(struct question *q, const struct context *c)
 {
-    for (size_t i = 0; i < c->count; i++)
-        question_field(q, &c->fields[i]);
+    for (size_t i = 0; i < c->count; i++) {
+        question_arg(q, c->fields[i].name);
+        question_arg(q, c->fields[i].value);
+    }
 }
 
 /* ---- answers ---- */
@@ -97,7 +99,7 @@ static void apologize(struct incoming *in, const char *why)
 static void answer_with_stream(struct incoming *in, const char *token)
 {
     struct twiml document;
-    after_stream(&document, &in->w->config, 0, token, NULL);
+    after_stream(&document, &in->w->config, 0, token);
     request_answer(take_request(in), &document);
 }
 

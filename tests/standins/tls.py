@@ -12,7 +12,7 @@ class Authority:
     def __init__(self, directory: Path) -> None:
         self.certificate = str(directory / "ca.pem")
         self.server_certificate = str(directory / "server.pem")
-        self._server_key = str(directory / "server.key")
+        self.server_key = str(directory / "server.key")
         ca_key = str(directory / "ca.key")
         request = str(directory / "server.csr")
         extensions = directory / "server.ext"
@@ -29,7 +29,7 @@ class Authority:
             + ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
         )
         _openssl(
-            ["req", *key, "-keyout", self._server_key, "-out", request, "-subj", "/CN=localhost"]
+            ["req", *key, "-keyout", self.server_key, "-out", request, "-subj", "/CN=localhost"]
         )
         _openssl(
             ["x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", ca_key]
@@ -39,7 +39,7 @@ class Authority:
 
     def server_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.server_certificate, self._server_key)
+        context.load_cert_chain(self.server_certificate, self.server_key)
         return context
 
 

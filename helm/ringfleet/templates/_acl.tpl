@@ -12,14 +12,13 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 {{- if eq (index . 1) "warmer" -}}
 {{ $hello }} {{ $load }}
 {{ $partitions }}
-(+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:business:* ~{{ $p }}:{outbound}:*)
+(+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:business:*)
 (+hget +hmget +hgetall +hexists +hset +hsetnx +exists +expire ~{{ $call }})
 (+xadd +xrange ~{{ $call }}:events)
 (+zadd +zrem ~{{ $p }}:{p*}:live)
 (+xadd ~{{ $p }}:{p*}:ended)
 (+hgetall +hset +del +expire ~{{ $p }}:business:*)
-(+get +set ~{{ $p }}:number:* ~{{ $p }}:{p*}:alias:*)
-(+hget +hmget +hset +hsetnx +hdel +hincrby +expire +zadd +zrem +zscore +zrange +zrangebyscore ~{{ $p }}:{outbound}:*)
+(+get +set ~{{ $p }}:number:*)
 {{- else if eq (index . 1) "worker" -}}
 {{ $hello }} {{ $load }}
 {{ $partitions }}

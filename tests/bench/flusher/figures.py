@@ -1,9 +1,8 @@
 #!/usr/bin/python3
 """What the flusher reaches of what Postgres can take: prints one table.
 
-    tests/bench/flusher/figures.py                  about six minutes
-    tests/bench/flusher/figures.py backlog hangup   only these parts
-    tests/bench/flusher/figures.py --quick          few rounds, a short memory run and outage
+    tests/bench/flusher/figures.py            about six minutes
+    tests/bench/flusher/figures.py --quick    few rounds, no outage, a short memory run
 
 Both sides run in turn against the same private Redis and Postgres; each ratio is the median of the ratios of the
 rounds. COPY binary of the same rows, in one transaction, into the same tables is 1.00. Needs the release build.
@@ -24,13 +23,14 @@ import psycopg
 import redis
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import load  # noqa: E402
 from flow.fleet import bin_directory  # noqa: E402
 from flow.flusher_rig import FlusherRig  # noqa: E402
 from flow.redis_functions import library  # noqa: E402
 from flow.servers import PostgresServer, RedisServer, eventually  # noqa: E402
+from table import row  # noqa: E402
 
 CALLS, TURNS = 5000, 20
 TABLES = ("conversation_turn", "call_session", "call_log", "call_flush")
@@ -98,11 +98,6 @@ class Rig(FlusherRig):
             raise RuntimeError(f"bench {command}: {done.stderr}")
         parts = done.stdout.split()
         return {name: float(value) for name, value in zip(parts[::2], parts[1::2])}
-
-
-def row(what: str, value: str, target: str = "", met: bool | None = None) -> None:
-    mark = "" if met is None else "met" if met else "MISSED"
-    print(f"{what:<66} {value:>20}  {target:<10} {mark}".rstrip(), flush=True)
 
 
 def backlog(rig: Rig, repeats: int, whole: bool) -> None:
@@ -186,8 +181,8 @@ def journal_size(rig: Rig) -> None:
     row("Redis memory of a 40-turn journal, MEMORY USAGE / real bytes", f"{said:,} / {grown:,.0f}", "<= 14,336", said <= 14336)
 
 
-def outage(rig: Rig, seconds: int) -> None:
-    """Postgres is stopped while calls go on ending."""
+def outage(rig: Rig) -> None:
+    """Postgres is stopped for a minute while calls go on ending."""
     rig.empty()
     flusher = rig.start()
     stop = threading.Event()
@@ -208,7 +203,7 @@ def outage(rig: Rig, seconds: int) -> None:
     try:
         eventually("calls to be flushed", lambda: rig.sql("select 1 from call_flush limit 1"))
         rig.postgres.stop()
-        time.sleep(seconds)
+        time.sleep(OUTAGE_SECONDS)
         waiting = rig.redis.xlen(load.ENDED)
         rig.postgres.start()
         began = time.perf_counter()
@@ -221,34 +216,29 @@ def outage(rig: Rig, seconds: int) -> None:
     there = rig.one("select count(*) as n, count(distinct call_sid) as calls from conversation_turn")
     rig.stop_all()
     complete = there == {"n": ended * TURNS, "calls": ended}
-    row(f"Postgres away for {seconds} s at {OUTAGE_CALLS_PER_SECOND} calls/s: calls waiting", f"{waiting:,}")
+    row(f"Postgres away for {OUTAGE_SECONDS} s at {OUTAGE_CALLS_PER_SECOND} calls/s: calls waiting", f"{waiting:,}")
     row("  seconds from its return until caught up; nothing lost or doubled", f"{caught_up:.1f}", "all there", complete)
     assert flusher.process.returncode == 0
 
 
-PARTS = {
-    "backlog": lambda rig, quick: backlog(rig, 3 if quick else 9, whole=False),
-    "whole": lambda rig, quick: backlog(rig, 3 if quick else 9, whole=True),
-    "postgres": lambda rig, quick: postgres_half(rig, 3 if quick else 9),
-    "hangup": lambda rig, quick: hangup(rig, 1 if quick else 3),
-    "journal": lambda rig, quick: journal_size(rig),
-    "memory": lambda rig, quick: memory(rig, MEMORY_ENTRIES // (5 if quick else 1)),
-    "outage": lambda rig, quick: outage(rig, OUTAGE_SECONDS // (6 if quick else 1)),
-}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="part", choices=PARTS, default=list(PARTS), help=", ".join(PARTS) + "; by default all")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--fsync", choices=("always", "everysec"), default="always", help="of Redis' append-only file")
     options = parser.parse_args()
+    repeats = 3 if options.quick else 9
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     print(f"Redis appendfsync {options.fsync}; Postgres {', '.join(f'{k}={v}' for k, v in POSTGRES.items())}")
     with Rig(options.fsync) as rig:
         rig.reset()
-        for name in options.parts:
-            PARTS[name](rig, options.quick)
+        backlog(rig, repeats, whole=False)
+        backlog(rig, repeats, whole=True)
+        postgres_half(rig, repeats)
+        hangup(rig, 1 if options.quick else 3)
+        journal_size(rig)
+        memory(rig, MEMORY_ENTRIES // (5 if options.quick else 1))
+        if not options.quick:
+            outage(rig)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
 
 

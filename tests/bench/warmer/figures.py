@@ -17,10 +17,11 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TESTS))
+sys.path[:0] = [str(TESTS / "bench"), str(TESTS)]
 
 from flow.fleet import Fleet  # noqa: E402
 from flow.servers import eventually  # noqa: E402
+from table import row  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 BIN = Path(os.environ.get("RINGFLEET_BIN") or TESTS.parent / "build" / "bin")
@@ -98,11 +99,6 @@ class Rig(Fleet):
 
 def median(runs: list[dict[str, float]], name: str) -> float:
     return statistics.median(run[name] for run in runs)
-
-
-def row(what: str, value: str, target: str = "", met: bool | None = None) -> None:
-    mark = "" if met is None else "met" if met else "MISSED"
-    print(f"{what:<58} {value:>22}  {target:<12} {mark}".rstrip(), flush=True)
 
 
 def paced(rig: Rig, rate: int, repeats: int) -> None:

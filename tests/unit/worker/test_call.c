@@ -11,11 +11,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "worker/agent_url.h"
-#include "worker/ai_pool.h"
+#include "tests/unit/worker/surroundings.h"
 #include "worker/answers.h"
-#include "worker/call.h"
-#include "worker/call_tools.h"
 
 #define SID "CA0123456789abcdef0123456789abcdef"
 #define SECRET "a secret"
@@ -32,16 +29,9 @@ static struct worker w;
 static struct worker_config config;
 static struct call *call;
 static struct deferred *deferred;
-static struct {
-    ticket_fn *fn;
-    void *owner;
-} asked; /* of Redis, last */
-static const char *answered_by, *history; /* what the claim finds */
-static bool full;                         /* the process */
-static bool left_idle;                    /* of the worker before */
-static char trace[256], verdict[64], fact[128];
+static bool full; /* the process */
+static char trace[256];
 static char sent[8192]; /* types of the messages to the AI */
-static int turns;
 
 /* ---- the surroundings ---- */
 
@@ -96,148 +86,6 @@ enum peer_fault ws_fault(const struct ws_conn *ws)
 {
     (void)ws;
     return FAULT_NONE;
-}
-
-static char ticket; /* its address stands for all */
-
-struct ticket *ticket_send(struct worker *worker, ticket_fn *fn, void *owner, int argc, const char **argv)
-{
-    (void)worker, (void)argc, (void)argv;
-    asked.fn = fn;
-    asked.owner = owner;
-    return (struct ticket *)&ticket;
-}
-
-void ticket_drop(struct ticket *t)
-{
-    if (t)
-        asked.fn = NULL;
-}
-
-struct ticket *claim_send(struct worker *worker, const char *sid, int n, const char *token, const char *stream_sid,
-                          ticket_fn *fn, void *owner)
-{
-    (void)sid, (void)n, (void)token, (void)stream_sid;
-    return ticket_send(worker, fn, owner, 0, NULL);
-}
-
-static const char *field_of(const char *name)
-{
-    if (strcmp(name, "answered_by") == 0)
-        return answered_by;
-    return strcmp(name, "source") == 0 ? "database" : name;
-}
-
-const char *claim_take(struct worker *worker, const redisReply *reply, struct claim *out)
-{
-    (void)worker;
-    memset(out, 0, sizeof *out);
-#define X(name) out->context.name = strdup(field_of(#name));
-    CONTEXT_FIELDS(X)
-#undef X
-    out->epoch = history ? 2 : 1;
-    out->idle = left_idle;
-    if (history)
-        assert_true(history_add(&out->history, "caller", history));
-    return reply ? NULL : "redis connection lost";
-}
-
-void claim_release(struct claim *claim)
-{
-    context_release(&claim->context);
-    history_release(&claim->history);
-}
-
-void journal_init(struct journal *j, struct worker *worker, const char *sid, const char *stream_sid, uint64_t epoch,
-                  uint64_t seq, void (*on_outcome)(void *arg, enum journal_outcome outcome), void *arg)
-{
-    memset(j, 0, sizeof *j);
-    j->w = worker;
-    (void)sid, (void)stream_sid, (void)epoch, (void)seq, (void)on_outcome, (void)arg;
-}
-
-void journal_append(struct journal *j, enum journal_type type, const char *const values[])
-{
-    (void)j, (void)values;
-    turns += type == JOURNAL_TURN;
-}
-
-void journal_fact(struct journal *j, json_t *object)
-{
-    char *text = json_dumps(object, JSON_COMPACT);
-    (void)j;
-    snprintf(fact, sizeof fact, "%s", text);
-    free(text);
-    json_decref(object);
-}
-
-void journal_end(struct journal *j, const char *reason, const char *said, const char *metrics)
-{
-    (void)j, (void)reason, (void)metrics;
-    snprintf(verdict, sizeof verdict, "%s", said);
-}
-
-void journal_leave(struct journal *j)
-{
-    (void)j;
-    snprintf(verdict, sizeof verdict, "left");
-}
-
-void journal_kick(struct journal *j)
-{
-    (void)j;
-}
-
-void journal_release(struct journal *j)
-{
-    (void)j;
-}
-
-int redis_async_send(struct redis_async *ra, redisCallbackFn *fn, void *arg, int argc, const char **argv,
-                     const size_t *lens)
-{
-    (void)ra, (void)fn, (void)arg, (void)argc, (void)argv, (void)lens;
-    return -1;
-}
-
-struct ws_conn *ai_pool_take(struct ai_pool *pool, const struct ws_handler *handler, void *arg)
-{
-    (void)pool, (void)handler, (void)arg;
-    return NULL;
-}
-
-void ai_pool_refused(struct ai_pool *pool, const char *why)
-{
-    (void)pool, (void)why;
-}
-
-struct agent_url_answer agent_url_get(struct agent_urls *urls, const char *agent_id)
-{
-    (void)urls, (void)agent_id;
-    return (struct agent_url_answer){.permanent = true, .why = "not in this test"};
-}
-
-json_t *call_tools_describe(const struct call *c)
-{
-    (void)c;
-    return json_array();
-}
-
-/* Every tool is the end of the call. */
-void call_tools_run(struct call *c, const struct ai_event *ev)
-{
-    (void)ev;
-    call_part(c, REASON_AGENT_HANGUP);
-}
-
-void call_tools_session_lost(struct call *c)
-{
-    (void)c;
-}
-
-void call_tools_release(struct call *c)
-{
-    (void)c;
 }
 
 void worker_defer(struct worker *worker, struct deferred *d, void (*fn)(void *arg), void *arg)
@@ -305,10 +153,10 @@ static void start(void)
 
 static void redis_answers(const redisReply *reply)
 {
-    ticket_fn *fn = asked.fn;
+    ticket_fn *fn = around.asked.fn;
     assert_non_null(fn);
-    asked.fn = NULL;
-    fn(asked.owner, reply);
+    around.asked.fn = NULL;
+    fn(around.asked.owner, reply);
     note();
 }
 
@@ -436,12 +284,12 @@ static void ring(void)
     w.keys = (struct key_space){prefix, 1};
     w.provider = provider_named("openai");
     w.id = id;
-    answered_by = "";
-    history = NULL;
-    left_idle = full = false;
-    trace[0] = verdict[0] = sent[0] = fact[0] = '\0';
-    turns = 0;
-    asked.fn = NULL;
+    around.answered_by = "";
+    around.history = NULL;
+    around.left_idle = full = false;
+    trace[0] = around.verdict[0] = sent[0] = around.fact[0] = '\0';
+    around.turns = 0;
+    around.asked.fn = NULL;
     deferred = NULL;
     memset(&stream, 0, sizeof stream);
     call = call_new(&w, carriers[0], &stream);
@@ -556,7 +404,7 @@ static void test_ends(void **state)
         take(rows[i].then);
         assert_string_equal(trace, rows[i].trace);
         assert_int_equal(call->reason, rows[i].reason);
-        assert_string_equal(verdict, rows[i].verdict ? rows[i].verdict : "");
+        assert_string_equal(around.verdict, rows[i].verdict ? rows[i].verdict : "");
         if (call->state == CALL_GONE) {
             assert_false(stream.open); /* whichever end it was, the carrier is let go of, once */
             assert_int_equal(metric_get(&w.metrics.ended[call->reason]), 1);
@@ -574,7 +422,7 @@ static void test_a_good_call(void **state)
     ring();
     take(steps);
     assert_string_equal(trace, UP_TO_GREETING " talking");
-    assert_int_equal(turns, 1);
+    assert_int_equal(around.turns, 1);
     assert_string_equal(sent, "session.update response.create session.update ");
     hang_up();
 }
@@ -589,7 +437,7 @@ static void test_no_place(void **state)
     assert_string_equal(trace, "accepted gone");
     assert_int_equal(call->reason, REASON_FULL);
     assert_int_equal(stream.close_code, 1013);
-    assert_null(asked.fn); /* Redis has heard nothing of it: the token is good for another stream */
+    assert_null(around.asked.fn); /* Redis has heard nothing of it: the token is good for another stream */
     hang_up();
 }
 
@@ -599,7 +447,7 @@ static void test_resumed(void **state)
     static step *const steps[STEPS] = {DIALLING, ai_opens, ai_configured};
     (void)state;
     ring();
-    history = "I was just saying";
+    around.history = "I was just saying";
     take(steps);
     assert_string_equal(trace, "accepted claiming dialling talking");
     assert_string_equal(sent, "session.update conversation.item.create response.create ");
@@ -612,8 +460,8 @@ static void test_resumed_in_a_pause(void **state)
     static step *const steps[STEPS] = {DIALLING, ai_opens, ai_configured};
     (void)state;
     ring();
-    history = "Thank you.";
-    left_idle = true;
+    around.history = "Thank you.";
+    around.left_idle = true;
     take(steps);
     assert_string_equal(trace, "accepted claiming dialling talking");
     assert_string_equal(sent, "session.update conversation.item.create ");
@@ -638,8 +486,8 @@ static void test_handed_over(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         ring();
         take(rows[i].steps);
-        assert_string_equal(verdict, "left");
-        assert_string_equal(fact, rows[i].fact);
+        assert_string_equal(around.verdict, "left");
+        assert_string_equal(around.fact, rows[i].fact);
         hang_up();
     }
 }
@@ -668,7 +516,7 @@ static void test_one_greeting(void **state)
     memset(audio, 0x7F, sizeof audio);
     take(steps);
     redis_answers(&hit);
-    assert_null(asked.fn);
+    assert_null(around.asked.fn);
     assert_int_equal(metric_get(&w.metrics.greetings_cached), 1);
     assert_string_equal(sent, "session.update session.update "); /* nobody else was asked to greet */
     hang_up();
@@ -680,11 +528,11 @@ static void test_machine(void **state)
     static step *const steps[STEPS] = {GREETING, ai_done, played, caller_begins, played, ended};
     (void)state;
     ring();
-    answered_by = "machine_end_beep";
+    around.answered_by = "machine_end_beep";
     take(steps);
     assert_string_equal(trace, UP_TO_GREETING " parting ending gone");
     assert_int_equal(call->reason, REASON_VOICEMAIL);
-    assert_string_equal(verdict, "hangup");
+    assert_string_equal(around.verdict, "hangup");
     hang_up();
 }
 

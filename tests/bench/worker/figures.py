@@ -1,0 +1,357 @@
+#!/usr/bin/python3
+"""What a call costs on the worker, beside a relay that does the least and the usual bridges: prints one table.
+
+    tests/bench/worker/figures.py                 every part, three rounds: some twenty minutes
+    tests/bench/worker/figures.py cpu --rounds 1  one part
+    tests/bench/worker/figures.py --table         only the table of what was measured so far
+
+Server on one core; load, AI provider and Redis on the other. In a round the servers take turns, in another order
+each time; ratios are within a round, what is printed is the median of the rounds. Measurements are kept in
+build/bench/worker.json, so that parts can run one by one; --fresh forgets those of the parts that are asked for.
+Needs the release build, and the machine to itself.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
+
+import chart  # noqa: E402
+from rig import BUILD, Floor, Load, Node, Python, Rig, Server, Skipped, Worker  # noqa: E402
+from table import row  # noqa: E402
+
+KEPT = BUILD / "bench" / "worker.json"
+CALLS = (200, 500)
+SERVERS: dict[str, Callable[[], Server]] = {
+    "floor": Floor,
+    "floor, TLS": lambda: Floor(tls=True),
+    "worker": Worker,
+    "worker, TLS": lambda: Worker(tls=True),
+    "Node, equal work": lambda: Node(equal=True),
+    "Node, as the sample": lambda: Node(equal=False),
+    "Python, equal work": lambda: Python(equal=True),
+    "Python, as the sample": lambda: Python(equal=False),
+}
+OURS = ("floor", "worker", "floor, TLS", "worker, TLS")
+RIVALS = ("Node, equal work", "Node, as the sample", "Python, equal work", "Python, as the sample")
+FEW = {"Node, equal work": (200,), "Node, as the sample": (200,), "Python, equal work": (50,), "Python, as the sample": (50,)}
+# Where the search for the limit begins, and its steps.
+SEARCH = {"Node, equal work": (250, 50), "Node, as the sample": (150, 50), "Python, equal work": (30, 15), "Python, as the sample": (30, 15)}
+LIMIT_FAST_US, LIMIT_SLOW_US = 10_000, 25_000
+SHORT_CALLS, SHORT_LIVE, SHORT_RATE, SHORT_WINDOWS = 100_000, 100, 400, 20
+TRACE_SECONDS = 4
+
+Round = dict[str, object]
+
+
+def measured(rig: Rig, name: str, calls: int, *options: object, look: Callable[[Server, dict], None] | None = None) -> list[dict]:
+    """The steps of one run; none if the server cannot be had."""
+    server = SERVERS[name]()
+    steps = []
+    try:
+        with Load(rig, server, calls, *options) as load:
+            for step in load.steps():
+                steps.append(step)
+                if look:
+                    look(server, step)
+            if words := load.said():
+                print(f"  {name}: {words.splitlines()[0][:150]}", file=sys.stderr)
+    except Skipped as why:
+        print(f"SKIPPED {name}: {why}")
+    return steps
+
+
+def in_turn(names: tuple[str, ...], number: int) -> list[str]:
+    return random.Random(number).sample(names, len(names))
+
+
+def per_call(step: dict) -> float:
+    """CPU of the server, us per call and second."""
+    return step["cpu"] / step["seconds"] / step["calls"] * 1e6
+
+
+def pace_kept(step: dict) -> bool:
+    return step["own_cpu"] / step["seconds"] < 0.97
+
+
+# ---- the parts: each measures one round ----
+
+
+def cpu(rig: Rig, number: int) -> Round:
+    """CPU per call-second, every frame echoed."""
+    result = {}
+    for name in in_turn(OURS + RIVALS[:3], number):
+        few, last = FEW.get(name, CALLS)[0], FEW.get(name, CALLS)[-1]
+        steps = measured(rig, name, 3 * last, "--steps", f"{few}:{last}:{max(1, last - few)}", "--seconds", 4)
+        result[name] = {f"{step['calls']:.0f}": per_call(step) for step in steps if not step["faults"]}
+    return result
+
+
+def limit(rig: Rig, number: int, names: tuple[str, ...] = OURS) -> Round:
+    """Live calls on one core with p99 under 10 ms and under 25 ms, and no frame lost."""
+    result = {}
+    for name in in_turn(names, number):
+        first, step = SEARCH.get(name, (900, 100))
+        steps = measured(rig, name, 6000, "--steps", f"{first}:4000:{step}", "--seconds", 3, "--stop-p99", LIMIT_SLOW_US, "--ramp", 150)
+        good = [one for one in steps if not one["missing"] and not one["faults"]]
+        fast = max((one["calls"] for one in good if one["p99"] < LIMIT_FAST_US), default=0)
+        slow = max((one["calls"] for one in good if one["p99"] < LIMIT_SLOW_US), default=0)
+        load_full = [one["calls"] for one in steps if not pace_kept(one)]
+        result[name] = {"fast": fast, "slow": slow, "load_full": min(load_full, default=0), "steps": [
+            {key: one[key] for key in ("calls", "p50", "p99", "missing", "late_p99")} | {"cpu": per_call(one), "own": one["own_cpu"] / one["seconds"]} for one in steps]}  # fmt: skip
+    return result
+
+
+def rivals(rig: Rig, number: int) -> Round:
+    return limit(rig, number, RIVALS)
+
+
+def burst(rig: Rig, number: int) -> Round:
+    """All calls send at the same instant."""
+    result = {}
+    for name in in_turn(("floor", "worker", "Node, equal work"), number):
+        steps = measured(rig, name, 300, "--steps", 200, "--seconds", 4, "--burst")
+        result[name] = {"cpu": per_call(steps[0]), "p99": steps[0]["p99"]} if steps else {}
+    return result
+
+
+def memory(rig: Rig, number: int) -> Round:
+    """Resident memory of 1,000 live calls, above that of none."""
+    result = {}
+    for name in in_turn(OURS, number):
+        empty, full = measured(rig, name, 1100, "--steps", "0:1000:1000", "--seconds", 1, "--ramp", 150)
+        result[name] = (full["memory_kb"] - empty["memory_kb"]) / full["calls"]
+    name = "Node, equal work"
+    if steps := measured(rig, name, 210, "--steps", "0:200:200", "--seconds", 1):
+        result[name] = (steps[-1]["memory_kb"] - steps[0]["memory_kb"]) / steps[-1]["calls"]
+    return result
+
+
+def greeting(rig: Rig, number: int) -> Round:
+    """From `start` to the first byte of a cached greeting, and the prompt upgrade: 200 calls, 20 new ones a second."""
+    upgrades = {}
+
+    def look(server: Worker, _: dict) -> None:
+        upgrades.update({key: value for key, value in server.metrics().items() if "prompt_upgrade" in key})
+
+    measured(rig, "worker", 2, "--steps", 1)  # fills the cache
+    step = measured(rig, "worker", 1200, "--steps", 200, "--seconds", 20, "--churn", 20, look=look)[0]
+    total = upgrades["ringfleet_prompt_upgrade_seconds_count"]
+    within = upgrades['ringfleet_prompt_upgrade_seconds_bucket{le="0.001"}']
+    return {"p50": step["greeting_p50"], "p99": step["greeting_p99"], "calls": step["greeted"], "upgrades": total, "upgrades_within_1ms": within / total}
+
+
+def real(rig: Rig, number: int) -> Round:
+    """Turns, answers, tools and barge-ins, as people talk."""
+    result = {}
+    for name in in_turn(("worker", "worker, TLS"), number):
+        steps = measured(rig, name, 600, "--real", "--steps", "200:500:300", "--seconds", 10, "--settle", 5)
+        result[name] = {f"{one['calls']:.0f}": {"cpu": per_call(one), "up_p99": one["up_p99"], "down_p99": one["down_p99"],
+                                               "tools": one["tools"], "barged_in": one["barged_in"]} for one in steps}  # fmt: skip
+    return result
+
+
+def syscalls(rig: Rig, number: int) -> Round:
+    """System calls per frame pair (one frame in, one out), counted by strace."""
+    result = {}
+    calls = 40
+    for name in ("floor", "worker", "worker, TLS"):
+
+        def count(server: Server, _: dict, name: str = name) -> None:
+            if name not in result:
+                result[name] = trace(rig, server, calls)
+
+        # traced in the second step
+        measured(rig, name, 200, "--steps", f"{calls}:{calls + 1}:1", "--seconds", TRACE_SECONDS + 3, look=count)
+    return result
+
+
+def trace(rig: Rig, server: Server, calls: int) -> dict[str, float]:
+    path = rig.directory / "strace"
+    tracer = subprocess.Popen(["strace", "-c", "-f", "-p", str(server.process.pid), "-o", str(path)], stderr=subprocess.DEVNULL)
+    time.sleep(TRACE_SECONDS)
+    tracer.send_signal(signal.SIGINT)
+    tracer.wait(20)
+    lines = re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)(?:\s+\d+)?\s+(\w+)$", path.read_text(), re.MULTILINE)
+    pairs = calls * 50 * TRACE_SECONDS
+    return {name: int(count) / pairs for count, name in lines if name != "total" and int(count) > pairs / 100}
+
+
+def short(rig: Rig, number: int) -> Round:
+    """Memory over very many short calls."""
+    sizes = []
+    windows = SHORT_CALLS / SHORT_RATE / SHORT_WINDOWS
+    server = Worker()
+    file_calls = SHORT_CALLS + SHORT_LIVE + 1000
+    with Load(rig, server, file_calls, "--steps", f"{SHORT_LIVE}:{SHORT_LIVE + SHORT_WINDOWS - 1}:1", "--seconds", windows, "--settle", 0, "--churn", SHORT_RATE) as load:
+        for step in load.steps():
+            sizes.append(step["memory_kb"])
+            ended = step["ended"]
+    return {"sizes_kb": sizes, "ended_in_last": ended}
+
+
+PARTS: dict[str, Callable[[Rig, int], Round]] = {
+    "cpu": cpu, "limit": limit, "rivals": rivals, "burst": burst, "memory": memory, "greeting": greeting, "real": real,
+    "syscalls": syscalls, "short": short,
+}  # fmt: skip
+
+
+# ---- the table ----
+
+Kept = dict[str, list[Round]]
+
+
+def median(rounds: list[Round], take: Callable[[Round], float]) -> float | None:
+    values = []
+    for one in rounds:
+        try:
+            values.append(take(one))
+        except (KeyError, ZeroDivisionError):
+            pass
+    return statistics.median(values) if values else None
+
+
+def print_cpu(rounds: list[Round]) -> None:
+    for calls in map(str, CALLS):
+        for suffix in ("", ", TLS"):
+            floor = median(rounds, lambda one: one["floor" + suffix][calls])
+            ours = median(rounds, lambda one: one["worker" + suffix][calls])
+            ratio = median(rounds, lambda one: one["worker" + suffix][calls] / one["floor" + suffix][calls])
+            if ratio is not None:
+                row(f"CPU per call-second at {calls} calls{suffix}: floor / worker, us", f"{floor:.0f} / {ours:.0f} = {ratio:.2f}x", "<= 1.15x", ratio <= 1.15)
+    for name in RIVALS[:3]:
+        calls = str(FEW[name][0])
+        value = median(rounds, lambda one: one[name][calls])
+        times = median(rounds, lambda one: one[name][calls] / one["worker"]["200"])
+        if value is not None:
+            row(f"  {name}, at {calls} calls, us", f"{value:.0f} = {times:.1f}x ours")
+
+
+def print_limit(rounds: list[Round]) -> None:
+    for suffix in ("", ", TLS"):
+        for kind, words, factor in (("fast", "p99 < 10 ms", 1.0), ("slow", "p99 < 25 ms", 1.25)):
+            floor = median(rounds, lambda one: one["floor" + suffix]["fast"])
+            ours = median(rounds, lambda one: one["worker" + suffix][kind])
+            ratio = median(rounds, lambda one: one["worker" + suffix][kind] / one["floor" + suffix]["fast"])
+            if ratio is not None:
+                row(f"calls on one core, none lost, {words}{suffix}: floor's 10 ms / worker", f"{floor:.0f} / {ours:.0f} = {ratio:.2f}x", f">= {factor:.2f}x", ratio >= factor)
+    full = median(rounds, lambda one: one["worker"]["load_full"] or one["floor"]["load_full"])
+    if full:
+        row("  from here on the load's own core was full: limits above are not the server's", f"{full:.0f}")
+
+
+def print_rivals(rounds: list[Round], kept: Kept) -> None:
+    ours = median(kept.get("limit", []), lambda one: one["worker"]["fast"])
+    for name, factor in zip(RIVALS, (3, 4, 10, 15)):
+        theirs = median(rounds, lambda one: one[name]["fast"])
+        if theirs and ours:
+            row(f"calls on one core, p99 < 10 ms: {name}", f"{theirs:.0f}, ours {ours / theirs:.1f}x", f">= {factor}x", ours / theirs >= factor)
+
+
+def print_burst(rounds: list[Round]) -> None:
+    ratio = median(rounds, lambda one: one["worker"]["cpu"] / one["Node, equal work"]["cpu"])
+    ours = median(rounds, lambda one: one["worker"]["cpu"])
+    p99 = median(rounds, lambda one: one["worker"]["p99"])
+    if ratio is not None:
+        row("all 200 calls at the same instant: CPU of the worker, of Node's", f"{ours:.0f} us = {ratio:.2f}x", "<= 0.33x", ratio <= 1 / 3)
+        row("  p99 latency, ms", f"{p99 / 1000:.1f}")
+
+
+def print_memory(rounds: list[Round]) -> None:
+    for name, target in (("floor", None), ("worker", 12), ("floor, TLS", None), ("worker, TLS", 36), ("Node, equal work", None)):
+        kb = median(rounds, lambda one: one[name])
+        if kb is not None:
+            row(f"resident memory per live call, {name}, KB", f"{kb:.1f}", f"<= {target}" if target else "", kb <= target if target else None)
+
+
+def print_greeting(rounds: list[Round]) -> None:
+    p50, p99 = (median(rounds, lambda one: one[key]) for key in ("p50", "p99"))
+    share = median(rounds, lambda one: one["upgrades_within_1ms"])
+    row("start to the first byte of a cached greeting, p50 / p99, ms", f"{p50 / 1000:.2f} / {p99 / 1000:.2f}", "p99 < 5 ms", p99 < 5000)
+    row("prompt upgrade, decision to socket, within 1 ms", f"{100 * share:.1f} %", ">= 99 %", share >= 0.99)
+
+
+def print_real(rounds: list[Round]) -> None:
+    for name in ("worker", "worker, TLS"):
+        for calls in map(str, CALLS):
+            us, up, down = (median(rounds, lambda one: one[name][calls][key]) for key in ("cpu", "up_p99", "down_p99"))
+            if us is not None:
+                row(f"people talking, {calls} calls, {name}: CPU per call-second, us", f"{us:.0f}")
+                row("  p99 to the AI / to the caller, ms", f"{up / 1000:.1f} / {down / 1000:.1f}")
+
+
+def print_syscalls(rounds: list[Round]) -> None:
+    for name in ("floor", "worker", "worker, TLS"):
+        names = sorted({call for one in rounds for call in one.get(name, {})})
+        values = {call: median(rounds, lambda one: one[name][call]) for call in names}
+        row(f"system calls per frame pair, {name}", f"{sum(values.values()):.2f}")
+        print("  " + ", ".join(f"{call} {value:.2f}" for call, value in values.items()))
+
+
+def print_short(rounds: list[Round]) -> None:
+    first, last = (median(rounds, lambda one: one["sizes_kb"][at]) for at in (1, -1))
+    row(f"memory after {SHORT_CALLS * 2 // SHORT_WINDOWS:,} and {SHORT_CALLS:,} short calls, KB", f"{first:.0f} / {last:.0f}", "flat", last - first < 1024)
+
+
+def table(kept: Kept, parts: list[str]) -> None:
+    printers = {"cpu": print_cpu, "limit": print_limit, "rivals": lambda rounds: print_rivals(rounds, kept), "burst": print_burst,
+                "memory": print_memory, "greeting": print_greeting, "real": print_real, "syscalls": print_syscalls, "short": print_short}  # fmt: skip
+    for part in parts:
+        printers[part](kept[part])
+
+
+def draw(kept: Kept, path: Path) -> None:
+    limits, rounds = kept.get("limit", []) + kept.get("rivals", []), kept.get("memory", [])
+    names = tuple(SERVERS)
+    calls = chart.medians(names, lambda name: median(limits, lambda one: one[name]["fast"]))
+    kilobytes = chart.medians(names, lambda name: median(rounds, lambda one: one[name]))
+    blocks = [("Calls on one core, every frame echoed, p99 of the added latency below 10 ms, none lost", "", calls),
+              ("Resident memory per live call", "KB", kilobytes)]  # fmt: skip
+    chart.draw(blocks, path)
+
+
+def load_kept() -> Kept:
+    return json.loads(KEPT.read_text()) if KEPT.exists() else {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--fresh", action="store_true", help="forget earlier rounds of these parts")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="also draw the figures as an SVG picture")
+    parser.add_argument("--fsync", choices=("always", "everysec"), default="everysec", help="of Redis' append-only file")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    kept = load_kept()
+    wanted = [] if options.table else options.parts or list(PARTS)
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; Redis appendfsync {options.fsync}")
+    for part in wanted:
+        if options.fresh:
+            kept.pop(part, None)
+        for _ in range(options.rounds):
+            with Rig(options.fsync) as rig:
+                rounds = kept.setdefault(part, [])
+                rounds.append(PARTS[part](rig, len(rounds)))
+            KEPT.parent.mkdir(parents=True, exist_ok=True)
+            KEPT.write_text(json.dumps(kept, indent=1))
+    table(kept, [part for part in PARTS if part in kept and (options.table or part in wanted)])
+    if options.chart:
+        draw(kept, options.chart)
+
+
+if __name__ == "__main__":
+    main()
