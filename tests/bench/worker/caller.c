@@ -8,7 +8,7 @@
 #include "tests/bench/worker/load.h"
 #include "worker/jscan.h"
 
-enum { MARKS = 256, MARK_SIZE = 64, SID_SIZE = 64, TOKEN_CHARS = 160, NS_PER_BYTE = 125000, BYE_NS = 1000000000 };
+enum { MARKS = 256, MARK_SIZE = 64, SID_SIZE = 64, TOKEN_CHARS = 160, NS_PER_BYTE = 125000, BYE_S = 5 };
 
 struct mark {
     int64_t due_ns;
@@ -361,7 +361,7 @@ static void tick_slot(struct caller **at, int64_t due_ns)
 {
     while (*at) {
         struct caller *c = *at;
-        if (c->over && c->link && due_ns - c->over_ns > BYE_NS) {
+        if (c->over && c->link && due_ns - c->over_ns > BYE_S * 1000000000LL) {
             fault("the server did not end its side after stop", c->sid, strlen(c->sid));
             link_close(c->link);
             gone(c);

@@ -215,6 +215,6 @@ int main(int argc, char **argv)
     }
     load.options.churn = 0;
     callers_end_all();
-    run_for(1.5, 0);
+    run_for(2.5, 0);
     return load.faults == 0 ? 0 : 3;
 }
