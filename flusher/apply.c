@@ -72,10 +72,11 @@ static bool copy_turns(struct transaction *t)
     t->left = malloc(count * sizeof *t->left);
     if (!t->left)
         return db_out_of_memory(t->error);
+    t->apply->_copy_failed = true;
+    if (!turn_copy_begin(copy, t->apply->postgres, t->error))
+        return false;
     t->left_count = turn_copy_fill(copy, t->selection.picks + begin[JOURNAL_TURN], count, t->left);
-    if (copy->failed)
-        return db_out_of_memory(t->error);
-    t->apply->_copy_failed = t->left_count < count && !turn_copy_send(copy, t->apply->postgres, t->error);
+    t->apply->_copy_failed = !turn_copy_end(copy, t->error);
     return !t->apply->_copy_failed;
 }
 

@@ -84,8 +84,11 @@ static bool check_copy(PGconn *conn)
     struct turn_copy copy = {0};
     struct db_error error = {0};
     bool ok;
-    turn_copy_fill(&copy, NULL, 0, NULL);
-    ok = !copy.failed && db_run(conn, "begin", &error) && turn_copy_send(&copy, conn, &error);
+    ok = db_run(conn, "begin", &error) && turn_copy_begin(&copy, conn, &error);
+    if (ok) {
+        turn_copy_fill(&copy, NULL, 0, NULL);
+        ok = turn_copy_end(&copy, &error);
+    }
     ok = db_run(conn, "rollback", ok ? &error : &(struct db_error){0}) && ok;
     turn_copy_release(&copy);
     return say(ok, "copy_turn.sql", ok ? "" : error.message);

@@ -10,7 +10,7 @@
 /* journal.h */
 enum { SPEAKER, MESSAGE, CONFIDENCE, STARTED_MS, ENDED_MS, INTERRUPTED };
 
-enum { COLUMNS = 9, CHUNK = 256 * 1024, NUMBER_MAX = 24 };
+enum { COLUMNS = 9, CHUNK = 64 * 1024, NUMBER_MAX = 24 };
 
 /* Signature, flags, length of the header's extension. */
 static const char header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
@@ -159,6 +159,24 @@ static bool put_call(struct turn_copy *c, const struct pick *picks, size_t count
     return ok;
 }
 
+static void send_rows(struct turn_copy *c)
+{
+    if (!c->failed && c->len > 0)
+        c->failed = PQputCopyData(c->_conn, c->bytes, (int)c->len) != 1;
+    c->len = 0;
+}
+
+bool turn_copy_begin(struct turn_copy *copy, PGconn *conn, struct db_error *error)
+{
+    PGresult *result = PQexec(conn, copy_sql[0].text);
+    bool ok = PQresultStatus(result) == PGRES_COPY_IN;
+    if (!ok)
+        db_error_set(conn, result, error);
+    PQclear(result);
+    copy->_conn = conn;
+    return ok;
+}
+
 size_t turn_copy_fill(struct turn_copy *copy, const struct pick *picks, size_t count, struct pick *left)
 {
     size_t left_count = 0, run;
@@ -168,31 +186,28 @@ size_t turn_copy_fill(struct turn_copy *copy, const struct pick *picks, size_t c
     for (size_t i = 0; i < count; i += run) {
         for (run = 1; i + run < count && picks[i + run].call == picks[i].call; run++)
             continue;
-        if (put_call(copy, picks + i, run))
-            continue;
-        memcpy(left + left_count, picks + i, run * sizeof *left);
-        left_count += run;
+        if (!put_call(copy, picks + i, run)) {
+            memcpy(left + left_count, picks + i, run * sizeof *left);
+            left_count += run;
+        }
+        if (copy->_conn && copy->len >= CHUNK)
+            send_rows(copy);
     }
     put(copy, trailer, sizeof trailer - 1);
     return left_count;
 }
 
-bool turn_copy_send(const struct turn_copy *copy, PGconn *conn, struct db_error *error)
+bool turn_copy_end(struct turn_copy *copy, struct db_error *error)
 {
-    PGresult *result = PQexec(conn, copy_sql[0].text);
-    bool ok = PQresultStatus(result) == PGRES_COPY_IN;
-    if (!ok)
-        db_error_set(conn, result, error);
-    PQclear(result);
-    if (!ok)
-        return false;
-    for (size_t at = 0; at < copy->len && ok; at += CHUNK)
-        ok = PQputCopyData(conn, copy->bytes + at, (int)(copy->len - at < CHUNK ? copy->len - at : CHUNK)) == 1;
-    ok = PQputCopyEnd(conn, ok ? NULL : "out of memory") == 1 && ok;
-    if (!ok)
-        db_error_set(conn, NULL, error);
-    while ((result = PQgetResult(conn)))
-        ok = db_check(conn, result, error) && ok;
+    PGresult *result;
+    bool ended, ok;
+    send_rows(copy);
+    ended = ok = PQputCopyEnd(copy->_conn, copy->failed ? "out of memory" : NULL) == 1;
+    if (!ended) /* and nothing will be answered */
+        db_error_set(copy->_conn, NULL, error);
+    while (ended && (result = PQgetResult(copy->_conn)))
+        ok = db_check(copy->_conn, result, error) && ok;
+    copy->_conn = NULL;
     return ok;
 }
 

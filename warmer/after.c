@@ -21,12 +21,13 @@
 
 enum { URL_MAX = 2048 };
 
-void after_stream(struct twiml *out, const struct warmer_config *config, int n, const char *token)
+void after_stream(struct twiml *out, const struct warmer_config *config, int n, const char *token,
+                  const char *call_sid)
 {
     char action[URL_MAX], status[URL_MAX];
     snprintf(action, sizeof action, "%s/voice/after/%d" ACTION_OVERRIDES, config->public_url, n);
     snprintf(status, sizeof status, "%s/voice/stream", config->public_url);
-    twiml_stream(out, action, config->media_url, status, token);
+    twiml_stream(out, action, config->media_url, status, token, call_sid);
 }
 
 static void hang_up(struct request *r, const char *why)
@@ -92,9 +93,11 @@ static void resume(struct request *r, const char *token)
         apologize(r, &r->w->metrics.sorry_resumes, "too many resumes");
         return;
     }
-    metric_add(&r->w->metrics.resumed, 1);
-    log_info(r->call_sid, "call resumed", log_int("n", r->n + 1));
-    after_stream(&document, &r->w->config, r->n + 1, token);
+    if (r->n >= 0) {
+        metric_add(&r->w->metrics.resumed, 1);
+        log_info(r->call_sid, "call resumed", log_int("n", r->n + 1));
+    }
+    after_stream(&document, &r->w->config, r->n + 1, token, *r->own_sid ? r->own_sid : NULL);
     request_answer(r, &document);
 }
 

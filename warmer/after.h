@@ -4,5 +4,7 @@
 #include "warmer/warmer.h"
 
 /* Connects stream n of a call. Its action URL is absolute, with the carrier's own overrides in the
- * fragment: short waits and retries, so that a warmer that dies does not end a call. */
-void after_stream(struct twiml *out, const struct warmer_config *config, int n, const char *token);
+ * fragment: short waits and retries, so that a warmer that dies does not end a call. call_sid: of a call that we
+ * dialled; else NULL. */
+void after_stream(struct twiml *out, const struct warmer_config *config, int n, const char *token,
+                  const char *call_sid);

@@ -33,12 +33,25 @@ void question_init_command(struct question *q, const char *command)
     question_arg(q, command);
 }
 
+static void add(struct question *q, const char *text, size_t len)
+{
+    if (q->_argc == QUESTION_ARGS_MAX) {
+        q->_too_long = true;
+        return;
+    }
+    q->_argv[q->_argc] = text;
+    q->_lens[q->_argc++] = len;
+}
+
 void question_arg(struct question *q, const char *text)
 {
-    if (q->_argc == QUESTION_ARGS_MAX)
-        q->_too_long = true;
-    else
-        q->_argv[q->_argc++] = text;
+    add(q, text, strlen(text));
+}
+
+void question_field(struct question *q, const struct context_field *field)
+{
+    question_arg(q, field->name);
+    add(q, field->value, field->value_len);
 }
 
 void question_number(struct question *q, int64_t number)
@@ -50,11 +63,19 @@ void question_number(struct question *q, int64_t number)
 
 static void add_key(struct question *q, const char *key)
 {
-    static const char *const counts[QUESTION_KEYS_MAX + 1] = {"0", "1", "2", "3", "4"};
+    static const char *const counts[QUESTION_KEYS_MAX + 1] = {"0", "1", "2", "3", "4", "5"};
     q->_keys++;
     question_arg(q, key);
     if (q->_function)
         q->_argv[2] = counts[q->_keys];
+}
+
+static void add_key_or_not(struct question *q, const char *key)
+{
+    if (key)
+        add_key(q, key);
+    else
+        q->_too_long = true;
 }
 
 void question_key(struct question *q, const struct warmer *w, enum key_kind kind, const char *call_sid)
@@ -64,10 +85,17 @@ void question_key(struct question *q, const struct warmer *w, enum key_kind kind
 
 void question_key_global(struct question *q, const struct warmer *w, const char *kind, const char *id)
 {
-    if (key_global(q->_key_text[q->_keys], &w->keys, kind, id, NULL))
-        add_key(q, q->_key_text[q->_keys]);
-    else
-        q->_too_long = true;
+    add_key_or_not(q, key_global(q->_key_text[q->_keys], &w->keys, kind, id, NULL));
+}
+
+void question_key_alias(struct question *q, const struct warmer *w, const char *id)
+{
+    add_key_or_not(q, key_alias(q->_key_text[q->_keys], &w->keys, id));
+}
+
+void question_key_outbound(struct question *q, const struct warmer *w, const char *kind, const char *id)
+{
+    add_key_or_not(q, key_outbound(q->_key_text[q->_keys], &w->keys, kind, id));
 }
 
 static void release_when_over(struct asked *a)
@@ -130,7 +158,7 @@ static bool send_question(struct warmer *w, const struct question *q, struct ask
         metric_add(&w->metrics.ask_full, 1);
         return false;
     }
-    if (q->_too_long || redis_async_send(w->redis, on_reply, a, q->_argc, argv, NULL) != 0) {
+    if (q->_too_long || redis_async_send(w->redis, on_reply, a, q->_argc, argv, q->_lens) != 0) {
         metric_add(&w->metrics.ask_away, 1);
         return false;
     }

@@ -53,6 +53,8 @@ void callback_record(struct request *r, const struct callback *callback)
     question_arg(&q, "by");
     question_arg(&q, "warmer");
     for (int i = 0; i < type->field_count; i++) {
+        if (!callback->values[i])
+            continue;
         question_arg(&q, type->fields[i]);
         question_arg(&q, callback->values[i]);
     }

@@ -8,7 +8,7 @@
 struct callback {
     enum journal_type type;
     const char *id;                          /* by which a callback that comes again is known */
-    const char *values[JOURNAL_FIELDS_MAX];  /* in the order of journal.h */
+    const char *values[JOURNAL_FIELDS_MAX];  /* in the order of journal.h; NULL: not given */
     const char *status, *sequence;           /* of a call_status; otherwise "" */
 };
 

@@ -23,7 +23,19 @@
       "text", "spoken when a call cannot be served")                                                              \
     X(STR, fallback_number, "FALLBACK_NUMBER", "", "E.164", "dialled instead of that apology")                    \
     X(INT, max_opening, "MAX_OPENING", "256", "1..512", "calls opened at once; further ones are sent away")       \
-    X(SECRET, api_key, "API_KEY", "", "text", "bearer key of POST /prompts; without it that path is closed")
+    X(SECRET, api_key, "API_KEY", "", "text",                                                                     \
+      "bearer key of POST /prompts and POST /calls; without it those paths are closed")                           \
+    X(STR, twilio_account_sid, "TWILIO_ACCOUNT_SID", "", "AC..", "the account that dials; its token is the first of those") \
+    X(URL, twilio_api_url, "TWILIO_API_URL", "https://api.twilio.com", "https|http", "Twilio's REST API")         \
+    X(INT, calls_per_second, "CALLS_PER_SECOND", "1", "1..100", "calls dialled per second and account, by all warmers") \
+    X(INT, max_business_calls, "MAX_BUSINESS_CALLS", "10", "1..10000",                                            \
+      "calls we dialled that a business may have at once, where it says nothing else (max_calls)")                \
+    X(INT, ring_seconds, "RING_SECONDS", "45", "5..600", "how long a callee's phone rings")                       \
+    X(CHOICE, machine_detection, "MACHINE_DETECTION", "enable", "off|enable|detect-message-end",                  \
+      "whether the carrier says who picked up, where the business says nothing else")                             \
+    X(STR, calling_hours, "CALLING_HOURS", "08:00-21:00", "HH:MM-HH:MM",                                          \
+      "when people may be called, in the business' time zone, where it says nothing else")                        \
+    X(STR, api_ca_file, "API_CA_FILE", "", "file", "certificates that vouch for the providers' APIs; else the system's")
 
 struct warmer_config {
     WARMER_CONFIG(CONFIG_MEMBER)

@@ -13,10 +13,19 @@
 
 #define TEMPLATE_PREFIX "template_"
 
-static struct context_field *find(struct context *c, const char *name)
+/* FNV-1a. A call looks for some hundred names among its fields. */
+static uint32_t hash_of(const char *name)
+{
+    uint32_t hash = 2166136261u;
+    for (; *name; name++)
+        hash = (hash ^ (uint8_t)*name) * 16777619u;
+    return hash;
+}
+
+static struct context_field *find(struct context *c, const char *name, uint32_t hash)
 {
     for (size_t i = 0; i < c->count; i++) {
-        if (strcmp(c->fields[i].name, name) == 0)
+        if (c->fields[i]._hash == hash && strcmp(c->fields[i].name, name) == 0)
             return &c->fields[i];
     }
     return NULL;
@@ -24,26 +33,26 @@ static struct context_field *find(struct context *c, const char *name)
 
 static void drop(struct context *c, struct context_field *field)
 {
-    c->bytes -= strlen(field->name) + strlen(field->value);
+    c->bytes -= strlen(field->name) + field->value_len;
     free(field->name);
-    free(field->value);
     *field = c->fields[--c->count];
 }
 
 int context_set(struct context *c, const char *name, const char *value)
 {
-    struct context_field *old = find(c, name), fresh;
-    size_t len = strlen(value), bytes = c->bytes + strlen(name) + len;
+    uint32_t hash = hash_of(name);
+    struct context_field *old = find(c, name, hash), fresh;
+    size_t name_len = strlen(name), len = strlen(value), bytes = c->bytes + name_len + len;
     if (old)
-        bytes -= strlen(name) + strlen(old->value);
+        bytes -= name_len + old->value_len;
     if (len > CONTEXT_VALUE_MAX || bytes > CONTEXT_BYTES_MAX || (!old && c->count == CONTEXT_FIELDS_MAX))
         return -1;
-    fresh = (struct context_field){strdup(name), strdup(value)};
-    if (!fresh.name || !fresh.value) {
-        free(fresh.name);
-        free(fresh.value);
+    fresh = (struct context_field){.name = malloc(name_len + 1 + len + 1), .value_len = (uint32_t)len, ._hash = hash};
+    if (!fresh.name)
         return -1;
-    }
+    fresh.value = fresh.name + name_len + 1;
+    memcpy(fresh.name, name, name_len + 1);
+    memcpy(fresh.value, value, len + 1);
     if (old)
         drop(c, old);
     c->fields[c->count++] = fresh;
@@ -53,7 +62,7 @@ int context_set(struct context *c, const char *name, const char *value)
 
 const char *context_get(const struct context *c, const char *name)
 {
-    const struct context_field *field = find((struct context *)(uintptr_t)c, name);
+    const struct context_field *field = find((struct context *)(uintptr_t)c, name, hash_of(name));
     return field ? field->value : "";
 }
 
@@ -213,9 +222,7 @@ void context_move(struct context *to, struct context *from)
 
 void context_release(struct context *c)
 {
-    for (size_t i = 0; i < c->count; i++) {
+    for (size_t i = 0; i < c->count; i++)
         free(c->fields[i].name);
-        free(c->fields[i].value);
-    }
     memset(c, 0, sizeof *c);
 }

@@ -18,7 +18,8 @@ enum {
 };
 
 struct context_field {
-    char *name, *value;
+    char *name, *value; /* in one piece of memory, the name's */
+    uint32_t value_len, _hash;
 };
 
 struct context {

@@ -48,10 +48,8 @@ static int elapsed_ms(const struct incoming *in)
 
 static void put_fields(struct question *q, const struct context *c)
 {
-    for (size_t i = 0; i < c->count; i++) {
-        question_arg(q, c->fields[i].name);
-        question_arg(q, c->fields[i].value);
-    }
+    for (size_t i = 0; i < c->count; i++)
+        question_field(q, &c->fields[i]);
 }
 
 /* ---- answers ---- */
@@ -99,7 +97,7 @@ static void apologize(struct incoming *in, const char *why)
 static void answer_with_stream(struct incoming *in, const char *token)
 {
     struct twiml document;
-    after_stream(&document, &in->w->config, 0, token);
+    after_stream(&document, &in->w->config, 0, token, NULL);
     request_answer(take_request(in), &document);
 }
 

@@ -23,8 +23,7 @@ static bool zone_is_known(const char *zone)
     return stat(path, &file) == 0 && S_ISREG(file.st_mode);
 }
 
-/* The zone stays set: the next call is often of the same business, and libc reads its file once. */
-static bool use_zone(const char *zone)
+bool local_time_zone(const char *zone)
 {
     static char current[ZONE_MAX + 1];
     if (*current && strcmp(zone, current) == 0)
@@ -43,7 +42,7 @@ bool local_time(char out[LOCAL_TIME_SIZE], const char *zone, int64_t now)
                                          "July",    "August",   "September", "October", "November", "December"};
     time_t t = (time_t)now;
     struct tm tm;
-    if (!use_zone(zone) || !localtime_r(&t, &tm))
+    if (!local_time_zone(zone) || !localtime_r(&t, &tm))
         return false;
     snprintf(out, LOCAL_TIME_SIZE, "%s, %d %s %d, %02d:%02d", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon],
              tm.tm_year + 1900, tm.tm_hour, tm.tm_min);

@@ -10,8 +10,10 @@
 #include "common/base/admin.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/http/client.h"
 #include "warmer/check.h"
 #include "warmer/load.h"
+#include "warmer/outbound/outbound.h"
 #include "warmer/server.h"
 
 enum { STOP_MAX_MS = 10000, STOP_POLL_MS = 20 };
@@ -55,6 +57,7 @@ static const char *not_ready(void *arg)
 static void print_metrics(struct evbuffer *out, void *arg)
 {
     struct parts *p = arg;
+    metric_set(&p->w.metrics.dialling, outbound_busy(p->w.outbound));
     metric_set(&p->w.metrics.redis_up, redis_async_up(p->w.redis));
     metric_set(&p->w.metrics.database_up, load_pool_connections_up(p->w.loads));
     if (load_pool_connections_up(p->w.loads) == 0)
@@ -65,7 +68,7 @@ static void print_metrics(struct evbuffer *out, void *arg)
 static void on_stop_poll(evutil_socket_t fd, short what, void *arg)
 {
     struct parts *p = arg;
-    size_t left = server_requests(p->server);
+    size_t left = server_requests(p->server) + outbound_busy(p->w.outbound);
     (void)fd;
     (void)what;
     if (left > 0 && clock_mono_ms() - p->stop_began_ms < STOP_MAX_MS)
@@ -85,6 +88,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     p->stop_began_ms = clock_mono_ms();
     log_info(NULL, "stopping", log_int("signal", number), log_int("requests", (int64_t)server_requests(p->server)));
     server_stop_accepting(p->server);
+    outbound_stop(p->w.outbound);
     event_add(p->stop_poll, &tv);
 }
 
@@ -139,6 +143,13 @@ static struct event_base *base_new(void)
     return base;
 }
 
+static bool build_outbound(struct parts *p)
+{
+    if (!outbound_wanted(&p->w.config))
+        return true;
+    return (p->w.http = http_client_new(p->w.base)) && (p->w.outbound = outbound_new(&p->w, p->resolver));
+}
+
 static bool build(struct parts *p)
 {
     const struct admin_spec admin = {.listen = p->w.config.admin_listen, .not_ready = not_ready,
@@ -147,6 +158,7 @@ static bool build(struct parts *p)
     p->w.keys = (struct key_space){p->w.config.key_prefix, (int)p->w.config.partitions};
     return (p->w.base = base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
            connect_redis(p) && (p->w.loads = load_pool_new(&p->w, p->resolver)) &&
+           build_outbound(p) &&
            (p->server = server_new(&p->w)) && (p->admin = admin_new(p->w.base, &admin));
 }
 
@@ -160,8 +172,11 @@ static void forget(struct event *event)
 static void take_down(struct parts *p)
 {
     admin_free(p->admin);
+    outbound_stop(p->w.outbound);
     load_pool_free(p->w.loads);
     redis_async_free(p->w.redis);
+    outbound_free(p->w.outbound);
+    http_client_free(p->w.http);
     server_free(p->server);
     redis_url_release(&p->redis_url);
     memos_release(&p->w.memos);

@@ -28,6 +28,16 @@
     X(COUNTER, prompts_made, "prompts_total", "result=\"made\"", "prompts asked for over HTTP, by result")        \
     X(COUNTER, prompts_unknown, "prompts_total", "result=\"unknown\"", "prompts asked for over HTTP, by result")  \
     X(COUNTER, prompts_failed, "prompts_total", "result=\"failed\"", "prompts asked for over HTTP, by result")    \
+    X(COUNTER, calls_queued, "outbound_calls_total", "result=\"queued\"", "callees of POST /calls, by result")       \
+    X(COUNTER, calls_refused_outbound, "outbound_calls_total", "result=\"refused\"", "callees of POST /calls, by result") \
+    X(COUNTER, dial_done, "dials_total", "result=\"dialled\"", "attempts to dial, by result")                      \
+    X(COUNTER, dial_retried, "dials_total", "result=\"retried\"", "attempts to dial, by result")                   \
+    X(COUNTER, dial_unsure, "dials_total", "result=\"unsure\"", "attempts to dial, by result")                     \
+    X(COUNTER, dial_failed, "dials_total", "result=\"failed\"", "attempts to dial, by result")                     \
+    X(COUNTER, dial_found, "dials_found_total", "", "calls that were dialled although the answer was lost")       \
+    X(COUNTER, states_found, "call_states_found_total", "", "ends of calls that only the provider's API told")    \
+    X(COUNTER, queue_failed, "outbound_queue_errors_total", "", "words to the queue that Redis did not take")     \
+    X(GAUGE, dialling, "dials_under_way", "", "attempts to dial under way")                                       \
     X(COUNTER, forged, "requests_refused_total", "reason=\"signature\"", "requests refused, by reason")           \
     X(COUNTER, malformed, "requests_refused_total", "reason=\"malformed\"", "requests refused, by reason")        \
     X(COUNTER, no_route, "requests_refused_total", "reason=\"route\"", "requests refused, by reason")             \

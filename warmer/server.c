@@ -15,6 +15,8 @@
 #include "common/base/log.h"
 #include "warmer/connections.h"
 #include "warmer/gate.h"
+#include "warmer/outbound/dialled.h"
+#include "warmer/outbound/link.h"
 
 enum {
     BODY_MAX = FORM_BYTES_MAX,
@@ -35,19 +37,25 @@ struct server {
 
 typedef void handle_fn(struct request *r);
 
+enum tail { TAIL_NONE, TAIL_NUMBER, TAIL_CALL };
+
 static const struct route {
     const char *path;
     gate_fn *gate;
     handle_fn *handle;
-    bool numbered; /* the path goes on with a number */
+    enum tail tail; /* what the path goes on with */
+    bool ours;      /* may be about a call that we dialled and the carrier knows by another id */
 } routes[] = {
-    {"/voice/incoming", gate_carrier, incoming_handle, false},
-    {"/voice/after/", gate_carrier, after_handle, true},
-    {"/voice/fallback", gate_carrier, fallback_handle, false},
-    {"/voice/status", gate_carrier, status_handle, false},
-    {"/voice/stream", gate_carrier, stream_handle, false},
-    {"/voice/recording", gate_carrier, recording_handle, false},
-    {"/prompts", gate_api_key, prompts_handle, false},
+    {"/voice/incoming", gate_carrier, incoming_handle, TAIL_NONE, false},
+    {"/voice/after/", gate_carrier, after_handle, TAIL_NUMBER, true},
+    {"/voice/fallback", gate_carrier, fallback_handle, TAIL_NONE, true},
+    {"/voice/status", gate_carrier, status_handle, TAIL_NONE, true},
+    {"/voice/stream", gate_carrier, stream_handle, TAIL_NONE, true},
+    {"/voice/recording", gate_carrier, recording_handle, TAIL_NONE, true},
+    {"/voice/outbound/", gate_carrier, answered_handle, TAIL_CALL, false},
+    {"/voice/status/", gate_carrier, dialled_status_handle, TAIL_CALL, false},
+    {"/calls", gate_api_key, calls_handle, TAIL_NONE, false},
+    {"/prompts", gate_api_key, prompts_handle, TAIL_NONE, false},
 };
 
 #define HEALTH_PATH "/healthz"
@@ -62,6 +70,8 @@ static void add_header(struct evhttp_request *http, const char *name, const char
 static const char *reason_of(int code)
 {
     switch (code) {
+    case 202:
+        return "Accepted";
     case 204:
         return "No Content";
     case 400:
@@ -74,6 +84,10 @@ static const char *reason_of(int code)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 409:
+        return "Conflict";
+    case 422:
+        return "Unprocessable Entity";
     case 503:
         return "Service Unavailable";
     default:
@@ -127,6 +141,12 @@ void request_refuse_malformed(struct request *r, const char *why)
     request_answer_status(r, 400);
 }
 
+const char *request_header(const struct request *r, const char *name)
+{
+    const char *value = evhttp_find_header(evhttp_request_get_input_headers(r->_http), name);
+    return value ? value : "";
+}
+
 const char *request_body(struct request *r, size_t *len)
 {
     struct evbuffer *in = evhttp_request_get_input_buffer(r->_http);
@@ -142,23 +162,23 @@ void request_answer_status(struct request *r, int code)
 
 /* ---- routes ---- */
 
-static bool match(size_t i, const char *path, int *n)
+static bool match(const struct route *route, const char *path)
 {
-    size_t len = strlen(routes[i].path), digits;
-    *n = 0;
-    if (!routes[i].numbered)
-        return strcmp(path, routes[i].path) == 0;
-    if (strncmp(path, routes[i].path, len) != 0)
+    size_t len = strlen(route->path), digits;
+    if (route->tail == TAIL_NONE)
+        return strcmp(path, route->path) == 0;
+    if (strncmp(path, route->path, len) != 0)
         return false;
+    if (route->tail == TAIL_CALL)
+        return call_sid_valid(path + len);
     digits = strspn(path + len, "0123456789");
-    *n = digits <= 4 ? atoi(path + len) : 0;
     return digits > 0 && digits <= 4 && path[len + digits] == '\0';
 }
 
-static const struct route *find_route(const char *path, int *n)
+static const struct route *find_route(const char *path)
 {
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-        if (path && match(i, path, n))
+        if (path && match(&routes[i], path))
             return &routes[i];
     }
     return NULL;
@@ -173,7 +193,7 @@ static void answer_health(struct server *server, struct evhttp_request *http)
     send_status(server, http, server->stopping ? 503 : 200);
 }
 
-static struct request *request_new(struct server *server, struct evhttp_request *http, int n)
+static struct request *request_new(struct server *server, struct evhttp_request *http)
 {
     struct request *r = calloc(1, sizeof *r);
     if (!r)
@@ -181,26 +201,33 @@ static struct request *request_new(struct server *server, struct evhttp_request 
     r->server = server;
     r->w = server->w;
     r->_http = http;
-    r->n = n;
     r->call_sid = "";
     r->began_us = clock_mono_us();
     count_requests(server, server->requests + 1);
     return r;
 }
 
-static void serve(struct server *server, struct evhttp_request *http, const struct route *route, int n)
+static void serve(struct server *server, struct evhttp_request *http, const struct route *route, const char *tail)
 {
-    struct request *r = request_new(server, http, n);
+    struct request *r = request_new(server, http);
     struct gate_result gate;
     if (!r) {
         send_status(server, http, 503);
         return;
     }
     gate = route->gate(r, http);
+    if (route->tail == TAIL_NUMBER)
+        r->n = atoi(tail);
+    if (route->tail == TAIL_CALL) {
+        strcpy(r->own_sid, tail);
+        r->call_sid = r->own_sid;
+    }
     if (gate.malformed)
         request_refuse_malformed(r, gate.malformed);
     else if (gate.refused)
         request_answer_status(r, gate.refused);
+    else if (route->ours)
+        link_resolve(r, route->handle);
     else
         route->handle(r);
 }
@@ -209,15 +236,14 @@ static void on_request(struct evhttp_request *http, void *arg)
 {
     struct server *server = arg;
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(http));
-    int n = 0;
-    const struct route *route = find_route(path, &n);
+    const struct route *route = find_route(path);
     bool health = path && strcmp(path, HEALTH_PATH) == 0;
     enum evhttp_cmd_type method = evhttp_request_get_command(http);
     connections_busy(server->connections, evhttp_request_get_connection(http));
     if (health && method == EVHTTP_REQ_GET) {
         answer_health(server, http);
     } else if (route && method == EVHTTP_REQ_POST) {
-        serve(server, http, route, n);
+        serve(server, http, route, path + strlen(route->path));
     } else {
         metric_add(&server->w->metrics.no_route, 1);
         if (route || health)

@@ -15,11 +15,16 @@ struct request {
     struct warmer *w;
     struct evhttp_request *_http;
     struct form form;
-    const char *call_sid; /* a valid one, in the form; "" behind the API key */
-    int n;                /* of /voice/after/{n}; of the stream that broke, for a call that is rescued */
+    const char *call_sid; /* a valid one, in the form or below; "" behind a key */
+    char own_sid[CALL_SID_SIZE]; /* of a call that we dialled: then call_sid is this one, and not the carrier's */
+    int n;                /* of /voice/after/{n}; of the stream that broke, for a call that is rescued; -1: before the
+                             first stream of a call that we dialled */
     int64_t began_us;     /* monotonic */
     enum journal_type event; /* of a callback that is being recorded */
 };
+
+/* The value of a header of the request, or "". */
+const char *request_header(const struct request *r, const char *name);
 
 void request_answer(struct request *r, const struct twiml *document);
 void request_answer_json(struct request *r, int code, const char *text);
@@ -51,3 +56,4 @@ void status_handle(struct request *r);
 void stream_handle(struct request *r);
 void recording_handle(struct request *r);
 void prompts_handle(struct request *r);
+void calls_handle(struct request *r);

@@ -27,10 +27,8 @@ static int keep_business(struct warmer *w, const struct context *loaded)
     question_key_global(&q, w, "business", context_get(loaded, "business_id"));
     question_number(&q, SNAPSHOT_TTL_SECONDS);
     for (size_t i = 0; i < loaded->count; i++) {
-        if (context_field_of_business(loaded->fields[i].name)) {
-            question_arg(&q, loaded->fields[i].name);
-            question_arg(&q, loaded->fields[i].value);
-        }
+        if (context_field_of_business(loaded->fields[i].name))
+            question_field(&q, &loaded->fields[i]);
     }
     return ask(w, &q, on_kept, w);
 }

@@ -69,7 +69,7 @@ static void finish(struct twiml *out)
 }
 
 void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *status_url,
-                  const char *token)
+                  const char *token, const char *call_sid)
 {
     begin(out);
     put(out, HEAD "<Response><Connect action=\"");
@@ -80,6 +80,10 @@ void twiml_stream(struct twiml *out, const char *action, const char *media_url, 
     put_escaped(out, status_url);
     put(out, "\"><Parameter name=\"" TOKEN_PARAMETER "\" value=\"");
     put_escaped(out, token);
+    if (call_sid) {
+        put(out, "\"/><Parameter name=\"" CALL_PARAMETER "\" value=\"");
+        put_escaped(out, call_sid);
+    }
     put(out, "\"/></Stream></Connect></Response>");
     finish(out);
 }

@@ -8,7 +8,9 @@
 #include "warmer/memo.h"
 #include "warmer/metrics.h"
 
+struct http_client;
 struct load_pool;
+struct outbound;
 
 struct warmer {
     struct warmer_config config; /* public_url without a slash at its end */
@@ -20,6 +22,8 @@ struct warmer {
     size_t opening;   /* first webhooks that wait for their answer */
     struct memos memos;
     struct load_pool *loads;
+    struct http_client *http;  /* what the providers are asked with */
+    struct outbound *outbound; /* NULL: nobody is dialled here */
 };
 
 /* A call nobody streamed for is given up this long after its token has expired. */

@@ -84,7 +84,7 @@ struct call {
     struct ws_conn *stream;        /* NULL once its socket is gone */
     struct ws_conn *ai;
     struct ai_memory ai_memory;
-    char sid[CARRIER_SID_SIZE], stream_sid[CARRIER_SID_SIZE];
+    char sid[CALL_SID_SIZE], stream_sid[CARRIER_SID_SIZE];
     struct ticket *claiming;
     struct claim claim; /* its history grows with every turn */
     struct journal journal;

@@ -2,6 +2,7 @@
 #pragma once
 #include "common/base/base.h"
 #include "common/base/token.h"
+#include "common/redis/keys.h"
 
 enum { CARRIER_SID_SIZE = 64, CARRIER_MARK_SIZE = 32 };
 
@@ -20,7 +21,7 @@ enum carrier_kind {
 struct carrier_event {
     enum carrier_kind kind;
     const char *error;
-    char call_sid[CARRIER_SID_SIZE];   /* START */
+    char call_sid[CALL_SID_SIZE];      /* START: ours, of a call that we dialled; else the carrier's */
     char stream_sid[CARRIER_SID_SIZE]; /* START */
     char token[TOKEN_SIZE];            /* START; "" if there was none */
     const char *audio;                 /* AUDIO: base64 of mu-law, 8000 Hz, mono */

@@ -23,20 +23,23 @@ static void parse_format(const struct jscan_value *object, struct carrier_event 
         stream_json_bad(ev, "start: only audio/x-mulaw, 8000 Hz, one channel is served");
 }
 
-static void parse_parameters(const struct jscan_value *object, struct carrier_event *ev)
+/* A call that we dialled has an id of ours, which counts instead of the carrier's: the token vouches for it. */
+static void parse_parameters(const struct jscan_value *object, struct carrier_event *ev, struct jscan_value *own_sid)
 {
     struct jscan s = jscan_open(object->at, object->len);
     struct jscan_value key, value;
     while (jscan_member(&s, &key, &value)) {
         if (jscan_is(&key, TOKEN_PARAMETER) && !jscan_copy(&value, ev->token, sizeof ev->token))
             stream_json_bad(ev, "start: the token is too long");
+        else if (jscan_is(&key, CALL_PARAMETER))
+            *own_sid = value;
     }
 }
 
 static void parse_start(const struct jscan_value *object, struct carrier_event *ev)
 {
     struct jscan s = jscan_open(object->at, object->len);
-    struct jscan_value key, value;
+    struct jscan_value key, value, own_sid = {0};
     bool format = false, fits = true;
     ev->kind = CARRIER_START;
     while (jscan_member(&s, &key, &value)) {
@@ -48,8 +51,10 @@ static void parse_start(const struct jscan_value *object, struct carrier_event *
             format = true;
             parse_format(&value, ev);
         } else if (jscan_is(&key, "customParameters") && value.kind == JSCAN_OBJECT)
-            parse_parameters(&value, ev);
+            parse_parameters(&value, ev, &own_sid);
     }
+    if (own_sid.len > 0)
+        fits = jscan_copy(&own_sid, ev->call_sid, sizeof ev->call_sid) && fits;
     if (!fits || !ev->call_sid[0] || !ev->stream_sid[0])
         stream_json_bad(ev, "start: callSid or streamSid is missing or too long");
     else if (!format)

@@ -1,7 +1,6 @@
 #include "common/base/crypto.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,8 +60,12 @@ void hmac_sha256(uint8_t out[SHA256_BYTES], const char *key, const void *data, s
 
 static void put_hex(char *out, const uint8_t *bytes, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < len; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 0xF];
+    }
+    out[2 * len] = '\0';
 }
 
 void sha256_hex(char out[SHA256_HEX_SIZE], const void *data, size_t len)

@@ -61,9 +61,23 @@ static void put_str(struct line *l, const char *s)
     put(l, s, strlen(s));
 }
 
+/* How much of the text goes into a line as it is. */
+static size_t plain_length(const char *s, size_t max)
+{
+    size_t len = 0;
+    while (len < max && s[len] >= 0x20 && s[len] < 0x7f && s[len] != '"' && s[len] != '\\')
+        len++;
+    return len;
+}
+
 static void put_escaped(struct line *l, const char *s)
 {
     while (*s && l->len < LINE_TEXT_LIMIT) {
+        size_t plain = plain_length(s, LINE_TEXT_LIMIT - l->len);
+        put(l, s, plain);
+        s += plain;
+        if (!*s || l->len >= LINE_TEXT_LIMIT)
+            return;
         unsigned char c = (unsigned char)*s;
         size_t len = utf8_length(s);
         char esc[8];

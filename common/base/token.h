@@ -10,6 +10,8 @@
 #include "common/base/base.h"
 
 #define TOKEN_PARAMETER "token"
+/* Our own id of a call that we dialled, which the carrier knows by another one; the token is of this one. */
+#define CALL_PARAMETER "call_sid"
 enum { TOKEN_SIZE = 160 };
 
 enum token_verdict { TOKEN_GOOD, TOKEN_MALFORMED, TOKEN_FORGED, TOKEN_EXPIRED };

@@ -28,7 +28,7 @@ size_t utf8_read(const char *s, uint32_t *character)
 bool utf8_valid(const char *s)
 {
     while (*s) {
-        size_t len = utf8_length(s);
+        size_t len = (unsigned char)*s < 0x80 ? 1 : utf8_length(s);
         if (len == 0)
             return false;
         s += len;

@@ -22,7 +22,7 @@ struct http_request {
     struct curl_slist *headers;
     char *answer;
     size_t len, room, max;
-    bool may_cut, cut, refused;
+    bool may_cut, cut, refused, sent;
     X509_STORE *trusted;
     char error[CURL_ERROR_SIZE];
     http_done_fn *fn;
@@ -54,9 +54,11 @@ static void release(struct http_request *r)
 
 static void finish(struct http_request *r, CURLcode code)
 {
-    long status = 0;
+    long status = 0, request_bytes = 0;
     const char *error = NULL;
     curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+    r->sent = request_bytes > 0;
     if (r->cut) {
         error = http_cut;
     } else if (code != CURLE_OK) {
@@ -261,6 +263,10 @@ static bool prepare(struct http_request *r, const struct http_spec *spec)
         curl_easy_setopt(r->easy, CURLOPT_OPENSOCKETFUNCTION, open_public);
         curl_easy_setopt(r->easy, CURLOPT_OPENSOCKETDATA, r);
     }
+    if (spec->once) {
+        curl_easy_setopt(r->easy, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(r->easy, CURLOPT_FORBID_REUSE, 1L);
+    }
     if (spec->method)
         curl_easy_setopt(r->easy, CURLOPT_CUSTOMREQUEST, spec->method);
     if (spec->body)
@@ -289,6 +295,11 @@ struct http_request *http_send(struct http_client *client, const struct http_spe
         return r;
     release(r);
     return NULL;
+}
+
+bool http_was_sent(const struct http_request *request)
+{
+    return request->sent;
 }
 
 void http_cancel(struct http_request *request)

@@ -29,6 +29,8 @@ struct http_spec {
     bool cut;                              /* a longer answer ends there: status, body, and error http_cut */
     bool public_only;                      /* only https:, and only addresses of the public internet, looked at
                                               where the socket is made: whatever a name is resolved to */
+    bool once;                             /* on a connection of its own: libcurl sends a request again if a kept one
+                                              turns out to be dead, also one that must not arrive twice */
     int timeout_ms;                        /* for all of it, name look-up to last byte */
     const char *ca_file;                   /* NULL or "": the system's certificates */
     struct x509_store_st *trusted;         /* in place of ca_file, which is read on the loop (20 ms for the
@@ -48,6 +50,9 @@ void http_client_free(struct http_client *client);
  * many are under way, the URL or a header is malformed, or out of memory. */
 RF_NODISCARD struct http_request *http_send(struct http_client *client, const struct http_spec *spec, http_done_fn *fn,
                                             void *arg);
+
+/* During its callback: whether any of the request may have reached the server. */
+bool http_was_sent(const struct http_request *request);
 
 /* No callback comes any more. For requests that have not called back yet; accepts NULL. */
 void http_cancel(struct http_request *request);

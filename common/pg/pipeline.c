@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
+#include "common/pg/cork.h"
 
 enum {
     TICK_MS = 500,
@@ -36,6 +37,7 @@ struct pg_pipeline {
     struct resolve_request *resolving;
     struct event *timer;           /* WAITING: the next try; otherwise the tick */
     struct event *readable, *writable;
+    struct cork cork;              /* the groups of one turn leave in one packet */
     int64_t since_ms;              /* when the present state began */
     size_t prepared;               /* PREPARING: statements whose sync has come */
     bool described;                /* PREPARING: this statement's first answer was seen */
@@ -98,6 +100,7 @@ static bool watch(struct pg_pipeline *p, bool read, bool write)
 static void close_connection(struct pg_pipeline *p)
 {
     unwatch(p);
+    cork_forget(&p->cork);
     PQfinish(p->conn);
     p->conn = NULL;
     p->misfit = false;
@@ -398,8 +401,8 @@ struct pg_pipeline *pg_pipeline_new(const struct pg_pipeline_spec *spec)
     p->spec = *spec;
     p->backoff_ms = BACKOFF_MIN_MS;
     p->timer = evtimer_new(spec->base, on_timer, p);
-    if (!p->timer) {
-        free(p);
+    if (cork_init(&p->cork, spec->base) != 0 || !p->timer) {
+        pg_pipeline_free(p);
         return NULL;
     }
     arm(p, 0);
@@ -411,8 +414,10 @@ void pg_pipeline_free(struct pg_pipeline *p)
     if (!p)
         return;
     resolve_cancel(p->resolving);
-    event_free(p->timer);
+    if (p->timer)
+        event_free(p->timer);
     close_connection(p);
+    cork_release(&p->cork);
     free(p);
 }
 
@@ -434,6 +439,7 @@ int pg_pipeline_submit(struct pg_pipeline *p, const struct pg_query *queries, si
         return -1;
     *group = (struct group){.fn = fn, .arg = arg, .count = count, .sent_ms = clock_mono_ms()};
     p->waiting++;
+    cork_put_in(&p->cork, PQsocket(p->conn));
     for (size_t i = 0; i < count && sent; i++) {
         const struct pg_prepared *prepared = &p->spec.statements[queries[i].statement];
         sent = PQsendQueryPrepared(p->conn, prepared->statement->name, prepared->params, queries[i].params, NULL, NULL,

@@ -17,7 +17,7 @@ enum { JOURNAL_FIELDS_MAX = 6 };
     X(APPOINTMENT_CREATE, "appointment_create", "business_id", "lead_id", "starts_at", "ends_at", "title",    \
       "notes")                                                                                                \
     X(CALLSESSION_UPDATE, "callsession_update", "data")                                                       \
-    X(CALL_STATUS, "call_status", "status", "duration", "sequence")                                           \
+    X(CALL_STATUS, "call_status", "status", "duration", "sequence", "reason")                                           \
     X(STREAM_ERROR, "stream_error", "stream_sid", "error")                                                    \
     X(CALL_LINK, "call_link", "conversation_id", "provider_call_sid")                                         \
     X(RECORDING, "recording", "recording_sid", "url", "duration")                                             \

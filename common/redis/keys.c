@@ -73,6 +73,18 @@ const char *key_global(char out[KEY_SIZE], const struct key_space *space, const 
     return len < KEY_SIZE ? out : NULL;
 }
 
+const char *key_alias(char out[KEY_SIZE], const struct key_space *space, const char *id)
+{
+    int len = snprintf(out, KEY_SIZE, "%.64s:{p%d}:alias:%s", space->prefix, key_partition(space, id), id);
+    return len < KEY_SIZE ? out : NULL;
+}
+
+const char *key_outbound(char out[KEY_SIZE], const struct key_space *space, const char *kind, const char *id)
+{
+    int len = snprintf(out, KEY_SIZE, "%.64s:{outbound}:%s%s%s", space->prefix, kind, id ? ":" : "", id ? id : "");
+    return len < KEY_SIZE ? out : NULL;
+}
+
 const char *key_slot(char out[KEY_SIZE], const struct key_space *space, const char *business_id, int64_t start_s)
 {
     time_t t = (time_t)start_s;

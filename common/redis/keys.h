@@ -51,6 +51,14 @@ enum { SLOT_SECONDS = 300 };
  * held in one atomic step. NULL if it does not fit. */
 const char *key_slot(char out[KEY_SIZE], const struct key_space *space, const char *business_id, int64_t start_s);
 
+/* rf:{p0}:alias:<id>, in the partition of the id: the call_sid of a call that others know by this id (the carrier's
+ * CallSid, a conversation's id). NULL if it does not fit. */
+const char *key_alias(char out[KEY_SIZE], const struct key_space *space, const char *id);
+
+/* rf:{outbound}:queue and its kind, rf:{outbound}:key:<id>: of the calls to be dialled, all in one cluster slot.
+ * id may be NULL. NULL if it does not fit. */
+const char *key_outbound(char out[KEY_SIZE], const struct key_space *space, const char *kind, const char *id);
+
 /* rf:business:<id>, rf:number:<e164>, rf:worker:<id>: keys of no call.
  * Returns NULL if it does not fit. */
 const char *key_global(char out[KEY_SIZE], const struct key_space *space, const char *kind, const char *id,

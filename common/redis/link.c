@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
+#include "common/redis/command.h"
 #include "common/redis/sentinel.h"
 #include "common/redis/tls.h"
 
@@ -33,6 +34,8 @@ struct redis_link {
     struct redis_place to; /* where this try goes; "" with a unix socket */
     int turn;              /* tries so far: each takes the next of the addresses */
     struct event *timer;    /* WAITING: the next try; otherwise the tick */
+    struct event *turn_end; /* active while there is something to write */
+    struct redis_command command;
     int64_t silent_since_ms; /* when the oldest unanswered thing was sent; 0: nothing waits */
     int hello_step;
     int backoff_ms;
@@ -315,6 +318,16 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     arm(l, TICK_MS);
 }
 
+/* What the callbacks of a turn have sent leaves at its end, in one piece and without a turn of its own. */
+static void on_turn_end(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_link *l = arg;
+    (void)fd;
+    (void)what;
+    if (l->state == STATE_UP)
+        redisAsyncHandleWrite(l->ctx);
+}
+
 struct redis_link *redis_link_new(const struct redis_link_spec *spec)
 {
     struct redis_link *l = calloc(1, sizeof *l);
@@ -323,8 +336,9 @@ struct redis_link *redis_link_new(const struct redis_link_spec *spec)
     l->spec = *spec;
     l->backoff_ms = BACKOFF_MIN_MS;
     l->timer = evtimer_new(spec->base, on_timer, l);
-    if (!l->timer) {
-        free(l);
+    l->turn_end = event_new(spec->base, -1, 0, on_turn_end, l);
+    if (!l->timer || !l->turn_end) {
+        redis_link_free(l);
         return NULL;
     }
     arm(l, 0);
@@ -340,7 +354,11 @@ void redis_link_free(struct redis_link *l)
     sentinel_cancel(l->asking);
     if (l->ctx)
         drop(l, "stopping");
-    event_free(l->timer);
+    if (l->timer)
+        event_free(l->timer);
+    if (l->turn_end)
+        event_free(l->turn_end);
+    redis_command_release(&l->command);
     free(l);
 }
 
@@ -352,16 +370,17 @@ bool redis_link_up(const struct redis_link *l)
 int redis_link_send(struct redis_link *l, redisCallbackFn *fn, void *arg, int argc, const char **argv,
                      const size_t *lens)
 {
-    if (l->state != STATE_UP)
+    if (l->state != STATE_UP || redis_command_write(&l->command, argc, argv, lens) != 0)
         return -1;
-    return redisAsyncCommandArgv(l->ctx, fn, arg, argc, argv, lens) == REDIS_OK ? 0 : -1;
+    return redis_link_send_text(l, fn, arg, l->command.text, l->command.len);
 }
 
 int redis_link_send_text(struct redis_link *l, redisCallbackFn *fn, void *arg, const char *text, size_t len)
 {
-    if (l->state != STATE_UP)
+    if (l->state != STATE_UP || redisAsyncFormattedCommand(l->ctx, fn, arg, text, len) != REDIS_OK)
         return -1;
-    return redisAsyncFormattedCommand(l->ctx, fn, arg, text, len) == REDIS_OK ? 0 : -1;
+    event_active(l->turn_end, EV_WRITE, 0);
+    return 0;
 }
 
 void redis_link_close(struct redis_link *l)

@@ -14,6 +14,13 @@ from . import chart, tools
 CONTEXT = "rf:{p0}:call:CA1"
 LIVE = "rf:{p0}:live"
 ENDED = "rf:{p0}:ended"
+# Which tests of calls that we dial go over all the words to the queue.
+DIALLED = (
+    "a_whole_call",
+    "a_call_that_only_the_list_knows",
+    "what_was_not_taken_is_sent_again",
+    "the_same_request_again_gets_the_same_answer",
+)
 # What KEDA's redis trigger evaluates.
 KEDA_SCRIPT = """
 local listName = KEYS[1]
@@ -215,6 +222,7 @@ def test_the_real_programs_need_no_more(acl):
         sys.executable,
         *("-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-q", "-p", "no:xdist"),
         *("-p", "no:cacheprovider", "flow/test_first_call.py"),
+        *(f"flow/test_outbound.py::test_{name}" for name in DIALLED),
         cwd=tools.ROOT / "tests",
         environment={"RINGFLEET_TEST_ACL": str(acl), "RINGFLEET_BIN": str(chart.bin_directory())},
         timeout=400,

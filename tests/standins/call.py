@@ -53,6 +53,9 @@ class Call:
         self.status = "ringing"
         self.began_ms = now_ms()
         self.began_wall = time.time()
+        self.direction = "inbound"
+        self.status_url = carrier.status_url
+        self._sequence = 0  # of the next status callback
         self._carrier = carrier
         self._answered_ms: float | None = None
         self._media_ms: float | None = None
@@ -341,13 +344,13 @@ class Call:
         form = self._form(self.status) + [
             ("CallDuration", str(seconds)),
             ("Duration", str(math.ceil(seconds / 60))),
-            ("SequenceNumber", "0"),
-            ("Timestamp", _rfc2822(time.time())),
+            ("SequenceNumber", str(self._sequence)),
+            ("Timestamp", rfc2822(time.time())),
             ("CallbackSource", "call-progress-events"),
             ("SipResponseCode", "200" if answered else "487"),
         ]
         for _ in range(faults.status_copies):
-            await self._carrier.callback(self, self._carrier.status_url, form)
+            await self._carrier.callback(self, self.status_url, form)
             self.note("status", self.status)
         for recording in self._recordings:
             await self._recording_done(recording, seconds)
@@ -364,7 +367,7 @@ class Call:
             ("RecordingStatus", "completed"),
             ("RecordingDuration", str(seconds)),
             ("RecordingChannels", "2" if recording.get("channels", "dual") == "dual" else "1"),
-            ("RecordingStartTime", _rfc2822(self.began_wall)),
+            ("RecordingStartTime", rfc2822(self.began_wall)),
             ("RecordingSource", "StartCallRecordingTwiML"),
             ("RecordingTrack", "both"),
             ("ErrorCode", "0"),
@@ -383,7 +386,7 @@ class Call:
             ),
             ("Called", self.called),
             ("Caller", self.caller),
-            ("Direction", "inbound"),
+            ("Direction", self.direction),
             ("From", self.caller),
             ("StirVerstat", "TN-Validation-Passed-A"),
             ("To", self.called),
@@ -395,7 +398,7 @@ class Call:
         return form
 
 
-def _rfc2822(seconds: float) -> str:
+def rfc2822(seconds: float) -> str:
     return email.utils.format_datetime(datetime.fromtimestamp(seconds, timezone.utc))
 
 

@@ -29,6 +29,10 @@ Script = Callable[[Call], Awaitable[None]]
 MAX_INCOMING_MESSAGE = 16 * 1024 * 1024
 
 
+def account_sid(auth_token: str) -> str:
+    return "AC" + uuid.uuid5(uuid.NAMESPACE_DNS, auth_token).hex
+
+
 @dataclass
 class Faults:
     duplicate_incoming: bool = False
@@ -60,7 +64,7 @@ class Carrier:
         faults: Faults | None = None,
         on_event: Callable[[Call, Event], None] | None = None,
     ) -> None:
-        self.account_sid = "AC" + uuid.uuid5(uuid.NAMESPACE_DNS, auth_token).hex
+        self.account_sid = account_sid(auth_token)
         self.auth_token = auth_token
         self.incoming_url = incoming_url
         self.status_url = status_url
@@ -86,7 +90,9 @@ class Carrier:
 
     def place_call(self, caller: str, called: str, script: Script | None = None) -> Call:
         """Starts a call; `script` is what the caller does once the media stream has begun."""
-        call = Call(self, caller, called)
+        return self.begin(Call(self, caller, called), script)
+
+    def begin(self, call: Call, script: Script | None) -> Call:
         call.task = asyncio.create_task(self._run(call, script))
         self.calls.append(call)
         return call

@@ -12,13 +12,14 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 {{- if eq (index . 1) "warmer" -}}
 {{ $hello }} {{ $load }}
 {{ $partitions }}
-(+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:business:*)
+(+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:business:* ~{{ $p }}:{outbound}:*)
 (+hget +hmget +hgetall +hexists +hset +hsetnx +exists +expire ~{{ $call }})
 (+xadd +xrange ~{{ $call }}:events)
 (+zadd +zrem ~{{ $p }}:{p*}:live)
 (+xadd ~{{ $p }}:{p*}:ended)
 (+hgetall +hset +del +expire ~{{ $p }}:business:*)
-(+get +set ~{{ $p }}:number:*)
+(+get +set ~{{ $p }}:number:* ~{{ $p }}:{p*}:alias:*)
+(+hget +hmget +hset +hsetnx +hdel +hincrby +expire +zadd +zrem +zscore +zrange +zrangebyscore ~{{ $p }}:{outbound}:*)
 {{- else if eq (index . 1) "worker" -}}
 {{ $hello }} {{ $load }}
 {{ $partitions }}

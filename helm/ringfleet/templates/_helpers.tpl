@@ -9,6 +9,13 @@
 {{- end -}}
 {{- end -}}
 
+{{/* True if the warmer asks a provider to dial, and so needs a way to it. */}}
+{{- define "ringfleet.dials" -}}
+{{- if .Values.warmer.settings.twilioAccountSid -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* Of a component: (list $ "worker"). */}}
 {{- define "ringfleet.selectorLabels" -}}
 {{- $root := index . 0 -}}

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """What the flusher reaches of what Postgres can take: prints one table.
 
-    tests/bench/flusher/figures.py            about six minutes
-    tests/bench/flusher/figures.py --quick    few rounds, no outage, a short memory run
+    tests/bench/flusher/figures.py                  about six minutes
+    tests/bench/flusher/figures.py backlog hangup   only these parts
+    tests/bench/flusher/figures.py --quick          few rounds, a short memory run and outage
 
 Both sides run in turn against the same private Redis and Postgres; each ratio is the median of the ratios of the
 rounds. COPY binary of the same rows, in one transaction, into the same tables is 1.00. Needs the release build.
@@ -181,8 +182,8 @@ def journal_size(rig: Rig) -> None:
     row("Redis memory of a 40-turn journal, MEMORY USAGE / real bytes", f"{said:,} / {grown:,.0f}", "<= 14,336", said <= 14336)
 
 
-def outage(rig: Rig) -> None:
-    """Postgres is stopped for a minute while calls go on ending."""
+def outage(rig: Rig, seconds: int) -> None:
+    """Postgres is stopped while calls go on ending."""
     rig.empty()
     flusher = rig.start()
     stop = threading.Event()
@@ -203,7 +204,7 @@ def outage(rig: Rig) -> None:
     try:
         eventually("calls to be flushed", lambda: rig.sql("select 1 from call_flush limit 1"))
         rig.postgres.stop()
-        time.sleep(OUTAGE_SECONDS)
+        time.sleep(seconds)
         waiting = rig.redis.xlen(load.ENDED)
         rig.postgres.start()
         began = time.perf_counter()
@@ -216,29 +217,34 @@ def outage(rig: Rig) -> None:
     there = rig.one("select count(*) as n, count(distinct call_sid) as calls from conversation_turn")
     rig.stop_all()
     complete = there == {"n": ended * TURNS, "calls": ended}
-    row(f"Postgres away for {OUTAGE_SECONDS} s at {OUTAGE_CALLS_PER_SECOND} calls/s: calls waiting", f"{waiting:,}")
+    row(f"Postgres away for {seconds} s at {OUTAGE_CALLS_PER_SECOND} calls/s: calls waiting", f"{waiting:,}")
     row("  seconds from its return until caught up; nothing lost or doubled", f"{caught_up:.1f}", "all there", complete)
     assert flusher.process.returncode == 0
 
 
+PARTS = {
+    "backlog": lambda rig, quick: backlog(rig, 3 if quick else 9, whole=False),
+    "whole": lambda rig, quick: backlog(rig, 3 if quick else 9, whole=True),
+    "postgres": lambda rig, quick: postgres_half(rig, 3 if quick else 9),
+    "hangup": lambda rig, quick: hangup(rig, 1 if quick else 3),
+    "journal": lambda rig, quick: journal_size(rig),
+    "memory": lambda rig, quick: memory(rig, MEMORY_ENTRIES // (5 if quick else 1)),
+    "outage": lambda rig, quick: outage(rig, OUTAGE_SECONDS // (6 if quick else 1)),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="part", choices=PARTS, default=list(PARTS), help=", ".join(PARTS) + "; by default all")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--fsync", choices=("always", "everysec"), default="always", help="of Redis' append-only file")
     options = parser.parse_args()
-    repeats = 3 if options.quick else 9
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     print(f"Redis appendfsync {options.fsync}; Postgres {', '.join(f'{k}={v}' for k, v in POSTGRES.items())}")
     with Rig(options.fsync) as rig:
         rig.reset()
-        backlog(rig, repeats, whole=False)
-        backlog(rig, repeats, whole=True)
-        postgres_half(rig, repeats)
-        hangup(rig, 1 if options.quick else 3)
-        journal_size(rig)
-        memory(rig, MEMORY_ENTRIES // (5 if options.quick else 1))
-        if not options.quick:
-            outage(rig)
+        for name in options.parts:
+            PARTS[name](rig, options.quick)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
 
 

@@ -152,6 +152,37 @@ static struct http_request *ask_spec(struct http_spec *spec, const char *path)
     return http_send(client, spec, on_done, NULL);
 }
 
+/* Of one request at a time: its own handle, while it calls back. */
+static struct {
+    struct http_request *request;
+    bool sent;
+} single;
+
+static void on_single(void *arg, int status, const char *body, size_t len, const char *error)
+{
+    single.sent = http_was_sent(single.request);
+    on_done(arg, status, body, len, error);
+}
+
+static bool single_was_sent(const char *to)
+{
+    const struct http_spec spec = {.url = to, .body = "a=b", .once = true, .answer_max = 100, .timeout_ms = 50};
+    single.request = http_send(client, &spec, on_single, NULL);
+    assert_non_null(single.request);
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 0);
+    return single.sent;
+}
+
+static void test_what_may_have_arrived(void **state)
+{
+    (void)state;
+    seen.silent = true;
+    assert_true(single_was_sent(url)); /* it may have been acted upon */
+    evhttp_connection_free(evhttp_request_get_connection(seen.unanswered));
+    assert_false(single_was_sent("http://127.0.0.1:1"));
+}
+
 static void test_a_long_answer_may_be_cut(void **state)
 {
     (void)state;
@@ -223,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_get_and_post, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_may_have_arrived, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_long_answer_may_be_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_only_public_addresses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_method_and_headers, set_up, tear_down),

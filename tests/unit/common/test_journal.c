@@ -15,7 +15,7 @@ static const struct {
     {JOURNAL_LEAD_UPDATE, "lead_update", "lead_id field value"},
     {JOURNAL_APPOINTMENT_CREATE, "appointment_create", "business_id lead_id starts_at ends_at title notes"},
     {JOURNAL_CALLSESSION_UPDATE, "callsession_update", "data"},
-    {JOURNAL_CALL_STATUS, "call_status", "status duration sequence"},
+    {JOURNAL_CALL_STATUS, "call_status", "status duration sequence reason"},
     {JOURNAL_STREAM_ERROR, "stream_error", "stream_sid error"},
     {JOURNAL_CALL_LINK, "call_link", "conversation_id provider_call_sid"},
     {JOURNAL_RECORDING, "recording", "recording_sid url duration"},

@@ -19,12 +19,15 @@ static void test_documents(void **state)
     struct twiml document;
     (void)state;
     twiml_stream(&document, "https://w.example.com/voice/after/0#rt=1&rc=2", "wss://m.example.com/media",
-                 "https://w.example.com/voice/stream", "0.1.a.b");
+                 "https://w.example.com/voice/stream", "0.1.a.b", NULL);
     assert_document(&document, HEAD
                     "<Response><Connect action=\"https://w.example.com/voice/after/0#rt=1&amp;rc=2\" method=\"POST\">"
                     "<Stream url=\"wss://m.example.com/media\" statusCallback=\"https://w.example.com/voice/stream\">"
                     "<Parameter name=\"token\" value=\"0.1.a.b\"/></Stream>"
                     "</Connect></Response>");
+    twiml_stream(&document, "https://a", "wss://m", "https://s", "0.1.a.b", "EL_7_2026-11-26T10:00:00.000000Z");
+    assert_non_null(strstr(document.text, "<Parameter name=\"token\" value=\"0.1.a.b\"/>"
+                                          "<Parameter name=\"call_sid\" value=\"EL_7_2026-11-26T10:00:00.000000Z\"/></Stream>"));
     twiml_say_and_hang_up(&document, "Goodbye.");
     assert_document(&document, HEAD "<Response><Say>Goodbye.</Say><Hangup/></Response>");
     twiml_hang_up(&document);

@@ -44,6 +44,10 @@ static void test_messages(void **state)
     assert_string_equal(ev.call_sid, "CA1");
     assert_string_equal(ev.stream_sid, "MZ1");
     assert_string_equal(ev.token, "0.1.aa.bb");
+    ev = parsed("{\"event\":\"start\",\"start\":{\"streamSid\":\"MZ1\",\"customParameters\":{\"call_sid\":\"EL_7_x\"},"
+                "\"callSid\":\"CA1\",\"mediaFormat\":{\"encoding\":\"audio/x-mulaw\",\"sampleRate\":8000,\"channels\":1}}}");
+    assert_int_equal(ev.kind, CARRIER_START);
+    assert_string_equal(ev.call_sid, "EL_7_x"); /* of a call that we dialled, wherever it stands */
     ev = parsed(MEDIA);
     assert_int_equal(ev.kind, CARRIER_AUDIO);
     assert_int_equal(ev.timestamp_ms, 60);

@@ -1,0 +1,350 @@
+"""Calls that we dial: from POST /calls over the carrier's API to the row in Postgres, and what may go wrong."""
+
+import json
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from flow.outbound_rig import BUSINESS, SHORT, OutboundStage, jobs, new_number, outbound_key
+from flow.servers import eventually
+from flow.warmer_rig import metric
+from standins import caller
+from standins.carrier_api import UNKNOWN_NUMBER
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+SID = re.compile(r"EL_([\w.:+-]+)_\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with OutboundStage(workers=1) as stage:
+        yield stage
+        stage.api.check()
+
+
+@pytest.fixture
+def stage(shared):
+    shared.api.faults.clear()
+    shared.api.hide_calls = False
+    yield shared
+    eventually("an empty queue", lambda: not shared.fleet.redis().zcard(outbound_key("queue")))
+
+
+def talk(stage):
+    """Somebody who picks up and follows the scenario."""
+    return caller.follow(SHORT, stage.provider.idle)
+
+
+def test_a_whole_call(stage):
+    number = stage.meet(new_number(), script=talk(stage))
+    (result,) = stage.call({"driver_id": "d7", "to": number, "purpose": "check-up", "context": {"visit": "2026"}})
+    sid = result["call_sid"]
+    assert (result["driver_id"], result["status"]) == ("d7", "queued")
+    assert SID.fullmatch(sid)[1] == "d7"
+    (call,) = stage.dialled(number)
+    assert call.form["Url"][0].startswith(f"https://phone.example.test/voice/outbound/{sid}#")
+    assert call.form["From"] == [BUSINESS]
+    assert set(call.form["StatusCallbackEvent"]) == {"initiated", "ringing", "answered", "completed"}
+    assert call.form["MachineDetection"] == ["Enable"]
+    stage.finish(call)
+    stage.check(call)
+    row = stage.row(sid, status="completed")
+    stage.fleet.wait_flushed(sid)
+    assert (row["driver"], row["direction"], row["from_number"], row["to_number"]) == ("d7", "outbound", BUSINESS, number)
+    assert row["provider_call_sid"] == call.sid
+    context = stage.fleet.context(sid)
+    assert (context["direction"], context["job_purpose"], context["answered_by"]) == ("outbound", "check-up", "human")
+    assert json.loads(context["job_context"]) == {"visit": "2026"}
+    turns = stage.fleet.sql("select message from conversation_turn where call_sid = %s order by seq", sid)
+    assert [one["message"] for one in turns][-2:] == ["What time is it?", "It is noon."]
+    # Nothing was kept under the carrier's own name, but the way from it to ours.
+    assert stage.fleet.session(call.sid) == {}
+    assert stage.fleet.redis().get(f"rf:{{p0}}:alias:{call.sid}") == sid
+    statuses = [entry["status"] for _, entry in stage.fleet.journal(sid, "events") if entry["type"] == "call_status"]
+    assert statuses == ["initiated", "ringing", "in-progress", "completed"]
+    assert jobs(stage.fleet) == {} and not stage.fleet.redis().exists(outbound_key("busy"), outbound_key("active"))
+
+
+def test_the_row_is_there_before_the_provider_is_asked(stage):
+    number = stage.meet(new_number(), outcome="busy")
+    stage.api.faults.append("late")
+    stage.run(clear(stage.api.release))
+    (result,) = stage.call({"driver_id": 42, "to": number})
+    stage.dialled(number)
+    row = stage.row(result["call_sid"])
+    assert (row["driver"], row["conversation_id"], row["direction"]) == ("42", None, "outbound")
+    stage.run(set_event(stage.api.release))
+    stage.row(result["call_sid"], status="busy")
+
+
+async def clear(event):
+    event.clear()
+
+
+async def set_event(event):
+    event.set()
+
+
+@pytest.mark.parametrize("outcome", ["busy", "no-answer", "failed"])
+def test_nobody_picks_up(stage, outcome):
+    number = stage.meet(new_number(), outcome=outcome)
+    (result,) = stage.call({"to": number})
+    assert SID.fullmatch(result["call_sid"])[1] == "UNKNOWN"
+    row = stage.row(result["call_sid"], status=outcome)
+    assert row["ended_at"] is not None
+
+
+def test_a_machine_picks_up(stage):
+    number = stage.meet(new_number(), answered_by="machine_start")
+    (result,) = stage.call({"to": number})
+    row = stage.row(result["call_sid"], status="completed", end_reason="voicemail")
+    assert stage.fleet.context(row["call_sid"])["answered_by"] == "machine_start"
+
+
+def test_two_attempts_at_a_driver_in_the_same_second(stage):
+    number = stage.meet(new_number(), outcome="busy")
+    results = stage.call(*[{"driver_id": "twice", "to": number}] * 2)
+    sids = [one["call_sid"] for one in results]
+    assert len(set(sids)) == 2
+    for sid in sids:
+        stage.row(sid, status="busy")
+    assert len(stage.dialled(number, 2)) == 2
+
+
+def test_a_batch_with_a_bad_driver(stage):
+    numbers = [stage.meet(new_number(), outcome="busy") for _ in range(12)]
+    callees = [{"driver_id": f"b{i}", "to": number} for i, number in enumerate(numbers)]
+    callees[3] = {"driver_id": "b3", "to": "not a number"}
+    callees[5] = {"driver_id": "b5", "lead_id": 999999}
+    callees[7] = {"driver_id": "b 7", "to": numbers[7]}
+    callees[9] = {"driver_id": "b9"}
+    results = stage.call(*callees)
+    assert [one.get("driver_id") for one in results] == [f"b{i}" if i != 7 else "b 7" for i in range(12)]
+    refused = {i: one["error"] for i, one in enumerate(results) if one["status"] == "refused"}
+    assert refused.keys() == {3, 5, 7, 9}
+    assert "+14155550123" in refused[3] and "lead" in refused[5] and "driver_id" in refused[7]
+    row = stage.row(results[5]["call_sid"], status="failed")
+    assert row["end_reason"] == refused[5]
+    for i in set(range(12)) - refused.keys():
+        stage.row(results[i]["call_sid"], status="busy")
+
+
+def test_a_lead_is_called_by_its_id(stage):
+    number = stage.meet(new_number(), outcome="busy")
+    (lead,) = stage.fleet.sql(
+        "insert into lead (business_id, phone_number, full_name) select id, %s, 'Ana Sol' from business"
+        " where phone_number = %s returning id, business_id", number, BUSINESS,
+    )
+    answer = stage.request({"business": lead["business_id"], "callees": [{"lead_id": lead["id"]}]})
+    (result,) = json.loads(answer.body)["calls"]
+    assert SID.fullmatch(result["call_sid"])[1] == str(lead["id"])
+    assert stage.row(result["call_sid"], status="busy")["lead_id"] == lead["id"]
+    assert stage.fleet.context(result["call_sid"])["lead_first_name"] == "Ana"
+
+
+# ---- the provider does not want, or does not say ----
+
+
+def test_the_api_refuses(stage):
+    (result,) = stage.call({"to": UNKNOWN_NUMBER})
+    row = stage.row(result["call_sid"], status="failed")
+    assert row["end_reason"].startswith("twilio 400 21211: The 'To' number")
+    assert row["conversation_id"] is None and row["provider_call_sid"] is None
+    assert jobs(stage.fleet) == {}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_was_not_taken_is_sent_again(stage, status):
+    number = stage.meet(new_number(), outcome="busy")
+    stage.api.faults.append(status)
+    asked = len(stage.api.requests)
+    (result,) = stage.call({"to": number})
+    stage.row(result["call_sid"], status="busy")
+    assert len(stage.api.requests) == asked + 2
+    assert len(stage.api.calls(number)) == 1
+
+
+def test_nobody_listens_at_the_api(stage):
+    number = stage.meet(new_number(), outcome="busy")
+    stage.run(stage.api.stop())
+    (result,) = stage.call({"to": number})
+    eventually("a try", lambda: stage.fleet.logged("call put back", result["call_sid"]))
+    stage.run(stage.api.start())
+    stage.row(result["call_sid"], status="busy")
+    assert len(stage.api.calls(number)) == 1
+
+
+@pytest.mark.parametrize("fault", ["lost", 500])
+def test_an_answer_that_was_lost_dials_nobody_twice(stage, fault):
+    """With "lost" the call was made; its webhooks tell so, or the list. With 500 it was not."""
+    number = stage.meet(new_number(), outcome="busy")
+    stage.api.faults.append(fault)
+    (result,) = stage.call({"to": number})
+    row = stage.row(result["call_sid"], status="busy", timeout=60)
+    (call,) = stage.api.calls(number)
+    assert row["provider_call_sid"] == call.sid
+
+
+def test_a_call_that_only_the_list_knows(stage):
+    """Its webhooks cannot reach us, and the answer was lost."""
+    number = stage.meet(new_number(), outcome="busy")
+    other = stage.meet(number, outcome="busy")
+    (first,) = stage.call({"to": other})
+    stage.row(first["call_sid"], status="busy")
+    stage.carrier.resolve, resolve = {}, stage.carrier.resolve
+    stage.api.faults.append("lost")
+    try:
+        (result,) = stage.call({"to": number})
+        eventually("the link", lambda: stage.fleet.session(result["call_sid"]).get("provider_call_sid"), 30)
+    finally:
+        stage.carrier.resolve = resolve
+    calls = stage.dialled(number, 2)
+    assert stage.fleet.session(result["call_sid"])["provider_call_sid"] == calls[0].sid
+    assert metric(stage.fleet, "dials_found_total") >= 1
+    # Nothing will be heard of it: its state is asked for.
+    stage.fleet.redis().zadd(outbound_key("active"), {result["call_sid"]: 1})
+    stage.row(result["call_sid"], status="busy")
+
+
+def test_the_webhook_comes_before_the_answer(stage):
+    number = stage.meet(new_number(), script=talk(stage))
+    stage.run(clear(stage.api.release))
+    stage.api.faults.append("late")
+    (result,) = stage.call({"to": number})
+    (call,) = stage.dialled(number)
+    stage.finish(call)
+    stage.run(set_event(stage.api.release))
+    stage.row(result["call_sid"], status="completed", provider_call_sid=call.sid)
+    eventually("the answer", lambda: metric(stage.fleet, "dials_under_way") == 0)
+    assert jobs(stage.fleet) == {}
+    links = [entry for _, entry in stage.fleet.journal(result["call_sid"], "events") if entry["type"] == "call_link"]
+    assert len(links) == 1
+
+
+# ---- asking again ----
+
+
+def test_the_same_request_again_gets_the_same_answer(stage):
+    number = stage.meet(new_number(), outcome="busy")
+    body = {"business": BUSINESS, "callees": [{"driver_id": "again", "to": number}]}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: stage.request(body, "key-1"), range(4)))
+    assert {one.status for one in answers} <= {202, 409}
+    again = stage.request(body, "key-1")
+    assert (again.status, again.body) == (202, next(one.body for one in answers if one.status == 202))
+    stage.row(json.loads(again.body)["calls"][0]["call_sid"], status="busy")
+    assert len(stage.api.calls(number)) == 1
+    other = stage.request({**body, "agent": None}, "key-1")
+    assert other.status == 409 and "Idempotency-Key" in json.loads(other.body)["error"]
+
+
+def test_an_answer_that_was_never_given_is_made_again(stage):
+    """As if the warmer had died after its work: the same call_sids, nobody dialled twice."""
+    number = stage.meet(new_number(), outcome="busy")
+    body = {"business": BUSINESS, "callees": [{"driver_id": "lost", "to": number}]}
+    first = stage.request(body, "key-2")
+    stage.row(json.loads(first.body)["calls"][0]["call_sid"], status="busy")
+    (key,) = [
+        one for one in stage.fleet.redis().scan_iter(outbound_key("key:*"))
+        if b"lost" in stage.fleet.redis().hget(one, "answer").encode()
+    ]
+    stage.fleet.redis().hdel(key, "answer", "code")
+    again = stage.request(body, "key-2")
+    assert (again.status, again.body) == (202, first.body)
+    eventually("the queue", lambda: not stage.fleet.redis().zcard(outbound_key("queue")))
+    assert len(stage.api.calls(number)) == 1
+
+
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        ([], "no JSON object"),
+        ({"callees": [{"to": "+14155550123"}]}, "business is missing"),
+        ({"business": BUSINESS}, "callees is missing"),
+        ({"business": BUSINESS, "callees": []}, "callees is missing"),
+        ({"business": BUSINESS, "callees": [{}] * 201}, "more than 200"),
+        ({"business": BUSINESS, "callees": [{}], "agent": 7}, "agent is no name"),
+        ({"business": BUSINESS, "callees": [{}], "schedule_at": "soon"}, "schedule_at is no time"),
+        ({"business": BUSINESS, "callees": [{}], "schedule_at": "2020-01-01T00:00:00Z"}, "schedule_at is past"),
+        ({"business": BUSINESS, "callees": [{}], "outside_hours": "yes"}, "outside_hours"),
+    ],
+)
+def test_a_request_that_cannot_be_understood(stage, body, said):
+    answer = stage.request(body)
+    assert answer.status == 400 and said in json.loads(answer.body)["error"]
+
+
+def test_who_may_ask(stage):
+    body = {"business": BUSINESS, "callees": [{"to": "+14155550123"}]}
+    assert stage.request(body, bearer="no").status == 401
+    answer = stage.request(body, key="")
+    assert answer.status == 400 and "Idempotency-Key" in json.loads(answer.body)["error"]
+
+
+def test_a_business_that_is_not_there(stage):
+    answer = stage.request({"business": "+19995550000", "callees": [{"to": "+14155550123"}]})
+    (result,) = json.loads(answer.body)["calls"]
+    assert (answer.status, result["status"]) == (422, "refused") and "no business" in result["error"]
+    answer = stage.request({"business": BUSINESS, "agent": "nobody", "callees": [{"to": "+14155550123"}]})
+    (result,) = json.loads(answer.body)["calls"]
+    assert "no agent of this name" in result["error"]
+    stage.row(result["call_sid"], status="failed", end_reason=result["error"])
+
+
+# ---- when ----
+
+
+def in_settings(stage, settings: str) -> None:
+    stage.fleet.sql("update business_settings set settings = %s::jsonb", settings)
+
+
+def test_scheduled_calls_outlive_the_warmer(stage):
+    number = stage.meet(new_number(), outcome="busy")
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4))
+    (result,) = stage.call({"to": number}, schedule_at=at)
+    assert (result["status"], result["dial_at"]) == ("scheduled", at)
+    stage.fleet.restart(stage.fleet.warmer, signal.SIGKILL)
+    stage.row(result["call_sid"], status="busy")
+    (call,) = stage.api.calls(number)
+    assert time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(call.date_created)) >= at
+
+
+def test_quiet_hours(stage):
+    number = stage.meet(new_number(), outcome="busy")
+    hour = (time.gmtime().tm_hour + 2) % 24
+    in_settings(stage, json.dumps({"calling_hours": f"{hour:02d}:00-{hour:02d}:30"}))
+    try:
+        answer = stage.request({"business": BUSINESS, "callees": [{"to": number}], "outside_hours": "refuse"})
+        (refused,) = json.loads(answer.body)["calls"]
+        assert answer.status == 422 and "calling hours" in refused["error"]
+        stage.row(refused["call_sid"], status="failed", end_reason=refused["error"])
+        (waits,) = stage.call({"to": number})
+        assert waits["status"] == "scheduled" and f"T{hour:02d}:00:00Z" in waits["dial_at"]
+        # Even one that comes due by mistake is not made.
+        stage.fleet.redis().zadd(outbound_key("queue"), {waits["call_sid"]: 1})
+        eventually("a look at the clock", lambda: stage.fleet.logged("call waits for the calling hours", waits["call_sid"]))
+        assert stage.api.calls(number) == []
+    finally:
+        in_settings(stage, "{}")
+        stage.fleet.redis().delete(*[outbound_key(kind) for kind in ("queue", "jobs", "active", "busy")])
+
+
+def test_rate_and_places():
+    with OutboundStage(RINGFLEET_CALLS_PER_SECOND="4", RINGFLEET_MAX_BUSINESS_CALLS="2") as stage:
+        numbers = [stage.meet(new_number(), outcome="no-answer", ring_s=1.5) for _ in range(6)]
+        results = stage.call(*[{"to": number} for number in numbers])
+        most = 0
+        for number in numbers:
+            while not stage.api.calls(number):
+                most = max(most, sum(not one.task.done() for one in stage.carrier.calls))
+                time.sleep(0.02)
+        for one in results:
+            stage.row(one["call_sid"], status="no-answer")
+        began = stage.api.request_s
+        assert most == 2
+        assert min(b - a for a, b in zip(began, began[1:])) > 0.2
+        stage.api.check()

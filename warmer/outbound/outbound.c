@@ -1,0 +1,134 @@
+#include "warmer/outbound/outbound.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "common/base/log.h"
+#include "common/redis/async.h"
+#include "warmer/outbound/attempt.h"
+#include "warmer/outbound/provider.h"
+#include "warmer/outbound/queue.h"
+
+enum { ATTEMPTS_MAX = 32, IDLE_MS = 1000, BUSY_MS = 50 };
+
+struct outbound {
+    struct warmer *w;
+    struct outbound_store *store;
+    struct attempts *attempts;
+    struct event *timer;
+    bool asking, stopped;
+};
+
+static void look_in(struct outbound *o, int64_t ms)
+{
+    struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+    if (!o->stopped)
+        event_add(o->timer, &tv);
+}
+
+static void take(struct outbound *o, const redisReply *reply, void (*begin)(struct attempts *, const char *, json_t *))
+{
+    const char *sid = redis_text(reply, 1);
+    json_t *job = json_loads(redis_text(reply, 2), 0, NULL);
+    if (!job || !call_sid_valid(sid)) {
+        log_error(NULL, "a job of the queue is not understood", log_str("call", sid));
+        queue_over(o->w, sid);
+        json_decref(job);
+        return;
+    }
+    begin(o->attempts, sid, job);
+}
+
+/* DIAL sid job | LOOK sid job | LATER ms */
+static void on_taken(const redisReply *reply, void *arg)
+{
+    struct outbound *o = arg;
+    const char *word = redis_word(reply);
+    int64_t wait = strcmp(word, "LATER") == 0 ? strtoll(redis_text(reply, 1), NULL, 10) : 0;
+    o->asking = false;
+    if (strcmp(word, "DIAL") == 0)
+        take(o, reply, attempt_dial);
+    else if (strcmp(word, "LOOK") == 0)
+        take(o, reply, attempt_look_after);
+    else if (wait <= 0)
+        wait = IDLE_MS; /* Redis is away */
+    look_in(o, wait);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct outbound *o = arg;
+    (void)fd;
+    (void)what;
+    if (o->asking || o->stopped)
+        return;
+    if (attempts_count(o->attempts) >= ATTEMPTS_MAX) {
+        look_in(o, BUSY_MS);
+        return;
+    }
+    o->asking = queue_take(o->w, on_taken, o) == 0;
+    if (!o->asking)
+        look_in(o, IDLE_MS);
+}
+
+void outbound_kick(struct outbound *o)
+{
+    look_in(o, 0);
+}
+
+bool outbound_wanted(const struct warmer_config *config)
+{
+    return provider_configured(&provider_twilio, config);
+}
+
+struct outbound *outbound_new(struct warmer *w, struct resolver *resolver)
+{
+    struct outbound *o = calloc(1, sizeof *o);
+    if (!o)
+        return NULL;
+    o->w = w;
+    o->store = store_new(w, resolver);
+    o->attempts = attempts_new(w);
+    o->timer = evtimer_new(w->base, on_timer, o);
+    if (o->store && o->attempts && o->timer) {
+        look_in(o, IDLE_MS);
+        return o;
+    }
+    outbound_stop(o);
+    outbound_free(o);
+    return NULL;
+}
+
+void outbound_stop(struct outbound *o)
+{
+    struct outbound_store *store = o ? o->store : NULL;
+    if (!o)
+        return;
+    o->stopped = true;
+    if (o->timer)
+        event_del(o->timer);
+    o->store = NULL;
+    store_free(store);
+}
+
+void outbound_free(struct outbound *o)
+{
+    if (!o)
+        return;
+    attempts_free(o->attempts);
+    if (o->timer)
+        event_free(o->timer);
+    free(o);
+}
+
+size_t outbound_busy(const struct outbound *o)
+{
+    return o ? attempts_count(o->attempts) : 0;
+}
+
+struct outbound_store *outbound_store(struct outbound *o)
+{
+    return o->store;
+}
