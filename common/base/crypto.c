@@ -35,14 +35,14 @@ static void look_up_all(void)
 }
 
 /* When memory is out the result is random: nothing that is signed so verifies, nothing verifies by it. */
-static void hmac(int which, uint8_t *out, size_t size, const char *key, const void *data, size_t len)
+static void hmac(int which, uint8_t *out, size_t size, const void *key, size_t key_len, const void *data, size_t len)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     EVP_MAC_CTX *ctx;
     size_t written;
     pthread_once(&once, look_up_all);
     ctx = looked_up[which] ? EVP_MAC_CTX_dup(looked_up[which]) : NULL;
-    if (!ctx || !EVP_MAC_init(ctx, (const unsigned char *)key, strlen(key), NULL) || !EVP_MAC_update(ctx, data, len) ||
+    if (!ctx || !EVP_MAC_init(ctx, key, key_len, NULL) || !EVP_MAC_update(ctx, data, len) ||
         !EVP_MAC_final(ctx, out, &written, size))
         evutil_secure_rng_get_bytes(out, size);
     EVP_MAC_CTX_free(ctx);
@@ -50,12 +50,17 @@ static void hmac(int which, uint8_t *out, size_t size, const char *key, const vo
 
 void hmac_sha1(uint8_t out[SHA1_BYTES], const char *key, const void *data, size_t len)
 {
-    hmac(HMAC_SHA1, out, SHA1_BYTES, key, data, len);
+    hmac(HMAC_SHA1, out, SHA1_BYTES, key, strlen(key), data, len);
 }
 
 void hmac_sha256(uint8_t out[SHA256_BYTES], const char *key, const void *data, size_t len)
 {
-    hmac(HMAC_SHA256, out, SHA256_BYTES, key, data, len);
+    hmac_sha256_keyed(out, key, strlen(key), data, len);
+}
+
+void hmac_sha256_keyed(uint8_t out[SHA256_BYTES], const void *key, size_t key_len, const void *data, size_t len)
+{
+    hmac(HMAC_SHA256, out, SHA256_BYTES, key, key_len, data, len);
 }
 
 static void put_hex(char *out, const uint8_t *bytes, size_t len)

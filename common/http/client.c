@@ -8,8 +8,9 @@
 #include <openssl/ssl.h>
 
 #include "common/http/address.h"
+#include "common/http/body.h"
 
-enum { ANSWER_FIRST = 1024 };
+enum { ANSWER_FIRST = 1024, CONNECT_MS = 10000 };
 
 const char http_timed_out[] = "timed out";
 const char http_not_public[] = "the address is not of the public internet";
@@ -24,6 +25,8 @@ struct http_request {
     size_t len, room, max;
     bool may_cut, cut, refused, sent;
     X509_STORE *trusted;
+    http_sink_fn *sink;
+    struct http_body body;
     char error[CURL_ERROR_SIZE];
     http_done_fn *fn;
     void *arg;
@@ -47,6 +50,7 @@ static void release(struct http_request *r)
         curl_multi_remove_handle(r->client->multi, r->easy);
         curl_easy_cleanup(r->easy);
     }
+    http_body_release(&r->body);
     curl_slist_free_all(r->headers);
     free(r->answer);
     free(r);
@@ -137,6 +141,8 @@ static size_t on_answer(char *bytes, size_t size, size_t count, void *arg)
     struct http_request *r = arg;
     size_t all = size * count, more = all, room = r->room ? r->room : ANSWER_FIRST;
     char *larger;
+    if (r->sink && http_status(r) / 100 == 2)
+        return r->sink(r->arg, r, bytes, all) ? all : 0;
     if (r->len + more > r->max) {
         if (!r->may_cut)
             return 0; /* curl takes anything but `all` as a failure of ours, and ends the request */
@@ -241,6 +247,30 @@ static void set_trust(struct http_request *r, const struct http_spec *spec)
     }
 }
 
+static void set_user(struct http_request *r, const struct http_spec *spec)
+{
+    if (spec->user) {
+        curl_easy_setopt(r->easy, CURLOPT_USERNAME, spec->user);
+        curl_easy_setopt(r->easy, CURLOPT_PASSWORD, spec->password ? spec->password : "");
+    }
+    if (spec->aws_sigv4)
+        curl_easy_setopt(r->easy, CURLOPT_AWS_SIGV4, spec->aws_sigv4);
+    if (spec->follow) {
+        curl_easy_setopt(r->easy, CURLOPT_FOLLOWLOCATION, 1L);
+        curl_easy_setopt(r->easy, CURLOPT_MAXREDIRS, (long)HTTP_REDIRECTS_MAX);
+    }
+}
+
+static void set_limits(struct http_request *r, const struct http_spec *spec)
+{
+    curl_easy_setopt(r->easy, CURLOPT_TIMEOUT_MS, (long)spec->timeout_ms);
+    if (spec->stall_seconds > 0) {
+        curl_easy_setopt(r->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+        curl_easy_setopt(r->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(r->easy, CURLOPT_LOW_SPEED_TIME, (long)spec->stall_seconds);
+    }
+}
+
 static bool prepare(struct http_request *r, const struct http_spec *spec)
 {
     r->easy = curl_easy_init();
@@ -254,11 +284,12 @@ static bool prepare(struct http_request *r, const struct http_spec *spec)
     curl_easy_setopt(r->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(r->easy, CURLOPT_USERAGENT, "ringfleet/" RINGFLEET_VERSION);
     curl_easy_setopt(r->easy, CURLOPT_PROTOCOLS_STR, spec->public_only ? "https" : "http,https");
-    curl_easy_setopt(r->easy, CURLOPT_TIMEOUT_MS, (long)spec->timeout_ms);
     curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
     curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, r);
     set_trust(r, spec);
+    set_user(r, spec);
+    set_limits(r, spec);
     if (spec->public_only) {
         curl_easy_setopt(r->easy, CURLOPT_OPENSOCKETFUNCTION, open_public);
         curl_easy_setopt(r->easy, CURLOPT_OPENSOCKETDATA, r);
@@ -271,6 +302,8 @@ static bool prepare(struct http_request *r, const struct http_spec *spec)
         curl_easy_setopt(r->easy, CURLOPT_CUSTOMREQUEST, spec->method);
     if (spec->body)
         curl_easy_setopt(r->easy, CURLOPT_COPYPOSTFIELDS, spec->body);
+    if (!http_body_set(&r->body, r->easy, spec))
+        return false;
     return curl_easy_setopt(r->easy, CURLOPT_URL, spec->url) == CURLE_OK &&
            curl_multi_add_handle(r->client->multi, r->easy) == CURLM_OK;
 }
@@ -283,6 +316,7 @@ struct http_request *http_send(struct http_client *client, const struct http_spe
     r->client = client;
     r->max = spec->answer_max;
     r->may_cut = spec->cut;
+    r->sink = spec->sink;
     r->fn = fn;
     r->arg = arg;
     r->next = client->requests;
@@ -300,6 +334,19 @@ struct http_request *http_send(struct http_client *client, const struct http_spe
 bool http_was_sent(const struct http_request *request)
 {
     return request->sent;
+}
+
+int http_status(const struct http_request *request)
+{
+    long status = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (int)status;
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+    struct curl_header *header;
+    return curl_easy_header(request->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : NULL;
 }
 
 void http_cancel(struct http_request *request)

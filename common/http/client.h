@@ -1,7 +1,7 @@
-/* Short HTTPS requests on the loop, over libcurl: for what is asked beside the calls (a signed
- * address, a tool of a business's own). Nothing blocks: names are looked up in libcurl's threads, which
- * are never waited for. Requests, their time and their answers are bounded. Redirects are not followed,
- * proxies not used, certificates always checked. One client per loop. */
+/* HTTPS requests on the loop, over libcurl: for what is asked beside the calls (a signed address, a tool of
+ * a business's own) and after them (recordings, which are streamed). Nothing blocks: names are looked up in libcurl's
+ * threads, which are never waited for. Requests, their time and their answers are bounded. Redirects are not followed
+ * unless asked for, proxies not used, certificates always checked. One client per loop. */
 #pragma once
 #include "common/base/base.h"
 
@@ -14,10 +14,29 @@ enum {
     HTTP_REQUESTS_MAX = 64, /* under way at once, per client */
     HTTP_HEADERS_MAX = 20,
     HTTP_KEPT_MAX = 16,     /* idle connections kept for the next request */
+    HTTP_PARTS_MAX = 6,     /* of a form */
+    HTTP_REDIRECTS_MAX = 5,
 };
 
 /* Values of `error` that a caller may care to know, by address. */
 extern const char http_timed_out[], http_not_public[], http_cut[];
+
+/* Bytes that are read when the connection wants them, perhaps more than once. read writes at most size of those from
+ * offset on and returns how many, or -1; size is that of all. arg must live as long as the request. */
+struct http_source {
+    ptrdiff_t (*read)(void *arg, int64_t offset, char *out, size_t size);
+    void *arg;
+    int64_t size;
+};
+
+/* One field of a form: a text, or (text NULL) the spec's source as a file. */
+struct http_part {
+    const char *name, *text, *filename, *type;
+};
+
+/* Takes the bytes of a 2xx answer as they come; http_status and http_header can be asked. false ends the request
+ * with an error. */
+typedef bool http_sink_fn(void *arg, const struct http_request *request, const char *bytes, size_t len);
 
 /* All borrowed until http_send returns. */
 struct http_spec {
@@ -32,6 +51,14 @@ struct http_spec {
     bool once;                             /* on a connection of its own: libcurl sends a request again if a kept one
                                               turns out to be dead, also one that must not arrive twice */
     int timeout_ms;                        /* for all of it, name look-up to last byte */
+    int stall_seconds;                     /* more than 0: ends when for so long nothing came or went; 10 s to connect */
+    bool follow;                           /* follows redirects; the user is named to the first host only */
+    const char *user, *password;           /* NULL: none; basic authentication, unless aws_sigv4 */
+    const char *aws_sigv4;                 /* "aws:amz:<region>:<service>": signs with user and password */
+    http_sink_fn *sink;                    /* NULL: the answer is collected; its arg is that of fn. Other answers
+                                              than 2xx are collected in any case */
+    const struct http_source *source;      /* sent as PUT, or as the file among parts */
+    struct http_part parts[HTTP_PARTS_MAX]; /* of a form, sent as POST; a name of NULL ends them */
     const char *ca_file;                   /* NULL or "": the system's certificates */
     struct x509_store_st *trusted;         /* in place of ca_file, which is read on the loop (20 ms for the
                                               system's); must outlive the client */
@@ -53,6 +80,10 @@ RF_NODISCARD struct http_request *http_send(struct http_client *client, const st
 
 /* During its callback: whether any of the request may have reached the server. */
 bool http_was_sent(const struct http_request *request);
+/* While the answer comes and in the callback: its status, 0 before the first line; and a header, NULL if there is
+ * none (borrowed for that long). */
+int http_status(const struct http_request *request);
+const char *http_header(const struct http_request *request, const char *name);
 
 /* No callback comes any more. For requests that have not called back yet; accepts NULL. */
 void http_cancel(struct http_request *request);
