@@ -110,7 +110,8 @@ static bool apply_together(struct transaction *t)
     db_pipeline_begin(pg);
     for (int type = 0; type < JOURNAL_TYPE_COUNT && ok; type++)
         ok = send_type(t, type);
-    ok = ok && ledger_send_move(pg, t->calls, t->count, t->error) && db_send_text(pg, "commit");
+    ok = ok && note_send(&t->apply->note, pg, &t->selection, t->calls, t->count, t->error) &&
+         ledger_send_move(pg, t->calls, t->count, t->error) && db_send_text(pg, "commit");
     return db_pipeline_end(pg, on_remarks, NULL, t->error) && ok;
 }
 
@@ -160,7 +161,8 @@ static bool apply_piecewise(struct transaction *t)
     bool ok = db_run(pg, "set constraints all immediate", t->error);
     for (int type = 0; type < JOURNAL_TYPE_COUNT && ok; type++)
         ok = apply_piece(t, type, t->selection.picks + begin[type], begin[type + 1] - begin[type]);
-    return ok && ledger_move(pg, t->calls, t->count, t->error);
+    return ok && note_run(&t->apply->note, pg, &t->selection, t->calls, t->count, t->error) &&
+           ledger_move(pg, t->calls, t->count, t->error);
 }
 
 /* -- the transaction --------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #pragma once
 #include "flusher/batch.h"
 #include "flusher/database.h"
+#include "flusher/jobs/note.h"
 #include "flusher/turn_copy.h"
 
 struct apply {
@@ -10,6 +11,7 @@ struct apply {
     const struct key_space *keys;
     bool copy_turns;       /* large batches may bring their turns by COPY: apply_turn.sql is the built-in one */
     struct turn_copy copy;
+    struct note note;      /* what is left for the jobs after the call */
     uint64_t dead, gaps;   /* counted up; after a commit only */
     bool _copy_failed;     /* in the batch under way */
 };

@@ -156,7 +156,8 @@ static bool postgres_ready(struct lane *l)
         return true;
     l->postgres = db_connect(l->spec->config->database_url, session_options, &error);
     if (l->postgres && db_writable(l->postgres, &error) &&
-        db_prepare(l->postgres, l->spec->sql->statements, l->spec->sql->count, &error)) {
+        db_prepare(l->postgres, l->spec->sql->statements, l->spec->sql->count, &error) &&
+        note_prepare(&l->apply.note, l->postgres, l->spec->config, &error)) {
         l->apply.copy_turns = !sql_named(l->spec->sql, "apply_turn")->overridden;
         metric_set(&l->metrics.postgres_up, 1);
         log_info(NULL, "Postgres connected");
@@ -455,6 +456,7 @@ struct lane *lane_new(const struct lane_spec *spec, int number, const char *cons
     l->sweep.metrics = &l->metrics;
     l->sweep.reap_grace_ms = spec->config->reap_grace_ms;
     l->apply.keys = spec->keys;
+    l->apply.note = note_wanted(spec->config);
     if (!l->ended) {
         lane_free(l);
         return NULL;

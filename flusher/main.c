@@ -13,6 +13,8 @@
 #include "flusher/config.h"
 #include "flusher/flush.h"
 #include "flusher/inspect/inspect.h"
+#include "flusher/jobs/jobs.h"
+#include "flusher/jobs/statements.h"
 #include "flusher/migrate.h"
 #include "flusher/options.h"
 
@@ -23,6 +25,7 @@ static const struct config_spec config_spec = {
     .program = "flusher",
     .summary = "Takes ended calls from Redis and writes their journals to Postgres, exactly once.",
     .commands = "  (none)                        run until SIGTERM\n"
+                "  jobs                          do only what is done after calls, until SIGTERM (RINGFLEET_JOBS=elsewhere)\n"
                 "  migrate [--to N] [--dry-run]  bring the database to the newest schema, or up or back to version N\n"
                 "                                (0: nothing is left); --dry-run says what would be done\n"
                 "  check, or --check             would it work? prepares every statement, your own too; changes nothing\n"
@@ -31,6 +34,9 @@ static const struct config_spec config_spec = {
                 "  pending                       ended calls in the hands of a flusher\n"
                 "  dead [list]                   what Postgres refused\n"
                 "  dead show|replay|discard WHICH   a letter's id, a call's id, or all\n"
+                "  jobs list [waiting|dead]      what is left to do after calls, and what was given up\n"
+                "  jobs retry|discard WHICH      what was given up: a recording's id, a call's id, or all\n"
+                "  recording CALL                where the recordings of a call are\n"
                 "  tail [CALL]                   journal entries as they are written, of all calls or one\n"
                 "                                (these take --json, and --unmask for names and numbers)\n",
     .rows = config_rows,
@@ -46,9 +52,12 @@ static int usage(const char *word)
 /* A stop that takes longer is cut short: being killed at any moment is safe. */
 static const struct timeval stop_limit = {25, 0};
 
+/* The two parts of the program; one of them may be missing. */
 struct running {
     struct event_base *base;
     struct flusher *flusher;
+    struct jobs *jobs;
+    bool flusher_ended, jobs_ended;
     struct event *late;
 };
 
@@ -57,7 +66,10 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
     struct running *r = arg;
     (void)what;
     log_info(NULL, "stopping", log_int("signal", signal));
-    flusher_stop(r->flusher);
+    if (r->flusher)
+        flusher_stop(r->flusher);
+    if (r->jobs)
+        jobs_stop(r->jobs);
     event_add(r->late, &stop_limit);
 }
 
@@ -70,57 +82,131 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
     _exit(1);
 }
 
-static void on_ended(evutil_socket_t fd, short what, void *arg)
+static void leave_when_ended(struct running *r)
+{
+    if (r->flusher_ended && r->jobs_ended)
+        event_base_loopbreak(r->base);
+}
+
+static void on_flusher_ended(evutil_socket_t fd, short what, void *arg)
 {
     struct running *r = arg;
     (void)fd;
     (void)what;
-    if (flusher_ended(r->flusher))
-        event_base_loopbreak(r->base);
+    r->flusher_ended = flusher_ended(r->flusher);
+    if (r->flusher_ended && r->jobs)
+        jobs_stop(r->jobs); /* it was asked to, or found that it cannot go on (flusher_misfit) */
+    leave_when_ended(r);
+}
+
+static void on_jobs_ended(evutil_socket_t fd, short what, void *arg)
+{
+    struct running *r = arg;
+    (void)fd;
+    (void)what;
+    r->jobs_ended = true;
+    leave_when_ended(r);
+}
+
+static const char *not_ready(void *arg)
+{
+    struct running *r = arg;
+    const char *why = r->flusher ? flusher_not_ready(r->flusher) : NULL;
+    return why || !r->jobs ? why : jobs_not_ready(r->jobs);
+}
+
+static void print_metrics(struct evbuffer *out, void *arg)
+{
+    struct running *r = arg;
+    if (r->flusher)
+        flusher_print_metrics(out, r->flusher);
+    if (r->jobs)
+        jobs_print_metrics(out, r->jobs);
+}
+
+static bool watch(struct running *r, struct event *term, struct event *intr, struct event *flusher, struct event *jobs)
+{
+    return term && intr && r->late && event_add(term, NULL) == 0 && event_add(intr, NULL) == 0 &&
+           (!r->flusher || (flusher && event_add(flusher, NULL) == 0)) &&
+           (!r->jobs || (jobs && event_add(jobs, NULL) == 0));
+}
+
+static bool start(const struct running *r)
+{
+    return (!r->flusher || flusher_start(r->flusher)) && (!r->jobs || jobs_start(r->jobs));
+}
+
+static void free_event(struct event *event)
+{
+    if (event)
+        event_free(event);
 }
 
 static int run_loop(struct running *r, const struct flusher_config *config)
 {
     struct event *term = evsignal_new(r->base, SIGTERM, on_signal, r);
     struct event *intr = evsignal_new(r->base, SIGINT, on_signal, r);
-    struct event *ended = event_new(r->base, flusher_ended_fd(r->flusher), EV_READ | EV_PERSIST, on_ended, r);
-    struct admin_spec spec = {config->admin_listen, flusher_not_ready, flusher_print_metrics, r->flusher};
+    struct event *flusher = r->flusher ? event_new(r->base, flusher_ended_fd(r->flusher), EV_READ | EV_PERSIST,
+                                                   on_flusher_ended, r) : NULL;
+    struct event *jobs = r->jobs ? event_new(r->base, jobs_ended_fd(r->jobs), EV_READ, on_jobs_ended, r) : NULL;
+    struct admin_spec spec = {config->admin_listen, not_ready, print_metrics, r};
     struct admin *admin = admin_new(r->base, &spec);
     int code = 1;
     r->late = evtimer_new(r->base, on_late, NULL);
-    if (admin && term && intr && ended && r->late && event_add(term, NULL) == 0 && event_add(intr, NULL) == 0 &&
-        event_add(ended, NULL) == 0 && flusher_start(r->flusher)) {
-        log_info(NULL, "started", log_int("partitions", config->partitions), log_str("admin", config->admin_listen));
+    if (admin && watch(r, term, intr, flusher, jobs) && start(r)) {
+        log_info(NULL, "started", log_int("partitions", config->partitions), log_str("admin", config->admin_listen),
+                 log_str("after calls", r->jobs ? "here" : jobs_want_any(config) ? "elsewhere" : "nothing"));
         event_base_dispatch(r->base);
         log_info(NULL, "stopped");
-        code = flusher_misfit(r->flusher) ? 1 : 0;
+        code = r->flusher && flusher_misfit(r->flusher) ? 1 : 0;
+    } else {
+        if (r->flusher)
+            flusher_stop(r->flusher);
+        if (r->jobs)
+            jobs_stop(r->jobs);
     }
     admin_free(admin);
-    if (r->late)
-        event_free(r->late);
-    if (ended)
-        event_free(ended);
-    if (intr)
-        event_free(intr);
-    if (term)
-        event_free(term);
+    free_event(r->late);
+    free_event(jobs);
+    free_event(flusher);
+    free_event(intr);
+    free_event(term);
+    return code;
+}
+
+static int run(const struct flusher_config *config, bool flushes, bool works)
+{
+    char error[512];
+    struct running r = {.base = event_base_new(), .flusher_ended = !flushes, .jobs_ended = !works};
+    int code = 1;
+    r.flusher = flushes ? flusher_new(config, error, sizeof error) : NULL;
+    r.jobs = works && (r.flusher || !flushes) ? jobs_new(config, error, sizeof error) : NULL;
+    if ((flushes && !r.flusher) || (works && !r.jobs))
+        log_error(NULL, "cannot start", log_str("error", error));
+    else if (r.base)
+        code = run_loop(&r, config);
+    jobs_free(r.jobs);
+    flusher_free(r.flusher);
+    if (r.base)
+        event_base_free(r.base);
     return code;
 }
 
 static int run_command(const struct flusher_config *config, const struct options *options)
 {
-    char error[512];
-    struct running r = {.base = event_base_new(), .flusher = flusher_new(config, error, sizeof error)};
-    int code = 1;
     (void)options;
-    if (!r.flusher)
-        log_error(NULL, "cannot start", log_str("error", error));
-    else if (r.base)
-        code = run_loop(&r, config);
-    flusher_free(r.flusher);
-    if (r.base)
-        event_base_free(r.base);
-    return code;
+    return run(config, true, jobs_want_any(config) && strcmp(config->jobs, "here") == 0);
+}
+
+static int jobs_command(const struct flusher_config *config, const struct options *options)
+{
+    if (options->word_count > 1)
+        return inspect_jobs(config, options);
+    if (jobs_want_any(config))
+        return run(config, false, true);
+    log_error(NULL, "cannot start", log_str("error", "there is nothing to do after calls: neither RINGFLEET_RECORDING_STORE "
+                                                     "nor RINGFLEET_AFTER_CALL_HOOK is set"));
+    return 1;
 }
 
 static int migrate_command(const struct flusher_config *config, const struct options *options)
@@ -149,6 +235,8 @@ static const struct command {
     {"show", 2, inspect_show},
     {"pending", 1, inspect_pending},
     {"dead", 3, inspect_dead},
+    {"jobs", 3, jobs_command},
+    {"recording", 2, inspect_recording},
     {"tail", 2, inspect_tail},
 };
 

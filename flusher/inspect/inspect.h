@@ -1,5 +1,5 @@
-/* Hand tools for people on call: what Redis holds of calls, as tables or JSON. They only look, but for
- * `dead replay` and `dead discard`. Each returns the program's exit code; errors go to stderr. */
+/* Hand tools for people on call: what Redis holds of calls, and what is left to do after them, as tables or JSON. They
+ * only look, but for the `replay`, `retry` and `discard` among them. Each returns the program's exit code; errors go to stderr. */
 #pragma once
 #include "flusher/config.h"
 #include "flusher/options.h"
@@ -9,3 +9,5 @@ int inspect_show(const struct flusher_config *config, const struct options *opti
 int inspect_pending(const struct flusher_config *config, const struct options *options);
 int inspect_dead(const struct flusher_config *config, const struct options *options);
 int inspect_tail(const struct flusher_config *config, const struct options *options);
+int inspect_jobs(const struct flusher_config *config, const struct options *options); /* with a second word */
+int inspect_recording(const struct flusher_config *config, const struct options *options);

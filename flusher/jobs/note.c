@@ -1,0 +1,82 @@
+#include "flusher/jobs/note.h"
+
+#include <string.h>
+
+#include "flusher/jobs/job.h"
+#include "note_sql.h"
+
+#define NAME "job_note"
+enum { KIND, SUBJECT, CALL, SOURCE, PARAMS };
+enum { FIELD_SID, FIELD_URL }; /* of a recording, in common/redis/journal.h */
+
+struct note note_wanted(const struct flusher_config *config)
+{
+    return (struct note){jobs_want_recordings(config), jobs_want_hooks(config)};
+}
+
+bool note_prepare(const struct note *note, PGconn *conn, const struct flusher_config *config, struct db_error *error)
+{
+    struct statement statement;
+    bool ok;
+    if (!note->recordings && !note->hooks)
+        return true;
+    ok = statements_load(&statement, 1, note_sql, config->sql_dir, error->message, sizeof error->message) == 0 &&
+         db_prepare(conn, &statement, 1, error);
+    statements_release(&statement, 1);
+    return ok;
+}
+
+static void add(struct pgarray params[PARAMS], const char *kind, const char *subject, const char *call_sid,
+                const char *source)
+{
+    const char *const values[PARAMS] = {kind, subject, call_sid, source};
+    for (int i = 0; i < PARAMS; i++)
+        pgarray_add_text(&params[i], values[i], values[i] ? strlen(values[i]) : 0);
+}
+
+/* Its id becomes the name of a file; what has no usable one stays with the carrier, and in the journal. */
+static void add_recording(struct pgarray params[PARAMS], const struct pick *pick)
+{
+    const struct journal_text *sid = &pick->entry->fields[FIELD_SID], *url = &pick->entry->fields[FIELD_URL];
+    if (sid->str && call_sid_valid(sid->str) && *sid->str != '.' && url->str && *url->str)
+        add(params, recording_trade.name, sid->str, pick->call->sid, url->str);
+}
+
+static void fill(const struct note *note, struct pgarray params[PARAMS], const struct selection *selection,
+                 const struct flush_call *calls, size_t count)
+{
+    for (int i = 0; i < PARAMS; i++)
+        pgarray_init(&params[i], PGARRAY_TEXT_OID);
+    for (size_t i = selection->begin[JOURNAL_RECORDING]; note->recordings && i < selection->begin[JOURNAL_RECORDING + 1]; i++)
+        add_recording(params, &selection->picks[i]);
+    for (size_t i = 0; note->hooks && i < count; i++) {
+        if (calls[i].is_new)
+            add(params, hook_trade.name, calls[i].sid, calls[i].sid, NULL);
+    }
+}
+
+bool note_send(const struct note *note, PGconn *conn, const struct selection *selection, const struct flush_call *calls,
+               size_t count, struct db_error *error)
+{
+    struct pgarray params[PARAMS];
+    bool ok = true;
+    if (!note->recordings && !note->hooks)
+        return true;
+    fill(note, params, selection, calls, count);
+    ok = db_params_ok(params, PARAMS, error) && db_send(conn, NAME, params, PARAMS);
+    db_params_release(params, PARAMS);
+    return ok;
+}
+
+bool note_run(const struct note *note, PGconn *conn, const struct selection *selection, const struct flush_call *calls,
+              size_t count, struct db_error *error)
+{
+    struct pgarray params[PARAMS];
+    bool ok = true;
+    if (!note->recordings && !note->hooks)
+        return true;
+    fill(note, params, selection, calls, count);
+    ok = db_params_ok(params, PARAMS, error) && db_execute(conn, NAME, params, PARAMS, NULL, NULL, error);
+    db_params_release(params, PARAMS);
+    return ok;
+}

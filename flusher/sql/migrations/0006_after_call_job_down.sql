@@ -1,0 +1,1 @@
+drop table after_call_job;
