@@ -221,14 +221,17 @@ static bool send(struct fetch *f, struct http_client *http, const struct http_sp
 {
     struct http_spec whole = *spec;
     char range[HEADER_SIZE], if_range[HEADER_SIZE];
+    int used = 0;
     whole.answer_max = 65536;
     whole.cut = true;
     whole.sink = on_bytes;
-    if (f->had > 0) {
+    while (used < HTTP_HEADERS_MAX && whole.headers[used])
+        used++;
+    if (f->had > 0 && used + 2 <= HTTP_HEADERS_MAX) {
         snprintf(range, sizeof range, "Range: bytes=%lld-", (long long)f->had);
         snprintf(if_range, sizeof if_range, "If-Range: %s", f->etag);
-        whole.headers[0] = range;
-        whole.headers[1] = if_range;
+        whole.headers[used] = range;
+        whole.headers[used + 1] = if_range;
     }
     f->request = http_send(http, &whole, on_done, f);
     return f->request != NULL;

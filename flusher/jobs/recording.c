@@ -12,7 +12,6 @@ enum {
     STALL_SECONDS = 30,
     WHOLE_MS = 3600000,      /* the longest a file may take on its way, in or out */
     NOT_READY_MS = 1000,     /* the carrier tells of recordings before they can be had */
-    OURS_MS = 10000,
 };
 
 struct recording {
@@ -74,27 +73,26 @@ static void on_uploaded(void *arg, int status, const char *body, size_t len, con
     else if (status == 401 || status == 403 || status == 404)
         job_strike(job, why);
     else
-        job_again(job, OURS_MS, why);
+        job_again(job, 0, why);
 }
 
 static void upload(struct job *job, int64_t bytes)
 {
     struct recording *r = job->work;
     const struct http_source file = store_file(&r->fd, bytes);
-    char url[STORE_URL_SIZE], hash[100];
-    struct http_spec spec = {.headers = {"Content-Type: audio/wav", hash},
-                             .answer_max = 4096,
+    struct store_request request;
+    struct http_spec spec = {.answer_max = 4096,
                              .cut = true,
                              .timeout_ms = WHOLE_MS,
                              .stall_seconds = STALL_SECONDS,
                              .ca_file = job->shop->config->job_ca_file,
                              .source = &file};
-    snprintf(hash, sizeof hash, "x-amz-content-sha256: %s", r->sha256);
-    r->request = store_request(job->shop->store, r->location, url, &spec)
-                     ? http_send(job->shop->http, &spec, on_uploaded, job)
-                     : NULL;
+    if (store_request(job->shop->store, r->location, r->sha256, &request, &spec)) {
+        spec.headers[1] = "Content-Type: audio/wav";
+        r->request = http_send(job->shop->http, &spec, on_uploaded, job);
+    }
     if (!r->request)
-        job_again(job, OURS_MS, "the request to the bucket could not be made");
+        job_again(job, 0, "the request to the bucket could not be made");
 }
 
 /* -- from the carrier -------------------------------------------------------------------------------- */
@@ -112,7 +110,7 @@ static void keep(struct job *job, const struct fetched *file)
     }
     why = store_move(job->shop->store, file->fd, r->partial, r->location);
     if (why)
-        job_again(job, OURS_MS, why);
+        job_again(job, 0, why);
     else
         tell(job);
 }
@@ -121,7 +119,7 @@ static void not_fetched(struct job *job, const struct fetched *file)
 {
     int status = file->error && file->status / 100 == 2 ? 0 : file->status;
     if (file->ours)
-        job_again(job, OURS_MS, file->error);
+        job_again(job, 0, file->error);
     else if (status == 401 || status == 403)
         job_strike(job, "the carrier refuses RINGFLEET_TWILIO_ACCOUNT_SID and its token");
     else if (status == 404)
@@ -180,7 +178,7 @@ static void fetch(struct job *job)
     if (url_of(url, job->source))
         r->fetch = fetch_begin(job->shop->http, &spec, r->partial, on_fetched, job, &why);
     if (!r->fetch)
-        job_again(job, OURS_MS, why);
+        job_again(job, 0, why);
 }
 
 /* Our credentials go to the carrier only, whatever a journal says. */

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/crypto.h"
+
 static bool try_directory(const char *path, char *error, size_t error_size)
 {
     if ((mkdir(path, 0750) == 0 || errno == EEXIST) && access(path, W_OK | X_OK) == 0)
@@ -56,10 +58,12 @@ static bool open_bucket(struct store *store, const char *name, char *error, size
     while (store->root[strlen(store->root) - 1] == '/')
         store->root[strlen(store->root) - 1] = '\0';
     snprintf(store->signature, sizeof store->signature, "aws:amz:%s:s3", c->s3_region);
-    if (*c->s3_endpoint)
-        snprintf(store->base_url, sizeof store->base_url, "%s", c->s3_endpoint);
-    else
+    if (*c->s3_endpoint) {
+        size_t len = strlen(c->s3_endpoint);
+        snprintf(store->base_url, sizeof store->base_url, "%.*s", (int)(len - (c->s3_endpoint[len - 1] == '/')), c->s3_endpoint);
+    } else {
         snprintf(store->base_url, sizeof store->base_url, "https://s3.%s.amazonaws.com", c->s3_region);
+    }
     snprintf(store->spool, sizeof store->spool, "%s", c->recording_spool);
     return try_directory(store->spool, error, error_size);
 }
@@ -116,12 +120,18 @@ const char *store_move(const struct store *store, int fd, const char *partial, c
     return NULL;
 }
 
-bool store_request(const struct store *store, const char *location, char url[STORE_URL_SIZE], struct http_spec *spec)
+/* The service insists on the header, and libcurl of Debian 12 makes it for some requests only. */
+bool store_request(const struct store *store, const char *location, const char *sha256, struct store_request *request,
+                   struct http_spec *spec)
 {
+    char of_nothing[SHA256_HEX_SIZE];
     if (!store->is_bucket || strncmp(location, "s3://", 5) != 0 || !is_plain(location + 5))
         return false;
-    snprintf(url, STORE_URL_SIZE, "%s/%s", store->base_url, location + 5);
-    spec->url = url;
+    sha256_hex(of_nothing, "", 0);
+    snprintf(request->url, sizeof request->url, "%s/%s", store->base_url, location + 5);
+    snprintf(request->hash, sizeof request->hash, "x-amz-content-sha256: %s", sha256 ? sha256 : of_nothing);
+    spec->url = request->url;
+    spec->headers[0] = request->hash;
     spec->user = store->config->s3_access_key;
     spec->password = store->config->s3_secret_key;
     spec->aws_sigv4 = store->signature;

@@ -31,9 +31,15 @@ const char *store_partial(char out[STORE_PATH_SIZE], const struct store *store, 
 /* Into a directory: makes the file durable under its name. NULL, or why not. */
 RF_NODISCARD const char *store_move(const struct store *store, int fd, const char *partial, const char *location);
 
-/* A request for the object at a location (s3://...) of ours: url, user, password, signature. false: it is none. */
-RF_NODISCARD bool store_request(const struct store *store, const char *location, char url[STORE_URL_SIZE],
-                                struct http_spec *spec);
+/* What a request to the bucket borrows. */
+struct store_request {
+    char url[STORE_URL_SIZE], hash[96];
+};
+
+/* Makes spec (whose headers are empty) one for the object at a location (s3://...) of ours, signed over the body's sha256
+ * too (NULL: there is no body). false: it is no such location. */
+RF_NODISCARD bool store_request(const struct store *store, const char *location, const char *sha256,
+                                struct store_request *request, struct http_spec *spec);
 
 /* The bytes of an open file; *fd must live as long as the request. */
 struct http_source store_file(const int *fd, int64_t size);

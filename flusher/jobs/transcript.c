@@ -22,7 +22,6 @@ enum {
     FETCH_MS = 3600000,
     STALL_SECONDS = 30,
     PIECE_MIN_SECONDS = 5,    /* who refuses this as too long refuses everything */
-    RETRY_MS = 10000,
 };
 
 struct transcript {
@@ -73,7 +72,7 @@ static void store(struct job *job)
         job_ask(job, &(struct job_query){JOB_SQL_TRANSCRIPT, {job->call_sid, job->subject,
                                                               job->shop->config->transcription_model, text}}, 1, on_stored);
     else
-        job_again(job, RETRY_MS, "out of memory");
+        job_again(job, 0, "out of memory");
     free(text);
     json_decref(turns);
 }
@@ -100,7 +99,7 @@ static void keep(struct job *job, const char *text)
     if (progress)
         job_keep(job, progress, on_kept);
     else
-        job_again(job, RETRY_MS, "out of memory");
+        job_again(job, 0, "out of memory");
     free(progress);
 }
 
@@ -173,7 +172,7 @@ static void send_piece(struct job *job)
     metric_add(&job->shop->metrics->pieces, 1);
     t->request = http_send(job->shop->http, &spec, on_answer, job);
     if (!t->request)
-        job_again(job, RETRY_MS, "the request for a transcription could not be made");
+        job_again(job, 0, "the request for a transcription could not be made");
 }
 
 /* How far a channel is written down. */
@@ -205,7 +204,7 @@ static void next_piece(struct job *job)
             return;
         }
         if (!note_piece(t, "")) {
-            job_again(job, RETRY_MS, "out of memory");
+            job_again(job, 0, "out of memory");
             return;
         }
     }
@@ -238,16 +237,16 @@ static void on_fetched(void *arg, const struct fetched *file)
     if (fd >= 0)
         start(job, fd);
     else
-        job_again(job, RETRY_MS, file->error ? file->error : strerror(errno));
+        job_again(job, 0, file->error ? file->error : strerror(errno));
 }
 
 static void fetch(struct job *job, const char *location)
 {
     struct transcript *t = job->work;
-    char url[STORE_URL_SIZE];
+    struct store_request request;
     const char *why = NULL;
     struct http_spec spec = {.timeout_ms = FETCH_MS, .stall_seconds = STALL_SECONDS, .ca_file = job->shop->config->job_ca_file};
-    if (!store_request(job->shop->store, location, url, &spec)) {
+    if (!store_request(job->shop->store, location, NULL, &request, &spec)) {
         job_dead(job, "its recording is in another store than RINGFLEET_RECORDING_STORE");
         return;
     }
@@ -255,7 +254,7 @@ static void fetch(struct job *job, const char *location)
     t->fetch = fetch_begin(job->shop->http, &spec, t->partial, on_fetched, job, &why);
     if (!t->fetch) {
         *t->partial = '\0'; /* it may be another's */
-        job_again(job, RETRY_MS, why);
+        job_again(job, 0, why);
     }
 }
 
@@ -265,7 +264,7 @@ static void open_recording(struct job *job, const char *path)
     if (fd >= 0)
         start(job, fd);
     else
-        job_again(job, RETRY_MS, strerror(errno));
+        job_again(job, 0, strerror(errno));
 }
 
 static void on_known(struct job *job, PGresult *const *rows)
@@ -276,7 +275,7 @@ static void on_known(struct job *job, PGresult *const *rows)
     if (strcmp(job_value(rows[0], "wanted"), "t") != 0)
         job_done(job, "not needed: the call has a transcript");
     else if (!*location)
-        job_again(job, RETRY_MS, "its recording is not in the store");
+        job_again(job, 0, "its recording is not in the store");
     else if (*location == '/')
         open_recording(job, location);
     else

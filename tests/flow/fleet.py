@@ -16,6 +16,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Sequence
 
 import redis
 
@@ -40,8 +41,11 @@ def bin_directory() -> Path:
 class Program:
     """One process: its ports, its log, its metrics."""
 
-    def __init__(self, kind: str, name: str, directory: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, kind: str, name: str, directory: Path, env: dict[str, str], words: Sequence[str] = ()
+    ) -> None:
         self.kind = kind
+        self.words = words  # of its command line
         self.name = name
         self.admin = f"127.0.0.1:{free_port()}"
         self.listen = f"127.0.0.1:{free_port()}"
@@ -58,7 +62,7 @@ class Program:
         self.expect_death = False
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(
-                [str((self.binaries or bin_directory()) / self.kind)],
+                [str((self.binaries or bin_directory()) / self.kind), *self.words],
                 env=env,
                 stdout=log,
                 stderr=log,

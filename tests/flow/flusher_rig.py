@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Sequence
 
 import redis
 
@@ -142,10 +143,11 @@ class FlusherRig:
             timeout=60,
         )
 
-    def start(self, wait: bool = True, **settings: object) -> Program:
+    def start(self, wait: bool = True, words: Sequence[str] = (), **settings: object) -> Program:
         """A flusher; settings are those of its configuration, retention_seconds=0 and so on."""
         env = self.environment(**settings)
-        flusher = Program("flusher", f"flusher-{len(self.flushers)}", self.directory, env)
+        name = f"flusher-{len(self.flushers)}"
+        flusher = Program("flusher", name, self.directory, env, words=words)
         self.flushers.append(flusher)
         flusher.start()
         if wait:

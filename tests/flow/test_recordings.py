@@ -1,0 +1,328 @@
+"""Recordings after a call: each is in the store once, whole, whatever the carrier, the disk and we ourselves do on
+the way."""
+
+import hashlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from standins.recordings import Media, Recordings
+from standins.s3 import S3
+
+from .after_call import QUICK, files, job, recorded_call, sound, wait_job
+from .flusher_rig import FlusherRig
+from .servers import eventually
+
+SOUND = sound([(12, 9000)], [(12, 7000)])
+
+
+@pytest.fixture(scope="module")
+def servers(programs):
+    with FlusherRig() as rig:
+        yield rig
+
+
+@pytest.fixture
+def carrier():
+    carrier = Recordings()
+    yield carrier
+    carrier.stop()
+    carrier.check()
+
+
+@pytest.fixture
+def rig(servers, tmp_path, carrier):
+    servers.reset()
+    yield servers
+    words = servers.report()
+    problems = servers.stop_all()
+    assert not problems, "\n".join(problems) + words
+
+
+@pytest.fixture
+def settings(tmp_path, carrier) -> dict:
+    return QUICK | {
+        "recording_store": tmp_path / "store",
+        "twilio_api_url": carrier.url,
+        "twilio_account_sid": carrier.account,
+        "twilio_auth_token": "token,older",
+    }
+
+
+@pytest.fixture
+def bucket():
+    bucket = S3()
+    yield bucket
+    bucket.stop()
+    bucket.check()
+
+
+@pytest.fixture
+def bucket_settings(settings, bucket, tmp_path) -> dict:
+    return settings | {
+        "recording_store": "s3://calls/a/b",
+        "recording_spool": tmp_path / "spool",
+        "s3_endpoint": bucket.url,
+        "s3_region": bucket.region,
+        "s3_access_key": bucket.access_key,
+        "s3_secret_key": bucket.secret_key,
+    }
+
+
+def row(rig) -> dict:
+    return rig.one("select * from recording")
+
+
+def assert_stored(rig, content: bytes = SOUND) -> Path:
+    stored = row(rig)
+    assert (stored["status"], stored["bytes"], stored["error"]) == ("stored", len(content), None)
+    assert stored["sha256"] == hashlib.sha256(content).hexdigest()
+    path = Path(stored["location"])
+    assert path.read_bytes() == content
+    return path
+
+
+# ---- from the carrier to a directory ----
+
+
+def test_a_callback_that_comes_twice_before_the_recording_is_ready(rig, carrier, settings, tmp_path):
+    media = carrier.media["RE1"] = Media(SOUND, not_ready=2)
+    rig.start(**settings)
+    call = recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"), turns=1)
+    call.event("recording", recording_sid="RE1", url=carrier.url_of("RE1"), duration="12")
+    done = wait_job(rig, "recording", "RE1")
+    rig.wait_flushed()
+    call.event("recording", recording_sid="RE1", url=carrier.url_of("RE1"), duration="12")
+    rig.wait_flushed()
+    path = assert_stored(rig)
+    assert path.name == "CA1_RE1.wav" and done["result"] == str(path)
+    assert media.requests == [(404, 0), (404, 0), (200, 0)]
+    assert files(tmp_path / "store") == [path]
+    assert rig.one("select count(*) as n from after_call_job")["n"] == 1
+    shown = rig.command("recording", "CA1", **settings)
+    assert "stored" in shown.stdout and str(path) in shown.stdout, shown
+
+
+def test_half_a_download_goes_on_where_it_was_cut(rig, carrier, settings):
+    media = carrier.media["RE1"] = Media(SOUND, cut_at=[100_000, 20_000])
+    flusher = rig.start(**settings)
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    wait_job(rig, "recording", "RE1")
+    assert_stored(rig)
+    assert [status for status, _ in media.requests] == [200, 206, 206]
+    assert media.requests[1][1] <= 100_000 and media.requests[2][1] > media.requests[1][1]
+    metrics = flusher.metrics()
+    assert metrics["ringfleet_recording_bytes_total"] == len(SOUND)
+    assert metrics["ringfleet_recording_resumes_total"] == 2
+
+
+def test_a_flusher_that_is_killed_in_a_download(rig, carrier, settings, tmp_path):
+    media = carrier.media["RE1"] = Media(SOUND, held_at=150_000)
+    first = rig.start(**settings)
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    carrier.wait_held()
+    part = tmp_path / "store" / ".partial" / "RE1.wav"
+    eventually("half of it to be on the disk", lambda: part.exists() and part.stat().st_size >= 100_000)
+    first.signal(signal.SIGKILL)
+    media.held_at = None
+    rig.start(**settings)
+    wait_job(rig, "recording", "RE1")
+    path = assert_stored(rig)
+    assert [status for status, _ in media.requests] == [200, 206]
+    assert files(tmp_path / "store") == [path]
+
+
+def test_a_recording_that_changed_meanwhile_is_fetched_anew(rig, carrier, settings):
+    media = carrier.media["RE1"] = Media(SOUND, cut_at=[100_000])
+    other = sound([(10, 3000)], [(10, 1000)])
+
+    def change() -> bool:
+        if len(media.requests) == 1:
+            media.content, media.etag = other, '"two"'
+        return bool(media.requests)
+
+    rig.start(**settings | {"job_retry_ms": 1000})
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    eventually("the first half", change)
+    wait_job(rig, "recording", "RE1")
+    assert_stored(rig, other)
+    assert media.requests == [(200, 0), (200, 0)]
+
+
+def test_what_stays_too_short_is_given_up_and_can_be_tried_again(rig, carrier, settings, tmp_path):
+    media = carrier.media["RE1"] = Media(SOUND[:-5000])  # its header says more
+    flusher = rig.start(**settings | {"job_attempts": 3})
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    dead = wait_job(rig, "recording", "RE1", "dead")
+    assert "says itself" in dead["error"] and dead["attempts"] == 3
+    assert (row(rig)["status"], row(rig)["error"]) == ("lost", dead["error"])
+    assert files(tmp_path / "store") == []
+    eventually("the metric", lambda: flusher.metrics()["ringfleet_jobs_dead"] == 1)
+    listed = rig.command("jobs", "list", "dead", **settings)
+    assert "RE1" in listed.stdout and "says itself" in listed.stdout, listed
+    media.content = SOUND
+    again = rig.command("jobs", "retry", "CA1", **settings)
+    assert again.returncode == 0 and "RE1" in again.stdout, again
+    wait_job(rig, "recording", "RE1")
+    assert_stored(rig)
+    assert rig.command("jobs", "retry", "all", **settings).returncode == 1
+
+
+def test_a_length_that_is_announced_and_not_kept(rig, carrier, settings):
+    carrier.media["RE1"] = Media(SOUND, says=len(SOUND) + 10, cut_at=[len(SOUND)])
+    rig.start(**settings)
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    eventually("an attempt that failed", lambda: (job(rig, "recording", "RE1") or {}).get("error"))
+    carrier.media["RE1"].says = None
+    wait_job(rig, "recording", "RE1")
+    assert_stored(rig)
+
+
+def test_the_password_goes_to_the_carrier_only(rig, carrier, settings):
+    carrier.cdn = True
+    carrier.media["RE1"] = carrier.media["RE2"] = Media(SOUND)
+    rig.start(**settings)
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    wait_job(rig, "recording", "RE1")
+    assert_stored(rig)
+    recorded_call(rig, "CA2", "RE2", carrier.url_of("RE2").replace("127.0.0.1", "localhost"))
+    dead = wait_job(rig, "recording", "RE2", "dead")
+    assert "RINGFLEET_TWILIO_API_URL" in dead["error"]
+    assert len(carrier.media["RE2"].requests) == 1
+
+
+def test_a_wrong_password_gives_nothing_up(rig, carrier, settings):
+    carrier.media["RE1"] = Media(SOUND)
+    right, carrier.authorization = carrier.authorization, "Basic other"
+    flusher = rig.start(**settings | {"job_attempts": 1})
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    eventually("to be refused several times", lambda: carrier.refused >= 3)
+    eventually("it to rest", lambda: flusher.metrics()["ringfleet_jobs_resting"] == 1)
+    carrier.authorization = right
+    wait_job(rig, "recording", "RE1")
+    assert_stored(rig)
+
+
+def test_refused_for_good(rig, carrier, settings):
+    carrier.media["RE1"] = Media(SOUND)
+    carrier.faults.append(410)
+    rig.start(**settings)
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    dead = wait_job(rig, "recording", "RE1", "dead")
+    assert dead["attempts"] == 1 and "410" in dead["error"]
+    assert row(rig)["status"] == "lost"
+
+
+def test_a_disk_that_is_full(rig, carrier, settings, tmp_path):
+    store = tmp_path / "small"
+    store.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(store)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("no small disk can be had here")
+    try:
+        carrier.media["RE1"] = Media(SOUND)
+        rig.start(**settings | {"recording_store": store, "job_attempts": 100})
+        recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"), turns=1)
+        eventually("an attempt that failed", lambda: (job(rig, "recording", "RE1") or {}).get("error"))
+        assert "No space left" in job(rig, "recording", "RE1")["error"]
+        other = rig.call("CA2").open().claim()
+        other.turn("CA2 0")
+        other.end()
+        rig.wait_flushed()
+        assert rig.turns("CA2") == ["CA2 0"]  # nothing of it holds up the flush
+        subprocess.run(["mount", "-o", "remount,size=4m", str(store)], check=True)
+        wait_job(rig, "recording", "RE1")
+        assert_stored(rig)
+    finally:
+        rig.stop_all()
+        subprocess.run(["umount", str(store)], check=True)
+
+
+def test_a_flusher_that_slept_while_another_one_did_its_work(rig, carrier, settings, tmp_path):
+    media = carrier.media["RE1"] = Media(SOUND, held_at=1000)
+    sleeper = rig.start(**settings)
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    carrier.wait_held()
+    sleeper.process.send_signal(signal.SIGSTOP)
+    media.held_at = None
+    rig.start(**settings | {"job_attempts": 100})
+    eventually("the other one to try", lambda: (job(rig, "recording", "RE1") or {}).get("attempts", 0) > 1)
+    sleeper.process.send_signal(signal.SIGCONT)
+    carrier.release.set()
+    wait_job(rig, "recording", "RE1")
+    path = assert_stored(rig)
+    eventually("it to know", lambda: sleeper.metrics()["ringfleet_jobs_running"] == 0)
+    assert files(tmp_path / "store") == [path]
+
+
+def test_jobs_elsewhere(rig, carrier, settings):
+    carrier.media["RE1"] = Media(SOUND)
+    flusher = rig.start(**settings | {"jobs": "elsewhere"})
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    rig.wait_flushed()
+    assert job(rig, "recording", "RE1")["state"] == "waiting"
+    assert "ringfleet_jobs_running" not in flusher.metrics()
+    worker = rig.start(words=["jobs"], **settings)
+    wait_job(rig, "recording", "RE1")
+    assert_stored(rig)
+    assert "ringfleet_calls_flushed_total" not in worker.metrics()
+
+
+def test_a_call_without_jobs_leaves_none(rig, carrier, settings):
+    rig.sql("drop table after_call_job")  # as in a schema of somebody's own
+    rig.start()
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"), turns=2)
+    rig.wait_flushed()
+    assert row(rig)["status"] == "available" and len(rig.turns("CA1")) == 2
+
+
+def test_a_store_that_cannot_be_written_to_is_said_at_start(rig, settings):
+    wrong = rig.command(**settings | {"recording_store": "/proc/store"})
+    assert wrong.returncode == 1 and "/proc/store" in wrong.stderr, wrong
+    wrong = rig.command(**settings | {"recording_store": "s3://calls"})
+    assert wrong.returncode == 1 and "RINGFLEET_S3_ACCESS_KEY" in wrong.stderr, wrong
+
+
+# ---- to a bucket ----
+
+
+def test_a_bucket_that_is_away_for_a_while(rig, carrier, bucket, bucket_settings, tmp_path):
+    media = carrier.media["RE1"] = Media(SOUND)
+    bucket.faults.extend([(503, "SlowDown"), (500, "InternalError")])
+    rig.start(**bucket_settings)
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    done = wait_job(rig, "recording", "RE1")
+    key = done["result"].removeprefix("s3://calls/")
+    assert key.startswith("a/b/") and key.endswith("/CA1_RE1.wav")
+    assert bucket.objects == {key: SOUND} and bucket.types[key] == "audio/wav"
+    assert row(rig)["location"] == done["result"]
+    assert [status for status, _ in media.requests] == [200, 416, 416]  # it was there already
+    assert files(tmp_path / "spool") == []
+
+
+def test_a_flusher_that_is_killed_in_an_upload(rig, carrier, bucket, bucket_settings, tmp_path):
+    carrier.media["RE1"] = Media(SOUND)
+    bucket.held = True
+    first = rig.start(**bucket_settings)
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    bucket.wait_held()
+    first.signal(signal.SIGKILL)
+    bucket.held = False
+    rig.start(**bucket_settings)
+    done = wait_job(rig, "recording", "RE1")
+    bucket.release.set()
+    assert bucket.objects[done["result"].removeprefix("s3://calls/")] == SOUND
+    assert files(tmp_path / "spool") == []
+
+
+def test_a_bucket_that_does_not_exist_gives_nothing_up(rig, carrier, bucket, bucket_settings):
+    carrier.media["RE1"] = Media(SOUND)
+    bucket.bucket = "others"
+    flusher = rig.start(**bucket_settings | {"job_attempts": 1})
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    eventually("it to rest", lambda: flusher.metrics()["ringfleet_jobs_resting"] == 1)
+    bucket.bucket = "calls"
+    wait_job(rig, "recording", "RE1")
