@@ -116,6 +116,12 @@ def test_keda_triggers_have_no_unknown_metadata():
         ),
         ({"flusher": {"autoscaling": {"engine": "keda"}}}, "redis.host"),
         ({"worker": {"deletionCost": {"enabled": True}}}, "deletionCost.image"),
+        ({"flusher": {"settings": {"recordingStore": "/recordings"}}}, "flusher.recordings.volume"),
+        (
+            {"flusher": {"settings": {"transcriptionUrl": "https://api.example.test/"}}},
+            "needs recordingStore",
+        ),
+        ({"flusher": {"jobs": {"separate": True}}}, "nothing to do after calls"),
         ({"gateway": {"enabled": True}}, "gateway.parentRefs"),
         ({"postgres": {"port": 443}}, "workers would have a route to Postgres"),
         ({"postgres": {"port": 6379}}, "workers would have a route to Postgres"),

@@ -32,7 +32,7 @@ def expressions() -> dict[str, str]:
 def samples() -> dict[str, list[dict[str, str]]]:
     """Labels of every sample of the three programs, by name."""
     found: dict[str, list[dict[str, str]]] = {}
-    with Fleet(ai_url="ws://127.0.0.1:1") as fleet:
+    with Fleet(ai_url="ws://127.0.0.1:1", env={"RINGFLEET_AFTER_CALL_HOOK": "1"}) as fleet:
         for program in fleet.programs():
             for sample in program.metrics():
                 name, _, labels = sample.partition("{")

@@ -328,6 +328,75 @@ def test_sql_of_ones_own_is_mounted_where_it_is_looked_for():
         assert "RINGFLEET_SQL_DIR" not in chart.environment(container("worker", topology))
 
 
+# ---- what is done after calls ----
+
+AFTER_CALLS = {
+    "secrets": {"optional": ["transcription-key", "after-call-secret"]},
+    "flusher": {
+        "settings": {
+            "recordingStore": "s3://calls/recordings",
+            "transcriptionUrl": "https://api.example.test/v1/audio/transcriptions",
+            "afterCallHook": 1,
+            "afterCallUrl": "https://shop.example.test/calls",
+        }
+    },
+}
+SEPARATE = {**AFTER_CALLS, "flusher": {**AFTER_CALLS["flusher"], "jobs": {"separate": True}}}
+
+
+def reached(manifests: list[dict], program: str) -> set[int]:
+    policy = chart.pick(manifests, "NetworkPolicy", program)["spec"]
+    return {one["port"] for rule in policy["egress"] for one in rule["ports"]}
+
+
+def given_secrets(pod: dict) -> set[str]:
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "secrets"]
+    return {
+        item["key"] for one in volume["projected"]["sources"] for item in one["secret"]["items"]
+    }
+
+
+def test_the_flushers_do_what_is_done_after_calls():
+    manifests = chart.render("minimal", AFTER_CALLS)
+    pod = chart.pick(manifests, "Deployment", "flusher")["spec"]["template"]["spec"]
+    (one,) = pod["containers"]
+    environment = chart.environment(one)
+    assert environment["RINGFLEET_JOBS"] == "here"
+    spool = {"name": "recordings", "mountPath": environment["RINGFLEET_RECORDING_SPOOL"]}
+    assert spool in one["volumeMounts"]
+    assert {"name": "recordings", "emptyDir": {"sizeLimit": "2Gi"}} in pod["volumes"]
+    assert given_secrets(pod) == {
+        "redis-url-flusher", "database-url-flusher", "twilio-auth-token", "s3-access-key",
+        "s3-secret-key", "transcription-key", "after-call-secret",
+    }  # fmt: skip
+    assert 443 in reached(manifests, "flusher") and 443 not in reached(manifests, "warmer")
+    assert "jobs" not in chart.names(manifests, "Deployment")
+
+
+def test_a_deployment_of_its_own_does_what_is_done_after_calls():
+    manifests = chart.render("minimal", SEPARATE)
+    pod = chart.pick(manifests, "Deployment", "jobs")["spec"]["template"]["spec"]
+    (one,) = pod["containers"]
+    assert one["command"] == ["/usr/bin/flusher", "jobs"]
+    for program in ("flusher", "jobs"):
+        assert chart.environment(container(program, "minimal", SEPARATE))["RINGFLEET_JOBS"] == "elsewhere"
+    assert "redis-url-flusher" not in given_secrets(pod)
+    assert pod["serviceAccountName"] in [
+        one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount"
+    ]
+    assert 443 in reached(manifests, "jobs") and 6379 not in reached(manifests, "jobs")
+    assert 443 not in reached(manifests, "flusher")
+    chart.pick(manifests, "Service", "jobs-admin")
+
+
+def test_recordings_on_a_volume():
+    claim = {"persistentVolumeClaim": {"claimName": "recordings"}}
+    settings = {"flusher": {"settings": {"recordingStore": "/recordings"}, "recordings": {"volume": claim}}}
+    pod = deployment("flusher", "minimal", settings)["template"]["spec"]
+    assert {"name": "recordings", **claim} in pod["volumes"]
+    assert {"name": "recordings", "mountPath": "/recordings"} in pod["containers"][0]["volumeMounts"]
+
+
 def test_a_changed_config_rolls_the_pods():
     def checksum(settings: dict) -> str:
         template = deployment("flusher", "inline", settings)["template"]

@@ -22,8 +22,53 @@ ELEVENLABS_API_KEY: elevenlabs-api-key
 {{- else if eq $program "flusher" -}}
 REDIS_URL: redis-url-flusher
 DATABASE_URL: database-url-flusher
+{{- include "ringfleet.afterCallSecrets" $root }}
+{{- else if eq $program "jobs" -}}
+DATABASE_URL: database-url-flusher
+{{- include "ringfleet.afterCallSecrets" $root }}
 {{- else if eq $program "migrate" -}}
 DATABASE_URL: database-url-migrate
+{{- end -}}
+{{- end -}}
+
+{{/* Of what is done after calls: each where its setting asks for it. */}}
+{{- define "ringfleet.afterCallSecrets" -}}
+{{- $settings := .Values.flusher.settings -}}
+{{- if $settings.recordingStore }}
+TWILIO_AUTH_TOKEN: twilio-auth-token
+{{- if hasPrefix "s3://" $settings.recordingStore }}
+S3_ACCESS_KEY: s3-access-key
+S3_SECRET_KEY: s3-secret-key
+{{- end }}
+{{- end }}
+{{- if and $settings.transcriptionUrl (include "ringfleet.isUsed" (list . "transcription-key")) }}
+TRANSCRIPTION_KEY: transcription-key
+{{- end }}
+{{- if and $settings.afterCallUrl (include "ringfleet.isUsed" (list . "after-call-secret")) }}
+AFTER_CALL_SECRET: after-call-secret
+{{- end }}
+{{- end -}}
+
+{{/* The disk for recordings: the store, where it is a directory, and room for files on their way to a bucket. */}}
+{{- define "ringfleet.recordingMounts" -}}
+{{- with .Values.flusher -}}
+{{- if hasPrefix "/" (.settings.recordingStore | default "") -}}
+- {name: recordings, mountPath: {{ .settings.recordingStore }}}
+{{- else if .settings.recordingStore -}}
+- {name: recordings, mountPath: /var/spool/ringfleet}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ringfleet.recordingVolumes" -}}
+{{- with .Values.flusher -}}
+{{- if hasPrefix "/" (.settings.recordingStore | default "") -}}
+- name: recordings
+  {{- toYaml .recordings.volume | nindent 2 }}
+{{- else if .settings.recordingStore -}}
+- name: recordings
+  emptyDir: {sizeLimit: {{ .recordings.spoolSize }}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -108,8 +153,10 @@ true
 - {name: RINGFLEET_DRAIN_SECONDS, value: {{ (index . 2).drainSeconds | quote }}}
 - name: RINGFLEET_WORKER_ID
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
-{{- else if eq $program "flusher" }}
+{{- else if has $program (list "flusher" "jobs") }}
 - {name: RINGFLEET_ADMIN_LISTEN, value: "0.0.0.0:9102"}
+- {name: RINGFLEET_JOBS, value: {{ ternary "elsewhere" "here" $root.Values.flusher.jobs.separate }}}
+- {name: RINGFLEET_RECORDING_SPOOL, value: /var/spool/ringfleet}
 - name: RINGFLEET_CONSUMER
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 {{- end }}
