@@ -7,6 +7,9 @@
 #include "common/redis/journal.h"
 #include "common/redis/sync.h"
 #include "flusher/database.h"
+#include "flusher/jobs/note.h"
+#include "flusher/jobs/statements.h"
+#include "flusher/jobs/store.h"
 #include "flusher/sql.h"
 #include "flusher/turn_copy.h"
 
@@ -78,6 +81,46 @@ static bool check_statement(PGconn *conn, const struct statement *statement)
     return say(ok, what, ok ? "" : detail);
 }
 
+/* -- what is done after calls -------------------------------------------------------------------- */
+
+static bool check_job_statement(PGconn *conn, const struct pg_prepared *wanted)
+{
+    struct db_error error = {0};
+    const struct statement *statement = wanted->statement;
+    PGresult *description = NULL;
+    char what[160], why[640] = "";
+    bool ok = db_check(conn, PQprepare(conn, statement->name, statement->text, 0, NULL), &error);
+    if (ok) {
+        description = PQdescribePrepared(conn, statement->name);
+        ok = prepared_fits(wanted, description, why, sizeof why);
+        PQclear(description);
+    } else {
+        snprintf(why, sizeof why, "%s%s%s", error.message, *error.sqlstate ? " " : "", error.sqlstate);
+    }
+    snprintf(what, sizeof what, "%s.sql%s", statement->name, statement->overridden ? " (your own)" : "");
+    return say(ok, what, why);
+}
+
+static bool check_jobs(PGconn *conn, const struct flusher_config *config)
+{
+    struct job_statements statements;
+    struct note note = note_wanted(config);
+    struct store store;
+    struct db_error error = {0};
+    char why[512] = "";
+    bool ok = job_statements_load(&statements, config, why, sizeof why);
+    if (!ok)
+        say(false, "RINGFLEET_SQL_DIR", why);
+    for (size_t i = 0; i < statements.used_count; i++)
+        ok = check_job_statement(conn, &statements.used[i]) && ok;
+    job_statements_release(&statements);
+    if (ok && !note_prepare(&note, conn, config, &error))
+        ok = say(false, "job_note.sql", error.message);
+    if (*config->recording_store && !store_open(&store, config, why, sizeof why))
+        ok = say(false, "RINGFLEET_RECORDING_STORE", why);
+    return ok;
+}
+
 /* No rows of it, and not to be kept. */
 static bool check_copy(PGconn *conn)
 {
@@ -141,6 +184,8 @@ static bool check_postgres(const struct flusher_config *config)
     bool ok = conn && db_writable(conn, &error);
     say(ok, "Postgres", ok ? "" : error.message);
     ok = conn && check_statements(conn, config) && ok;
+    if (conn && jobs_want_any(config))
+        ok = check_jobs(conn, config) && ok;
     PQfinish(conn);
     return ok;
 }

@@ -159,6 +159,7 @@ static void send_piece(struct job *job)
         .url = config->transcription_url,
         .headers = {"Expect:", *config->transcription_key ? key : NULL},
         .answer_max = ANSWER_MAX,
+        .once = true, /* it is paid for as often as it arrives */
         .timeout_ms = ANSWER_MS,
         .ca_file = config->job_ca_file,
         .source = &t->source,

@@ -25,7 +25,8 @@ static struct {
 
 static struct {
     enum evhttp_cmd_type command;
-    char uri[128], key[64], body[64];
+    char uri[128], key[64], authorization[64], body[600];
+    size_t size;
     bool silent; /* the next request gets no answer */
     struct evhttp_request *unanswered;
 } seen;
@@ -34,10 +35,13 @@ static void on_request(struct evhttp_request *request, void *arg)
 {
     struct evbuffer *out = evbuffer_new(), *in = evhttp_request_get_input_buffer(request);
     const char *key = evhttp_find_header(evhttp_request_get_input_headers(request), "xi-api-key");
+    const char *authorization = evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization");
     size_t size = evbuffer_get_length(in) < sizeof seen.body - 1 ? evbuffer_get_length(in) : sizeof seen.body - 1;
     (void)arg;
     seen.command = evhttp_request_get_command(request);
     snprintf(seen.uri, sizeof seen.uri, "%s", evhttp_request_get_uri(request));
+    seen.size = evbuffer_get_length(in);
+    snprintf(seen.authorization, sizeof seen.authorization, "%s", authorization ? authorization : "");
     snprintf(seen.key, sizeof seen.key, "%s", key ? key : "");
     evbuffer_copyout(in, seen.body, size);
     seen.body[size] = '\0';
@@ -45,6 +49,7 @@ static void on_request(struct evhttp_request *request, void *arg)
         seen.unanswered = request;
     } else {
         evbuffer_add_printf(out, "{\"ok\":true}%*s", strcmp(seen.uri, "/long") == 0 ? 200 : 0, "");
+        evhttp_add_header(evhttp_request_get_output_headers(request), "ETag", "\"e\"");
         evhttp_send_reply(request, strcmp(seen.uri, "/missing") == 0 ? 404 : 200, NULL, out);
     }
     evbuffer_free(out);
@@ -249,10 +254,116 @@ static void test_the_number_is_bounded(void **state)
     assert_non_null(ask("/", NULL, 100, 5000));
 }
 
+/* -- bodies that are streamed, both ways ------------------------------------------------------------ */
+
+static struct {
+    struct http_request *request;
+    char bytes[64], etag[32];
+    size_t len;
+    int status;
+    bool refuses;
+} sunk;
+
+static bool on_sink(void *arg, const struct http_request *request, const char *bytes, size_t len)
+{
+    const char *etag = http_header(request, "etag");
+    (void)arg;
+    sunk.status = http_status(request);
+    snprintf(sunk.etag, sizeof sunk.etag, "%s", etag ? etag : "");
+    memcpy(sunk.bytes + sunk.len, bytes, len);
+    sunk.len += len;
+    return !sunk.refuses;
+}
+
+static void test_a_sink(void **state)
+{
+    struct http_spec spec = {.answer_max = 10, .cut = true, .sink = on_sink, .stall_seconds = 5};
+    (void)state;
+    memset(&sunk, 0, sizeof sunk);
+    assert_non_null(ask_spec(&spec, "/"));
+    event_base_dispatch(base);
+    assert_int_equal(sunk.status, 200);
+    assert_string_equal(sunk.etag, "\"e\"");
+    assert_int_equal(sunk.len, 11);
+    assert_memory_equal(sunk.bytes, "{\"ok\":true}", 11);
+    assert_int_equal(answer.len, 0);
+    assert_string_equal(answer.error, "");
+    spec.answer_max = 100;
+    assert_non_null(ask_spec(&spec, "/missing")); /* what is no success is no part of a file */
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 404);
+    assert_int_equal(sunk.len, 11);
+    assert_int_equal(answer.len, 11);
+    sunk.refuses = true;
+    assert_non_null(ask_spec(&spec, "/"));
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 0);
+    assert_string_not_equal(answer.error, "");
+}
+
+/* A body of 100,000 bytes that nobody holds: each tells where it is. */
+static ptrdiff_t read_number(void *arg, int64_t offset, char *out, size_t size)
+{
+    const int64_t *breaks_at = arg;
+    for (size_t i = 0; i < size; i++)
+        out[i] = (char)('a' + (offset + (int64_t)i) % 23);
+    return *breaks_at >= 0 && offset >= *breaks_at ? -1 : (ptrdiff_t)size;
+}
+
+static bool is_numbered(const char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (bytes[i] != (char)('a' + i % 23))
+            return false;
+    }
+    return true;
+}
+
+static void test_a_source_is_put(void **state)
+{
+    int64_t breaks_at = -1;
+    const struct http_source source = {read_number, &breaks_at, 100000};
+    struct http_spec spec = {.answer_max = 100, .source = &source, .user = "me", .password = "secret"};
+    (void)state;
+    assert_non_null(ask_spec(&spec, "/"));
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 200);
+    assert_int_equal(seen.command, EVHTTP_REQ_PUT);
+    assert_int_equal(seen.size, 100000);
+    assert_true(is_numbered(seen.body, 60));
+    assert_string_equal(seen.authorization, "Basic bWU6c2VjcmV0");
+    breaks_at = 50000;
+    assert_non_null(ask_spec(&spec, "/"));
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 0);
+    assert_string_not_equal(answer.error, "");
+}
+
+static void test_a_form(void **state)
+{
+    int64_t breaks_at = -1;
+    const struct http_source source = {read_number, &breaks_at, 5};
+    struct http_spec spec = {.answer_max = 100,
+                             .headers = {"Expect:"},
+                             .source = &source,
+                             .parts = {{.name = "model", .text = "m"},
+                                       {.name = "file", .filename = "a.wav", .type = "audio/wav"}}};
+    (void)state;
+    assert_non_null(ask_spec(&spec, "/"));
+    event_base_dispatch(base);
+    assert_int_equal(answer.status, 200);
+    assert_int_equal(seen.command, EVHTTP_REQ_POST);
+    assert_non_null(strstr(seen.body, "form-data; name=\"model\"\r\n\r\nm\r\n"));
+    assert_non_null(strstr(seen.body, "name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\nabcde\r\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_get_and_post, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_sink, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_source_is_put, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_form, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_may_have_arrived, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_long_answer_may_be_cut, set_up, tear_down),
