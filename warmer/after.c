@@ -24,10 +24,12 @@ enum { URL_MAX = 2048 };
 void after_stream(struct twiml *out, const struct warmer_config *config, int n, const char *token,
                   const char *call_sid)
 {
-    char action[URL_MAX], status[URL_MAX];
+    char action[URL_MAX], status[URL_MAX], recording[URL_MAX];
+    bool records = config->record_calls && n == 0; /* a recording goes on over all streams of its call */
     snprintf(action, sizeof action, "%s/voice/after/%d" ACTION_OVERRIDES, config->public_url, n);
     snprintf(status, sizeof status, "%s/voice/stream", config->public_url);
-    twiml_stream(out, action, config->media_url, status, token, call_sid);
+    snprintf(recording, sizeof recording, "%s/voice/recording", config->public_url);
+    twiml_stream(out, action, config->media_url, status, token, call_sid, records ? recording : NULL);
 }
 
 static void hang_up(struct request *r, const char *why)

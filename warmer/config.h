@@ -22,6 +22,8 @@
     X(STR, apology_text, "APOLOGY_TEXT", "We are sorry, we cannot take your call right now. Please call again later.", \
       "text", "spoken when a call cannot be served")                                                              \
     X(STR, fallback_number, "FALLBACK_NUMBER", "", "E.164", "dialled instead of that apology")                    \
+    X(INT, record_calls, "RECORD_CALLS", "0", "0..1",                                                             \
+      "1: the carrier records calls from their first stream on; see to it that callers are told")                 \
     X(INT, max_opening, "MAX_OPENING", "256", "1..512", "calls opened at once; further ones are sent away")       \
     X(SECRET, api_key, "API_KEY", "", "text",                                                                     \
       "bearer key of POST /prompts and POST /calls; without it those paths are closed")                           \

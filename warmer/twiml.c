@@ -68,11 +68,22 @@ static void finish(struct twiml *out)
     out->text[out->len] = '\0';
 }
 
+/* Both sides apart, and nothing left out: times in it are those of the call. */
+static void put_recording(struct twiml *out, const char *url)
+{
+    put(out, "<Start><Recording channels=\"dual\" trim=\"do-not-trim\" recordingStatusCallback=\"");
+    put_escaped(out, url);
+    put(out, "\" recordingStatusCallbackEvent=\"completed absent\"/></Start>");
+}
+
 void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *status_url,
-                  const char *token, const char *call_sid)
+                  const char *token, const char *call_sid, const char *recording_url)
 {
     begin(out);
-    put(out, HEAD "<Response><Connect action=\"");
+    put(out, HEAD "<Response>");
+    if (recording_url)
+        put_recording(out, recording_url);
+    put(out, "<Connect action=\"");
     put_escaped(out, action);
     put(out, "\" method=\"POST\"><Stream url=\"");
     put_escaped(out, media_url);

@@ -12,9 +12,10 @@ struct twiml {
 };
 
 /* Connects the call to our media server; asks `action` when that stream has ended, and tells
- * `status_url` what becomes of it. call_sid: ours, of a call that we dialled; else NULL. */
+ * `status_url` what becomes of it. call_sid: ours, of a call that we dialled; else NULL. recording_url: told when the
+ * carrier's recording of the call, which begins with this stream, is finished; NULL: none begins. */
 void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *status_url,
-                  const char *token, const char *call_sid);
+                  const char *token, const char *call_sid, const char *recording_url);
 void twiml_say_and_hang_up(struct twiml *out, const char *words);
 void twiml_hang_up(struct twiml *out);
 void twiml_dial(struct twiml *out, const char *number);

@@ -391,6 +391,21 @@ def test_overload_is_answered_at_once():
         assert metric(fleet, "calls_opening") == 0
 
 
+def test_a_recording_begins_with_the_first_stream():
+    with without_workers(RINGFLEET_RECORD_CALLS="1") as fleet:
+        wait_database(fleet)
+        start, connect = ring(fleet, sid := new_sid()).document().verbs
+        assert (start.name, connect.name) == ("Start", "Connect")
+        (recording,) = start.children
+        assert recording.attributes == {
+            "channels": "dual",
+            "trim": "do-not-trim",
+            "recordingStatusCallback": f"{PUBLIC_URL}/voice/recording",
+            "recordingStatusCallbackEvent": "completed absent",
+        }
+        assert after(fleet, sid, 0).names() == ["Connect"]  # it goes on over all streams
+
+
 def test_a_fallback_number_takes_the_calls():
     with without_workers(RINGFLEET_FALLBACK_NUMBER="+14155550100") as fleet:
         wait_database(fleet)

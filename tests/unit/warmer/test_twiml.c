@@ -19,13 +19,17 @@ static void test_documents(void **state)
     struct twiml document;
     (void)state;
     twiml_stream(&document, "https://w.example.com/voice/after/0#rt=1&rc=2", "wss://m.example.com/media",
-                 "https://w.example.com/voice/stream", "0.1.a.b", NULL);
+                 "https://w.example.com/voice/stream", "0.1.a.b", NULL, NULL);
     assert_document(&document, HEAD
                     "<Response><Connect action=\"https://w.example.com/voice/after/0#rt=1&amp;rc=2\" method=\"POST\">"
                     "<Stream url=\"wss://m.example.com/media\" statusCallback=\"https://w.example.com/voice/stream\">"
                     "<Parameter name=\"token\" value=\"0.1.a.b\"/></Stream>"
                     "</Connect></Response>");
-    twiml_stream(&document, "https://a", "wss://m", "https://s", "0.1.a.b", "EL_7_2026-11-26T10:00:00.000000Z");
+    twiml_stream(&document, "https://a", "wss://m", "https://s", "0.1.a.b", "EL_7_2026-11-26T10:00:00.000000Z",
+                 "https://r?a&b");
+    assert_non_null(strstr(document.text, "<Response><Start><Recording channels=\"dual\" trim=\"do-not-trim\" "
+                                          "recordingStatusCallback=\"https://r?a&amp;b\" "
+                                          "recordingStatusCallbackEvent=\"completed absent\"/></Start><Connect "));
     assert_non_null(strstr(document.text, "<Parameter name=\"token\" value=\"0.1.a.b\"/>"
                                           "<Parameter name=\"call_sid\" value=\"EL_7_2026-11-26T10:00:00.000000Z\"/></Stream>"));
     twiml_say_and_hang_up(&document, "Goodbye.");
