@@ -5,11 +5,52 @@ import io
 import wave
 from array import array
 from pathlib import Path
+from typing import Iterator
 
-from .flusher_rig import HandMadeCall, FlusherRig
+from standins.recordings import Recordings
+from standins.s3 import S3
+from standins.vendor import Vendor
+
+from .flusher_rig import FlusherRig, HandMadeCall
 from .servers import eventually
 
 QUICK = {"job_retry_ms": 20, "job_lease_seconds": 2, "job_attempts": 8, "retention_seconds": 3600}
+
+
+def in_turn(servers: FlusherRig) -> Iterator[FlusherRig]:
+    """The servers, empty, for one test; its flushers must have lived and ended well."""
+    servers.reset()
+    yield servers
+    words = servers.report()
+    problems = servers.stop_all()
+    assert not problems, "\n".join(problems) + words
+
+
+def served(vendor: Vendor) -> Iterator[Vendor]:
+    """A stand-in for one test, which must not have asked for anything that would be refused."""
+    yield vendor
+    vendor.stop()
+    vendor.check()
+
+
+def carrier_settings(carrier: Recordings, store: Path) -> dict:
+    return QUICK | {
+        "recording_store": store,
+        "twilio_api_url": carrier.url,
+        "twilio_account_sid": carrier.account,
+        "twilio_auth_token": "token,older",
+    }
+
+
+def bucket_settings(bucket: S3, spool: Path, prefix: str = "") -> dict:
+    return {
+        "recording_store": f"s3://calls{prefix}",
+        "recording_spool": spool,
+        "s3_endpoint": bucket.url,
+        "s3_region": bucket.region,
+        "s3_access_key": bucket.access_key,
+        "s3_secret_key": bucket.secret_key,
+    }
 
 
 def sound(*channels: list[tuple[float, int]], rate: int = 8000) -> bytes:

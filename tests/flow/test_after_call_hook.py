@@ -11,7 +11,7 @@ import pytest
 
 from standins.hook_receiver import HookReceiver
 
-from .after_call import QUICK, job, wait_job
+from .after_call import QUICK, in_turn, job, served, wait_job
 from .flusher_rig import FlusherRig
 from .servers import eventually
 
@@ -26,19 +26,12 @@ def servers(programs):
 
 @pytest.fixture
 def receiver():
-    receiver = HookReceiver()
-    yield receiver
-    receiver.stop()
-    receiver.check()
+    yield from served(HookReceiver())
 
 
 @pytest.fixture
 def rig(servers, receiver):
-    servers.reset()
-    yield servers
-    words = servers.report()
-    problems = servers.stop_all()
-    assert not problems, "\n".join(problems) + words
+    yield from in_turn(servers)
 
 
 @pytest.fixture

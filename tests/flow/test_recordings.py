@@ -12,7 +12,8 @@ import pytest
 from standins.recordings import Media, Recordings
 from standins.s3 import S3
 
-from .after_call import QUICK, files, job, recorded_call, sound, wait_job
+from . import after_call
+from .after_call import carrier_settings, files, in_turn, job, recorded_call, served, sound, wait_job
 from .flusher_rig import FlusherRig
 from .servers import eventually
 
@@ -27,49 +28,27 @@ def servers(programs):
 
 @pytest.fixture
 def carrier():
-    carrier = Recordings()
-    yield carrier
-    carrier.stop()
-    carrier.check()
+    yield from served(Recordings())
 
 
 @pytest.fixture
 def rig(servers, tmp_path, carrier):
-    servers.reset()
-    yield servers
-    words = servers.report()
-    problems = servers.stop_all()
-    assert not problems, "\n".join(problems) + words
+    yield from in_turn(servers)
 
 
 @pytest.fixture
 def settings(tmp_path, carrier) -> dict:
-    return QUICK | {
-        "recording_store": tmp_path / "store",
-        "twilio_api_url": carrier.url,
-        "twilio_account_sid": carrier.account,
-        "twilio_auth_token": "token,older",
-    }
+    return carrier_settings(carrier, tmp_path / "store")
 
 
 @pytest.fixture
 def bucket():
-    bucket = S3()
-    yield bucket
-    bucket.stop()
-    bucket.check()
+    yield from served(S3())
 
 
 @pytest.fixture
 def bucket_settings(settings, bucket, tmp_path) -> dict:
-    return settings | {
-        "recording_store": "s3://calls/a/b",
-        "recording_spool": tmp_path / "spool",
-        "s3_endpoint": bucket.url,
-        "s3_region": bucket.region,
-        "s3_access_key": bucket.access_key,
-        "s3_secret_key": bucket.secret_key,
-    }
+    return settings | after_call.bucket_settings(bucket, tmp_path / "spool", "/a/b")
 
 
 def row(rig) -> dict:
@@ -269,6 +248,36 @@ def test_jobs_elsewhere(rig, carrier, settings):
     wait_job(rig, "recording", "RE1")
     assert_stored(rig)
     assert "ringfleet_calls_flushed_total" not in worker.metrics()
+
+
+def test_a_long_recording_is_never_in_memory(rig, carrier, settings):
+    content = sound([(1800, 9000)], [(1800, 7000)])  # 58 MB
+    carrier.media["RE1"] = Media(content)
+    flusher = rig.start(**settings)
+    before = resident_kb(flusher)
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    wait_job(rig, "recording", "RE1")
+    assert row(rig)["bytes"] == len(content)
+    assert resident_kb(flusher) - before < 10_000
+
+
+def resident_kb(program) -> int:
+    """The most it has ever had."""
+    status = Path(f"/proc/{program.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+def test_check_says_what_would_not_work(rig, carrier, settings, tmp_path):
+    assert rig.command("check", **settings).returncode == 0
+    own = tmp_path / "sql"
+    own.mkdir()
+    (own / "recording_stored.sql").write_text("select $1::text")
+    wrong = rig.command("check", **settings | {"sql_dir": own})
+    assert wrong.returncode == 1 and "recording_stored.sql takes 1 parameters" in wrong.stdout, wrong
+    rig.sql("drop table after_call_job cascade")
+    wrong = rig.command("check", **settings)
+    assert wrong.returncode == 1 and "job_claim.sql" in wrong.stdout, wrong
+    assert rig.command("check").returncode == 0  # who does not want it need not have it
 
 
 def test_a_call_without_jobs_leaves_none(rig, carrier, settings):

@@ -9,7 +9,17 @@ from standins.recordings import Media, Recordings
 from standins.s3 import S3
 from standins.transcription import Transcription
 
-from .after_call import QUICK, files, job, recorded_call, sound, wait_job
+from .after_call import (
+    bucket_settings,
+    carrier_settings,
+    files,
+    in_turn,
+    job,
+    recorded_call,
+    served,
+    sound,
+    wait_job,
+)
 from .flusher_rig import FlusherRig
 
 CALLER, ASSISTANT = 9000, 7000
@@ -28,36 +38,22 @@ def servers(programs):
 
 @pytest.fixture
 def carrier():
-    carrier = Recordings()
-    yield carrier
-    carrier.stop()
-    carrier.check()
+    yield from served(Recordings())
 
 
 @pytest.fixture
 def service():
-    service = Transcription()
-    yield service
-    service.stop()
-    service.check()
+    yield from served(Transcription())
 
 
 @pytest.fixture
 def rig(servers, carrier, service):
-    servers.reset()
-    yield servers
-    words = servers.report()
-    problems = servers.stop_all()
-    assert not problems, "\n".join(problems) + words
+    yield from in_turn(servers)
 
 
 @pytest.fixture
 def settings(tmp_path, carrier, service) -> dict:
-    return QUICK | {
-        "recording_store": tmp_path / "store",
-        "twilio_api_url": carrier.url,
-        "twilio_account_sid": carrier.account,
-        "twilio_auth_token": "token",
+    return carrier_settings(carrier, tmp_path / "store") | {
         "transcription_url": f"{service.url}/v1/audio/transcriptions",
         "transcription_key": service.key,
         "transcription_wait_seconds": 0,
@@ -207,17 +203,7 @@ def test_a_flusher_that_is_killed_pays_for_no_piece_twice(rig, carrier, service,
 
 def test_a_recording_in_a_bucket(rig, carrier, service, settings, tmp_path):
     bucket = S3()
-    rig.start(
-        **settings
-        | {
-            "recording_store": "s3://calls",
-            "recording_spool": tmp_path / "spool",
-            "s3_endpoint": bucket.url,
-            "s3_region": bucket.region,
-            "s3_access_key": bucket.access_key,
-            "s3_secret_key": bucket.secret_key,
-        }
-    )
+    rig.start(**settings | bucket_settings(bucket, tmp_path / "spool"))
     call_without_turns(rig, carrier)
     try:
         wait_job(rig, "transcript", "RE1")
