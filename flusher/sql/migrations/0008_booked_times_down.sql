@@ -1,0 +1,1 @@
+drop index appointment_booked_idx;
