@@ -3,6 +3,8 @@
  *
  *   bench webhook   HOST:PORT RATE CALLS THREADS   webhook to TwiML; RATE 0: as fast as the threads can
  *   bench join      PG REDIS RATE CALLS FILE       one prepared JOIN, then one pipeline HSET+EXPIRE+ZADD
+ *   bench relay     PORT PG REDIS FILE             the same behind a socket, for one connection: says that it listens,
+ *                                                  does both for each request, checks nothing, ends with the client
  *   bench pipelined PG DEPTH CALLS FILE            the JOIN in pipeline mode, DEPTH under way
  *   bench queries   PG RATE CALLS FILE             every statement of FILE in a row, a round trip each
  *
@@ -333,13 +335,56 @@ static void join(char **argv)
     PQfinish(db.conn);
 }
 
+/* ---- the same behind a socket ---- */
+
+static int accept_one(int port)
+{
+    int one = 1, fd, listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (listener < 0 || bind(listener, (struct sockaddr *)&in, sizeof in) != 0 || listen(listener, 1) != 0)
+        die("cannot listen");
+    puts("listening");
+    fflush(stdout);
+    fd = accept(listener, NULL, NULL);
+    if (fd < 0)
+        die("nobody came");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    close(listener);
+    return fd;
+}
+
+static void relay(char **argv)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n"
+                                 "<Response><Connect><Stream url=\"wss://media.example.test\"/></Connect></Response>";
+    struct database db = open_database(argv[1], argv[3]);
+    redisContext *redis = redisConnect("127.0.0.1", atoi(argv[2]));
+    int fd = accept_one(atoi(argv[0]));
+    char request[4096];
+    if (!redis || redis->err)
+        die("cannot connect to redis");
+    for (int i = 0; read(fd, request, sizeof request) > 0; i++) { /* a request comes in one piece */
+        char caller[16], sid[40];
+        const char *const params[PARAMS] = {BUSINESS, caller, sid};
+        name_call(i, caller, sid);
+        run_statement(&db, 0, params);
+        write_context(redis, sid);
+        if (write(fd, answer, sizeof answer - 1) < 0)
+            die("the client is gone");
+    }
+    close(fd);
+    redisFree(redis);
+    PQfinish(db.conn);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int args;
         void (*run)(char **argv);
-    } commands[] = {{"webhook", 4, webhook}, {"join", 5, join}, {"pipelined", 4, pipelined}, {"queries", 4, queries}};
+    } commands[] = {{"webhook", 4, webhook}, {"join", 5, join}, {"relay", 4, relay}, {"pipelined", 4, pipelined}, {"queries", 4, queries}};
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (argc == 2 + commands[i].args && strcmp(argv[1], commands[i].name) == 0) {
             commands[i].run(argv + 2);

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """What the warmer costs beside bare programs that do the least it could do: prints one table.
 
-    tests/bench/warmer/figures.py            about two minutes
-    tests/bench/warmer/figures.py --quick    one run of each, no memory
+    tests/bench/warmer/figures.py                about five minutes
+    tests/bench/warmer/figures.py --quick        one run of each, no memory
+    tests/bench/warmer/figures.py --part 50 ..   only these: 50, 500, sustained, before, memory
 
 Both sides run in turn against the same private Redis and Postgres; each figure is the median of several
 runs. Needs the release build. It uses every core there is: on a busy machine run it again.
@@ -11,6 +12,7 @@ runs. Needs the release build. It uses every core there is: on a busy machine ru
 import argparse
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -20,7 +22,7 @@ TESTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS / "bench"), str(TESTS)]
 
 from flow.fleet import Fleet  # noqa: E402
-from flow.servers import eventually  # noqa: E402
+from flow.servers import eventually, free_port  # noqa: E402
 from table import row  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -44,6 +46,8 @@ class Rig(Fleet):
 
     def __enter__(self) -> "Rig":
         super().__enter__()
+        self.flusher.signal(signal.SIGTERM)
+        self.flusher.process.wait()
         self.set_fsync(self.fsync)
         eventually("the database", lambda: self.warmer.metrics()["ringfleet_database_connections_up"] == 2)
         return self
@@ -70,6 +74,14 @@ class Rig(Fleet):
 
     def join(self, rate: int, calls: int) -> dict[str, float]:
         return self.bench("join", self.postgres.url("bench"), self.redis_server.port, rate, calls, HERE / "join.sql")
+
+    def relay(self, rate: int, calls: int) -> dict[str, float]:
+        """What the same client sees of the same two, without a warmer between them."""
+        port = free_port()
+        words = [BENCH, "relay", port, self.postgres.url("bench"), self.redis_server.port, HERE / "join.sql"]
+        with subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True) as relay:
+            assert relay.stdout.readline() == "listening\n"
+            return self.bench("webhook", f"127.0.0.1:{port}", rate, calls, 1)
 
     def queries(self, path: Path, calls: int) -> dict[str, float]:
         return self.bench("queries", self.postgres.url("bench"), 50, calls, path)
@@ -101,20 +113,38 @@ def median(runs: list[dict[str, float]], name: str) -> float:
     return statistics.median(run[name] for run in runs)
 
 
-def paced(rig: Rig, rate: int, repeats: int) -> None:
+def at_50(rig: Rig, repeats: int) -> None:
+    bare, relay, ours = [], [], []
+    for _ in range(repeats):
+        bare.append(rig.join(50, CALLS[50]))
+        relay.append(rig.relay(50, CALLS[50]))
+        ours.append(rig.webhook(50, CALLS[50], 1))
+        rig.empty()
+    join50, join99 = median(bare, "p50"), median(bare, "p99")
+
+    def times(runs: list[dict[str, float]], name: str, join: float) -> tuple[float, str]:
+        value = median(runs, name)
+        return value / join, f"{value:.0f} = {value / join:.2f}x"
+
+    row("JOIN + pipeline at 50/s, p50 / p99 us", f"{join50:.0f} / {join99:.0f}")
+    row("the same behind a bare socket, p50 us", times(relay, "p50", join50)[1])
+    ratio, text = times(ours, "p50", join50)
+    row("webhook to TwiML at 50/s, p50 us", text, "<= 1.3x", ratio <= 1.3)
+    ratio, text = times(ours, "p99", join99)
+    row("webhook to TwiML at 50/s, p99 us", text, "<= 3x", ratio <= 3)
+
+
+def at_500(rig: Rig, repeats: int) -> None:
     bare, ours = [], []
     for _ in range(repeats):
-        bare.append(rig.join(rate, CALLS[rate]))
-        ours.append(rig.webhook(rate, CALLS[rate], 1 if rate == 50 else 16))
+        bare.append(rig.join(500, CALLS[500]))
+        ours.append(rig.webhook(500, CALLS[500], 16))
         rig.empty()
-    row(f"JOIN + pipeline at {rate}/s, p50 / p99 us", f"{median(bare, 'p50'):.0f} / {median(bare, 'p99'):.0f}")
+    row("JOIN + pipeline at 500/s, p50 / p99 us", f"{median(bare, 'p50'):.0f} / {median(bare, 'p99'):.0f}")
     p50, p99 = median(ours, "p50"), median(ours, "p99")
-    if rate == 50:
-        ratio50, ratio99 = p50 / median(bare, "p50"), p99 / median(bare, "p99")
-        row("webhook to TwiML at 50/s, p50 us", f"{p50:.0f} = {ratio50:.2f}x", "<= 1.3x", ratio50 <= 1.3)
-        row("webhook to TwiML at 50/s, p99 us", f"{p99:.0f} = {ratio99:.2f}x", "<= 3x", ratio99 <= 3)
-    else:
-        row(f"webhook to TwiML at {rate}/s, p50 / p99 us", f"{p50:.0f} / {p99:.0f}", "p99 < 5 ms", p99 < 5000)
+    single = " ".join(f"{run['p99']:.0f}" for run in ours)
+    row("webhook to TwiML at 500/s, p50 / p99 us", f"{p50:.0f} / {p99:.0f}", "p99 < 5 ms", p99 < 5000)
+    row("p99 of the single runs, us", single)
 
 
 def sustained(rig: Rig, repeats: int) -> None:
@@ -147,7 +177,7 @@ def before(rig: Rig, repeats: int) -> None:
     row("database time of a live call saved", f"{100 * (1 - now / then):.0f} %")
 
 
-def memory(rig: Rig) -> None:
+def memory(rig: Rig, _: int) -> None:
     sizes = []
     for _ in range(MEMORY_CHUNKS):
         rig.webhook(0, MEMORY_CALLS // MEMORY_CHUNKS, SUSTAINED_THREADS)
@@ -157,21 +187,22 @@ def memory(rig: Rig) -> None:
     row(f"resident memory after 10,000 and {MEMORY_CALLS:,} calls, KB", f"{sizes[1]} / {sizes[-1]}", "flat", growth < 1024)
 
 
+PARTS = {"50": at_50, "500": at_500, "sustained": sustained, "before": before, "memory": memory}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="one run of each, no memory")
+    parser.add_argument("--part", choices=PARTS, nargs="+", help="measure these alone")
     parser.add_argument("--fsync", choices=("always", "everysec"), default="always", help="of Redis' append-only file")
     options = parser.parse_args()
     repeats = 1 if options.quick else 5
+    parts = options.part or [part for part in PARTS if part != "memory" or not options.quick]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; Redis appendfsync {options.fsync}")
     with Rig(options.fsync) as rig:
         rig.webhook(0, 500, 4)  # plans and caches
-        paced(rig, 50, repeats)
-        paced(rig, 500, repeats)
-        sustained(rig, repeats)
-        before(rig, repeats)
-        if not options.quick:
-            memory(rig)
+        for part in parts:
+            PARTS[part](rig, repeats)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
 
 

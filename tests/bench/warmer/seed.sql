@@ -1,4 +1,4 @@
--- A business with a prompt of 6 KB, 20,000 leads of it, and as many businesses and calls beside it.
+-- A business with a prompt of 6 KB, 20,000 leads and 20 booked times of it, and as many businesses and calls beside it.
 insert into business (name, phone_number) select 'Business ' || n, '+1416' || lpad(n::text, 7, '0') from generate_series(1, 20000) n;
 insert into business (name, phone_number, timezone) values ('Harbour Dental', '+14155550199', 'America/New_York');
 insert into business_settings (business_id, voice, greeting_inbound, prompt_compact, prompt_full)
@@ -14,5 +14,8 @@ from business, generate_series(0, 17999) n where business.phone_number = '+14155
 insert into appointment (business_id, starts_at, ends_at)
 select id, date_trunc('hour', now()) + n * interval '5 hours', date_trunc('hour', now()) + n * interval '5 hours' + interval '30 minutes'
 from business, generate_series(1, 20) n where phone_number = '+14155550199';
+insert into appointment (business_id, starts_at, ends_at)
+select id, date_trunc('hour', now()) + n * interval '1 day', date_trunc('hour', now()) + n * interval '1 day' + interval '30 minutes'
+from business, generate_series(1, 5) n where phone_number <> '+14155550199';
 insert into call_log (call_sid, direction) select 'CAseed' || n, 'inbound' from generate_series(1, 20000) n;
 analyze;
