@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/token.h"
@@ -26,6 +28,8 @@ enum state { WARMING, OPENING, OPENING_AHEAD, FILLING, DONE };
 
 enum { PARTY_SIZE = 256 };
 
+static const struct timeval next_turn = {0, 0};
+
 struct incoming {
     enum state state;
     struct warmer *w;
@@ -34,11 +38,14 @@ struct incoming {
     bool outbound;
     bool rescue;             /* the carrier's fallback: the call may have had a stream already */
     bool recorded;           /* the call's row is certainly in the database */
+    bool opened, again;      /* by Redis; it was before */
     enum warm_source source; /* of context */
+    struct event *later;     /* what need not keep the caller waiting */
+    char token[TOKEN_SIZE];  /* "" until it is made */
     struct context context;  /* what Redis gets */
     struct context late;     /* what came after it */
     int64_t began_us;
-    int load_ms;
+    int load_ms, total_ms;
 };
 
 static int elapsed_ms(const struct incoming *in)
@@ -64,6 +71,7 @@ static struct request *take_request(struct incoming *in)
 {
     struct request *r = in->request;
     in->request = NULL;
+    in->total_ms = elapsed_ms(in);
     metric_observe_us(&in->w->metrics.answer_seconds, clock_mono_us() - in->began_us);
     count_opening(in->w, in->w->opening - 1);
     return r;
@@ -113,12 +121,12 @@ static void count_opened(struct incoming *in, bool again)
                    1);
 }
 
-static void log_opened(struct incoming *in, bool again)
+static void log_opened(struct incoming *in)
 {
-    count_opened(in, again);
-    log_info(in->call_sid, again ? "call opened again" : "call opened",
+    count_opened(in, in->again);
+    log_info(in->call_sid, in->again ? "call opened again" : "call opened",
              log_str("source", warm_source_name(in->source)), log_int("load_ms", in->load_ms),
-             log_int("total_ms", elapsed_ms(in)), log_phone("from", context_get(&in->context, "from")),
+             log_int("total_ms", in->total_ms), log_phone("from", context_get(&in->context, "from")),
              log_phone("to", context_get(&in->context, "to")),
              log_str("business_id", context_get(&in->context, "business_id")),
              log_name("lead", context_get(&in->context, "lead_first_name")));
@@ -147,13 +155,18 @@ static void fill(struct incoming *in, const struct context *context)
 
 static void on_opened(const redisReply *reply, void *arg);
 
+static void mint_token(struct incoming *in)
+{
+    token_mint(in->token, in->w->config.stream_secret, in->call_sid, 0,
+               clock_wall_ms() + in->w->config.token_ttl_seconds * 1000);
+}
+
 /* false: Redis is away. */
 static bool ask_to_open(struct incoming *in)
 {
     struct question q;
-    char token[TOKEN_SIZE];
-    token_mint(token, in->w->config.stream_secret, in->call_sid, 0,
-               clock_wall_ms() + in->w->config.token_ttl_seconds * 1000);
+    if (!*in->token)
+        mint_token(in);
     question_init(&q, REDIS_FUNCTION("rf_open"));
     question_key(&q, in->w, KEY_CONTEXT, in->call_sid);
     question_key(&q, in->w, KEY_SESSION, in->call_sid);
@@ -161,7 +174,7 @@ static bool ask_to_open(struct incoming *in)
     if (!in->recorded)
         question_key(&q, in->w, KEY_EVENTS, in->call_sid);
     question_arg(&q, in->call_sid);
-    question_arg(&q, token);
+    question_arg(&q, in->token);
     question_number(&q, in->w->config.context_ttl_seconds);
     question_number(&q, warmer_lease_ms(in->w));
     put_fields(&q, &in->context);
@@ -174,6 +187,7 @@ static bool ask_to_open(struct incoming *in)
 static void finish(struct incoming *in)
 {
     in->state = DONE;
+    event_free(in->later);
     context_release(&in->late);
     context_release(&in->context);
     free(in);
@@ -207,20 +221,36 @@ static void go_on(struct incoming *in, const redisReply *reply)
     }
 }
 
+/* Runs while the database works, to make the token; and once the answer is on its way, to tell of it. */
+static void on_later(evutil_socket_t fd, short what, void *arg)
+{
+    struct incoming *in = arg;
+    (void)fd;
+    (void)what;
+    if (in->opened) {
+        log_opened(in);
+        leave_opening(in);
+    } else if (!*in->token) {
+        mint_token(in);
+    }
+}
+
 /* OPENED token | EXISTS token source claimed_n */
 static void on_opened(const redisReply *reply, void *arg)
 {
     struct incoming *in = arg;
-    bool opened = strcmp(redis_word(reply), "OPENED") == 0, exists = strcmp(redis_word(reply), "EXISTS") == 0;
-    if (opened)
-        answer_with_stream(in, redis_text(reply, 1));
-    else if (exists)
+    in->again = strcmp(redis_word(reply), "EXISTS") == 0;
+    in->opened = in->again || strcmp(redis_word(reply), "OPENED") == 0;
+    if (!in->opened) {
+        apologize(in, "redis did not answer");
+        leave_opening(in);
+        return;
+    }
+    if (in->again)
         go_on(in, reply);
     else
-        apologize(in, "redis did not answer");
-    if (opened || exists)
-        log_opened(in, exists);
-    leave_opening(in);
+        answer_with_stream(in, redis_text(reply, 1));
+    evtimer_add(in->later, &next_turn);
 }
 
 static void enter_opening(struct incoming *in, const struct warmed *warmed)
@@ -307,7 +337,8 @@ static void start(struct request *r, bool rescue)
         return;
     }
     in = calloc(1, sizeof *in);
-    if (!in) {
+    if (!in || !(in->later = evtimer_new(r->w->base, on_later, in))) {
+        free(in);
         request_answer_status(r, 503);
         return;
     }
@@ -318,6 +349,7 @@ static void start(struct request *r, bool rescue)
     in->began_us = r->began_us;
     strcpy(in->call_sid, r->call_sid);
     count_opening(r->w, r->w->opening + 1);
+    evtimer_add(in->later, &next_turn);
     begin(in);
 }
 
