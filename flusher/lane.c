@@ -266,6 +266,11 @@ static void report(struct lane *l, const struct flush_call *calls, size_t count,
         metric_observe_us(&l->metrics.hangup_to_commit, (now_ms - (int64_t)call->index_id.hi) * 1000 + took_us);
         log_info(call->sid, "call flushed", log_int("turns", (int64_t)call->turns),
                  log_int("entries", (int64_t)call->applied), log_int("ms", took_us / 1000));
+        if (!call->lacks_end)
+            continue;
+        metric_add(&l->metrics.journal_gaps, 1);
+        log_error(call->sid, "the journal lacks entries at its end",
+                  log_int("last", (int64_t)batch_last_read(call, STREAM_WRITES).lo));
     }
 }
 

@@ -11,7 +11,8 @@
 --
 -- Session hash: v, phase (ringing, live, ended), epoch, worker, stream_sid, started_ms, seen_ms,
 -- ended_ms, reason, verdict, status, status_seq, final, claimed_n, token:<n>,
--- indexed, flushed_writes, flushed_events, dead:<stream>:<entry id>; of a call that we dialled also
+-- indexed, last_writes (id of the entry that ended the journal), flushed_writes, flushed_events,
+-- dead:<stream>:<entry id>; of a call that we dialled also
 -- provider_call_sid, conversation_id, said (lines of dialogue that webhooks brought).
 
 local FORMAT_VERSION = 1
@@ -204,7 +205,8 @@ local function rf_end(keys, args)
   if last_seq ~= seq - 1 then return { 'HOLE', int(last_seq) } end
   redis.call('XADD', writes, args[2] .. '-' .. args[3], 'type', 'call_end', 'by', 'worker', 'at', int(now),
     'reason', args[4], 'metrics', args[6])
-  redis.call('HSET', session, 'phase', 'ended', 'reason', args[4], 'verdict', args[5], 'ended_ms', int(now))
+  redis.call('HSET', session, 'phase', 'ended', 'reason', args[4], 'verdict', args[5], 'ended_ms', int(now),
+    'last_writes', args[2] .. '-' .. args[3])
   index_ended(session, ended, live, args[1], 'end')
   return { 'ENDED' }
 end
@@ -266,7 +268,7 @@ local function rf_reap(keys, args)
     local epoch = math.max(number_field(session, 'epoch', 0), last_epoch) + 1
     redis.call('XADD', writes, int(epoch) .. '-' .. int(last_seq + 1), 'type', 'call_end', 'by', 'flusher',
       'at', int(now), 'reason', reason, 'metrics', '{}')
-    redis.call('HSET', session, 'epoch', int(epoch))
+    redis.call('HSET', session, 'epoch', int(epoch), 'last_writes', int(epoch) .. '-' .. int(last_seq + 1))
   end
   if field(session, 'phase') ~= 'ended' then
     redis.call('HSET', session, 'phase', 'ended', 'reason', reason, 'ended_ms', int(now))
@@ -299,12 +301,15 @@ local function has_above(stream, id)
   return #redis.call('XRANGE', stream, '(' .. id, '+', 'COUNT', 1) > 0
 end
 
+-- seq of a write's id; it counts over all epochs.
+local function seq_of(id) return tonumber(string.match(id or '', '-(%d+)$') or 0) end
+
 -- rf_done: what the flusher says after its commit, of several calls of one partition. Entries that came
 -- meanwhile put a call back on the index.
 -- KEYS ended, flushed, live, then for each call: session, writes, events
 -- ARGV retention_ms, final_wait_ms (the retention of a call without a final status), then for each call:
 --      sid, entry_id, writes_id, events_id (the last ids read, which are in Postgres now)
--- -> for each call: DONE | MORE
+-- -> for each call: DONE | MORE | LACKS (done, but entries at the end of its writes were deleted by hand; said once)
 local function rf_done(keys, args)
   local ended, flushed, live = keys[1], keys[2], keys[3]
   local now, entries, answer = now_ms(), {}, {}
@@ -314,8 +319,11 @@ local function rf_done(keys, args)
   for n = 1, #entries do
     local session, writes, events = keys[3 * n + 1], keys[3 * n + 2], keys[3 * n + 3]
     local sid, writes_id, events_id = args[4 * n - 1], args[4 * n + 1], args[4 * n + 2]
-    local known = redis.call('HMGET', session, 'v', 'final')
-    if known[1] then redis.call('HSET', session, 'flushed_writes', writes_id, 'flushed_events', events_id) end
+    local known = redis.call('HMGET', session, 'v', 'final', 'last_writes', 'flushed_writes')
+    local lacks = seq_of(known[3]) > math.max(seq_of(writes_id), seq_of(known[4]))
+    if known[1] then
+      redis.call('HSET', session, 'flushed_writes', lacks and known[3] or writes_id, 'flushed_events', events_id)
+    end
     if has_above(writes, writes_id) or has_above(events, events_id) then
       if not redis.call('ZSCORE', live, sid) then
         index(session, ended, sid, 'more')
@@ -324,7 +332,7 @@ local function rf_done(keys, args)
     else
       local wait = known[2] == '1' and args[1] or args[2]
       redis.call('ZADD', flushed, int(now + wait), sid)
-      answer[n] = 'DONE'
+      answer[n] = lacks and 'LACKS' or 'DONE'
     end
   end
   return answer

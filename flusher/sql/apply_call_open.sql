@@ -25,15 +25,19 @@ with party as (
     on conflict (business_id, phone_number) do update set phone_number = excluded.phone_number
     returning id, business_id, phone_number
 )
-insert into call_log as old (call_sid, business_id, lead_id, outbound_call_job_id, direction, from_number, to_number,
-                             provider_call_sid, status, started_at)
-select known.call_sid, known.business_id, coalesce(known.lead_id, new_lead.id), job.id, known.direction,
+insert into call_log as old (call_sid, driver, business_id, lead_id, outbound_call_job_id, direction, from_number,
+                             to_number, provider_call_sid, status, started_at)
+select known.call_sid, latest.driver, known.business_id, coalesce(known.lead_id, new_lead.id), job.id, known.direction,
        known.from_number, known.to_number,
        case known.direction when 'inbound' then known.call_sid end, 'ringing', known.started_at
 from known
 left join new_lead on new_lead.business_id = known.business_id and new_lead.phone_number = known.lead_number
 left join outbound_call_job job on job.call_sid = known.call_sid
+left join lateral (
+    select driver from call_log where lead_id = known.lead_id order by created_at desc limit 1
+) latest on true
 on conflict (call_sid) do update set
+    driver = coalesce(old.driver, excluded.driver),
     business_id = coalesce(old.business_id, excluded.business_id),
     lead_id = coalesce(old.lead_id, excluded.lead_id),
     outbound_call_job_id = coalesce(old.outbound_call_job_id, excluded.outbound_call_job_id),

@@ -108,6 +108,23 @@ def test_a_call_with_everything(rig, business):
     assert flusher.metrics()["ringfleet_journal_entries_applied_total"] == 12
 
 
+def test_a_call_that_the_warmer_could_not_record(rig, business):
+    """Its row is made with the flush: business, lead and driver are those of its numbers."""
+    rig.sql("insert into lead (business_id, phone_number) values (%s, '+14155550123')", business)
+    lead_id = rig.one("select id from lead")["id"]
+    rig.sql("insert into call_log (call_sid, driver, lead_id) values ('EL_d7_1', 'd7', %s)", lead_id)
+    numbers = {"CA1": "+14155550123", "CA2": "+14155550124"}
+    for sid, number in numbers.items():
+        call = rig.call(sid).open().claim()
+        call.end()
+        call.event("call_open", **{"from": number, "to": "+14155550199", "direction": "inbound", "started_ms": ""})
+    rig.start()
+    rig.wait_flushed()
+    rows = rig.sql("select call_sid, driver, business_id, lead_id from call_log where direction = 'inbound' order by 1")
+    other = rig.one("select id from lead where phone_number = '+14155550124'")["id"]
+    assert [tuple(row.values()) for row in rows] == [("CA1", "d7", business, lead_id), ("CA2", None, business, other)]
+
+
 def test_a_name_fills_only_what_is_empty(rig, business):
     rig.sql(
         "insert into lead (business_id, phone_number, first_name) values (%s, '+14155550123', 'Dee')",

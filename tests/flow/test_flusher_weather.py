@@ -296,6 +296,26 @@ def test_an_entry_that_was_deleted_by_hand_does_not_loop(rig):
     assert flusher.metrics()["ringfleet_calls_flushed_total"] == 1
 
 
+def test_the_end_of_a_journal_that_was_deleted_is_missed(rig):
+    """Redis still knows the id of the last entry; what was above the last one that is there is gone, and told."""
+    call = rig.call("CA1").open().claim()
+    call.turn("kept")
+    call.turn("deleted by an operator")
+    call.end()
+    for seq in (call.seq - 1, call.seq):
+        rig.redis.xdel(call.writes, f"1-{seq}")
+    ended_calls(rig, 1)
+    flusher = rig.start()
+    rig.wait_flushed()
+    assert rig.turns("CA1") == ["kept"] and rig.turns("CA0") == ["CA0 0", "CA0 1"]
+    assert flusher.metrics()["ringfleet_journal_gaps_total"] == 1
+    gaps = [line for line in flusher.log() if line.get("msg") == "the journal lacks entries at its end"]
+    assert [(line["call"], line["last"]) for line in gaps] == [("CA1", 2)]
+    rig.redis.xadd(ENDED, {"call_sid": "CA1", "why": "again"})
+    rig.wait_flushed()
+    assert flusher.metrics()["ringfleet_journal_gaps_total"] == 1, "told twice"
+
+
 def test_the_backlog_counts_what_is_there(rig):
     """The group's lag is wrong, or nil, once entries were deleted. (The call whose entry it was is put back.)"""
     rig.sql("alter table conversation_turn rename to elsewhere")

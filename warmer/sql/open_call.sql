@@ -24,14 +24,18 @@ with party as (
     on conflict (business_id, phone_number) do update set phone_number = excluded.phone_number
     returning id
 ), opened as (
-    insert into call_log (call_sid, business_id, lead_id, outbound_call_job_id, direction, from_number, to_number,
-                          provider_call_sid, status, started_at)
-    select known.call_sid, known.business_id, coalesce(known.lead_id, new_lead.id), job.id, known.direction,
+    insert into call_log (call_sid, driver, business_id, lead_id, outbound_call_job_id, direction, from_number,
+                          to_number, provider_call_sid, status, started_at)
+    select known.call_sid, latest.driver, known.business_id, coalesce(known.lead_id, new_lead.id), job.id, known.direction,
            known.from_number, known.to_number,
            case known.direction when 'inbound' then known.call_sid end, 'ringing', now()
     from known
     left join new_lead on true
     left join outbound_call_job job on job.call_sid = known.call_sid
+    left join lateral (
+        -- Who calls back is who was called.
+        select driver from call_log where lead_id = known.lead_id order by created_at desc limit 1
+    ) latest on true
     on conflict (call_sid) do nothing
 )
 select coalesce(known.lead_id, new_lead.id) as lead_id
