@@ -113,7 +113,7 @@ def test_unknown_caller_becomes_a_lead_once(fleet):
 
 
 def test_who_calls_back_is_the_driver_that_was_called(fleet):
-    number, sid = "+14155559017", new_sid()
+    number, sid = "+14155558107", new_sid()
     fleet.sql(
         """with callee as (insert into lead (business_id, phone_number) select id, %s from business returning id, business_id)
         insert into call_log (call_sid, driver, business_id, lead_id, direction)
@@ -132,7 +132,7 @@ def test_withheld_number_is_served_and_no_lead(fleet):
 
 
 def test_names_and_appointments_reach_the_context(fleet):
-    number, sid = "+14155559017", new_sid()
+    number, sid = "+14155558107", new_sid()
     fleet.sql(
         "insert into lead (business_id, phone_number, full_name)"
         " select id, %s, 'ד״ר דנה לוי' from business where phone_number = %s", number, BUSINESS,
