@@ -132,7 +132,7 @@ def test_withheld_number_is_served_and_no_lead(fleet):
 
 
 def test_names_and_appointments_reach_the_context(fleet):
-    number, sid = "+14155558107", new_sid()
+    number, sid = "+14155559002", new_sid()
     fleet.sql(
         "insert into lead (business_id, phone_number, full_name)"
         " select id, %s, 'ד״ר דנה לוי' from business where phone_number = %s", number, BUSINESS,
