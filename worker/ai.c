@@ -50,3 +50,11 @@ bool ai_target_parse(struct ai_target *target, const char *url)
         evhttp_uri_free(uri);
     return good;
 }
+
+/* 1008 is policy (ElevenLabs: overrides, variables, auth); 3000 to 4999 are the providers' own codes: OpenAI
+ * says 3000 to a wrong key and 4000 to a wrong model. */
+bool ai_close_is_final(uint16_t code, int http_status)
+{
+    return code == 1008 || (code >= 3000 && code < 5000) || http_status == 401 || http_status == 403 ||
+           http_status == 404;
+}

@@ -44,6 +44,7 @@ struct ai_event {
     const char *audio; /* AUDIO: base64 of mu-law, a view into the message */
     size_t audio_len;
     char *text;
+    int64_t expires_s; /* of the session, if the event tells; else 0 */
     char error[192];
     bool permanent; /* AI_BAD, AI_REFUSED: trying again would be refused again */
 };
@@ -78,6 +79,10 @@ struct ai_target {
  * none, or too long. */
 RF_NODISCARD bool ai_target_parse(struct ai_target *target, const char *url);
 
+/* Whether a connection that ended so would end so again: a key, a model or an agent that is refused. code: of
+ * the close frame; http_status: what was answered instead of 101, or 0. */
+bool ai_close_is_final(uint16_t code, int http_status);
+
 /* What a parser remembers of a call from message to message. Zero it; it outlives sessions, so that
  * the names it gives do not come twice. (OpenAI names its items itself; ElevenLabs does not.) */
 struct ai_memory {
@@ -85,6 +90,7 @@ struct ai_memory {
     uint64_t interrupted;         /* answer whose correction may come; 0: none */
     int64_t audible_from;         /* audio with a smaller event_id was interrupted */
     bool answer_open, answer_worded, utterance_open;
+    int64_t expires_s; /* unix: when the session ends, whatever is being said; 0: not told */
 };
 
 /* Of providers that run an agent of their own: it greets, answers, and decides what interrupts it,

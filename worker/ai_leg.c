@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "worker/agent_url.h"
 #include "worker/ai_pool.h"
+#include "worker/ai_standby.h"
 #include "worker/answers.h"
 #include "worker/call_tools.h"
 #include "worker/conversation.h"
@@ -71,13 +72,12 @@ static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *
 {
     struct call *c = arg;
     char detail[192];
-    (void)ws;
     c->ai = NULL;
     snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
     if (is_hangup(c, code))
         call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &(struct ai_event){.kind = AI_HUNG_UP}});
     else
-        call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = detail, .permanent = code == WS_CLOSE_POLICY});
+        call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = detail, .permanent = ai_close_is_final(code, ws_http_status(ws))});
 }
 
 static const struct ws_handler events = {NULL, on_open, on_text, on_closed};
@@ -103,11 +103,12 @@ static void open_agent(struct call *c)
 void ai_leg_open(struct call *c)
 {
     c->ai_tries++;
+    c->ai_memory.expires_s = 0;
     if (c->w->provider->agent) {
         open_agent(c);
         return;
     }
-    c->ai = ai_pool_take(c->w->ai_pool, &events, c);
+    c->ai = ai_pool_take(c->w->ai_pool, &events, c, &c->ai_memory);
     if (c->ai) {
         metric_add(&c->w->metrics.ai_pool_hits, 1);
         ai_leg_configure(c);
@@ -121,6 +122,7 @@ void ai_leg_close(struct call *c)
     struct ws_conn *ai = c->ai;
     c->ai = NULL;
     event_del(&c->redial);
+    ai_standby_drop(c);
     ws_close(ai, WS_CLOSE_NORMAL, "");
 }
 
@@ -140,10 +142,11 @@ const char *ai_leg_voice(const struct call *c)
     return *business ? business : *worker ? worker : c->w->provider->default_voice;
 }
 
-static void send_settings(struct call *c)
+char *ai_leg_settings(const struct call *c)
 {
     const struct context *ctx = &c->claim.context;
     const struct provider *provider = c->w->provider;
+    char *text;
     struct ai_settings settings = {
         .instructions = c->past_greeting || !provider->instructions ? ctx->prompt_full : ctx->prompt_compact,
         .call_sid = c->sid,
@@ -154,8 +157,14 @@ static void send_settings(struct call *c)
         .transcription_model = c->transcribed ? c->w->config->ai_transcription_model : "",
         .tools = call_tools_describe(c),
     };
-    ai_leg_send(c, provider->session(&settings));
+    text = provider->session(&settings);
     json_decref(settings.tools);
+    return text;
+}
+
+static void send_settings(struct call *c)
+{
+    ai_leg_send(c, ai_leg_settings(c));
 }
 
 void ai_leg_upgrade_prompt(struct call *c)
@@ -163,6 +172,7 @@ void ai_leg_upgrade_prompt(struct call *c)
     int64_t decided = clock_mono_us(), took;
     if (!c->w->provider->instructions)
         return;
+    ai_standby_drop(c);
     if (c->late.taken) /* it brings tools as well */
         send_settings(c);
     else
@@ -211,6 +221,7 @@ void ai_leg_ready(struct call *c, const struct ai_event *ev)
         log_info(c->sid, "AI session replaced", log_int("turns", c->claim.history.count));
     }
     media_send_tail(c);
+    ai_standby_plan(c);
 }
 
 /* What is in the carrier's queue plays on. The old session's ids mean nothing to the next one: an
@@ -240,4 +251,15 @@ void ai_leg_replace(struct call *c)
     c->past_greeting = c->past_greeting || c->spoke;
     c->rejoin = owed ? CONTINUE_HINT : NULL;
     c->ai_tries = 0;
+}
+
+void ai_leg_adopt(struct call *c, struct ws_conn *ws, const struct ai_memory *memory)
+{
+    ai_leg_lost(c);
+    c->ai = ws;
+    c->ai_memory = *memory;
+    ws_set_handler(ws, &events, c);
+    retell_all(c);
+    media_send_lead(c);
+    ai_standby_plan(c);
 }

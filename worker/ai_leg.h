@@ -23,6 +23,13 @@ void ai_leg_lost(struct call *c);
 /* The call goes on with another session, which is to know what the lost one knew. */
 void ai_leg_replace(struct call *c);
 
+/* The session's settings, with the prompt that is due now; the caller frees. NULL: out of memory. */
+char *ai_leg_settings(const struct call *c);
+
+/* A session that stood by, configured, is the call's from now on: it is told the turns so far, and hears the
+ * last second again, in case a word has begun that the old one has not told of yet. */
+void ai_leg_adopt(struct call *c, struct ws_conn *ws, const struct ai_memory *memory);
+
 /* The settings are in force: the session is to be used. */
 void ai_leg_ready(struct call *c, const struct ai_event *ev);
 

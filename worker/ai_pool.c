@@ -96,10 +96,9 @@ static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *
     struct idle *one = arg;
     struct ai_pool *pool = one->pool;
     int64_t now = clock_mono_ms();
-    (void)ws;
-    (void)code;
-    if (now >= pool->next_try_ms && (one->opened_ms == 0 || now - one->opened_ms < SETTLED_MS))
-        failed(pool, why, 0);
+    bool final = ai_close_is_final(code, ws_http_status(ws));
+    if (now >= pool->next_try_ms && (final || one->opened_ms == 0 || now - one->opened_ms < SETTLED_MS))
+        failed(pool, why, final ? PERMANENT_MS : 0);
     unlink_idle(one);
     free(one);
     show(pool);
@@ -182,7 +181,7 @@ struct ai_pool *ai_pool_new(struct worker *w)
     return pool;
 }
 
-struct ws_conn *ai_pool_take(struct ai_pool *pool, const struct ws_handler *handler, void *arg)
+struct ws_conn *ai_pool_take(struct ai_pool *pool, const struct ws_handler *handler, void *arg, struct ai_memory *memory)
 {
     struct idle *best = NULL;
     struct ws_conn *ws;
@@ -193,6 +192,7 @@ struct ws_conn *ai_pool_take(struct ai_pool *pool, const struct ws_handler *hand
     if (!best)
         return NULL;
     ws = best->ws;
+    *memory = best->memory;
     ws_set_handler(ws, handler, arg);
     unlink_idle(best);
     free(best);

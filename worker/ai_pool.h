@@ -13,8 +13,9 @@ enum { AI_MESSAGE_MAX = 4 << 20 }; /* a session's echo holds all instructions; 1
 
 RF_NODISCARD struct ai_pool *ai_pool_new(struct worker *w);
 
-/* An open session whose events go to the handler from now on, or NULL if there is none: dial. */
-struct ws_conn *ai_pool_take(struct ai_pool *pool, const struct ws_handler *handler, void *arg);
+/* An open session whose events go to the handler from now on, with what its parser remembers; or NULL if
+ * there is none: dial. */
+struct ws_conn *ai_pool_take(struct ai_pool *pool, const struct ws_handler *handler, void *arg, struct ai_memory *memory);
 
 /* A session said that trying again would be refused again (wrong key, no quota): the pool waits. */
 void ai_pool_refused(struct ai_pool *pool, const char *why);

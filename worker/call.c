@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/ai_leg.h"
+#include "worker/ai_standby.h"
 #include "worker/answers.h"
 #include "worker/call_close.h"
 #include "worker/call_start.h"
@@ -447,6 +448,8 @@ void call_tick(struct call *c)
     conversation_tick(c);
     if (c->state == CALL_GREETING || c->state == CALL_TALKING)
         call_watch_look(c);
+    if (c->state == CALL_TALKING)
+        ai_standby_look(c);
 }
 
 void call_drop(struct call *c)

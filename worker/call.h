@@ -114,6 +114,12 @@ struct call {
     bool past_greeting; /* nobody is greeted twice, whichever worker or AI session comes next */
     const char *rejoin; /* what a session that replaces a lost one is asked to do; NULL: nothing */
     int ai_tries;       /* dials since a session last worked */
+    struct {
+        struct ws_conn *ws; /* opened beside the one in use; NULL: none */
+        struct ai_memory memory;
+        bool ready;     /* configured: it waits for a moment when nobody speaks */
+        int64_t due_ms; /* when it is to be opened; 0: never */
+    } standby;
     bool transcribed;   /* the session writes down what the caller says */
     struct event redial;
 

@@ -148,6 +148,12 @@ void media_send_tail(struct call *c)
     c->speaking = false;           /* if the caller still is, the new session will say so */
 }
 
+void media_send_lead(struct call *c)
+{
+    c->unheard = c->tail_len;
+    media_send_tail(c);
+}
+
 void media_speaking(struct call *c, bool speaking)
 {
     if (!speaking && !c->speaking)

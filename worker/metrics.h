@@ -80,6 +80,7 @@ enum peer_fault {
     X(COUNTER, ai_refused, "ai_refused_total", "", "events of ours that the AI provider refused")                  \
     X(COUNTER, ai_failed, "ai_responses_failed_total", "", "answers the AI provider could not give")               \
     X(COUNTER, ai_rebuilt, "ai_sessions_rebuilt_total", "", "sessions replaced in the middle of a call")           \
+    X(COUNTER, ai_rotated, "ai_sessions_rotated_total", "", "sessions replaced in a pause, ahead of their end")      \
     X(GAUGE, ai_pool_ready, "ai_pool_ready", "", "AI sessions that stand open for the next calls")                 \
     X(COUNTER, ai_pool_hits, "ai_pool_taken_total", "", "calls that found a session open")                         \
     X(COUNTER, ai_pool_failed, "ai_pool_failed_total", "", "sessions that could not be opened ahead")              \

@@ -39,10 +39,21 @@ static bool is_pcmu(const json_t *audio, const char *side)
     return type && strcmp(type, "audio/pcmu") == 0;
 }
 
+static void take_expiry(struct ai_event *ev, const json_t *event)
+{
+    ev->expires_s = json_integer_value(json_object_get(json_object_get(event, "session"), "expires_at"));
+}
+
+static void on_session_created(struct ai_event *ev, const json_t *event)
+{
+    take_expiry(ev, event);
+}
+
 /* A session.update that was refused leaves 24 kHz PCM in force, which a caller hears as noise. */
 static void on_session_updated(struct ai_event *ev, const json_t *event)
 {
     const json_t *audio = json_object_get(json_object_get(event, "session"), "audio");
+    take_expiry(ev, event);
     if (is_pcmu(audio, "input") && is_pcmu(audio, "output")) {
         ev->kind = AI_CONFIGURED;
         return;
@@ -144,6 +155,7 @@ static const struct {
     const char *type;
     void (*take)(struct ai_event *ev, const json_t *event);
 } events[] = {
+    {"session.created", on_session_created},
     {"session.updated", on_session_updated},
     {"input_audio_buffer.speech_started", on_speech_started},
     {"input_audio_buffer.speech_stopped", on_speech_stopped},
@@ -216,7 +228,6 @@ static void take_audio(struct ai_event *ev, struct delta *d)
 static void openai_parse(struct ai_memory *memory, char *text, size_t len, struct ai_event *ev)
 {
     struct delta d;
-    (void)memory;
     memset(ev, 0, sizeof *ev);
     if (!scan(text, len, &d)) {
         bad(ev, "not a JSON object");
@@ -229,6 +240,8 @@ static void openai_parse(struct ai_memory *memory, char *text, size_t len, struc
     for (size_t i = 0; i < ARRAY_LEN(events); i++) {
         if (jscan_is(&d.type, events[i].type)) {
             parse_with_library(text, len, i, ev);
+            if (ev->expires_s)
+                memory->expires_s = ev->expires_s;
             return;
         }
     }

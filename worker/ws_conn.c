@@ -28,6 +28,7 @@ struct ws_conn {
     struct ws_conn *next, *prev; /* the worker's list */
     enum state state;
     enum peer_fault fault;
+    int http_status; /* of a dial that was refused */
     struct bucket bucket; /* what the peer has sent */
     struct sock *sock;
     struct ws_decoder decoder;
@@ -378,6 +379,7 @@ static size_t take_response(struct ws_conn *ws, const char *buf, size_t len)
         return 0;
     if (result == WS_HTTP_BAD || status != 101) {
         snprintf(why, sizeof why, "HTTP status %d instead of 101", status);
+        ws->http_status = status;
         if (result == WS_HTTP_BAD)
             blame(ws, FAULT_HTTP);
         over(ws, WS_CLOSE_ABNORMAL, result == WS_HTTP_BAD ? "not a WebSocket server" : why);
@@ -500,6 +502,11 @@ struct ws_conn *ws_dial(struct worker *w, const struct ai_target *target, size_t
 enum peer_fault ws_fault(const struct ws_conn *ws)
 {
     return ws->fault;
+}
+
+int ws_http_status(const struct ws_conn *ws)
+{
+    return ws->http_status;
 }
 
 void ws_abandon(struct ws_conn *ws)

@@ -48,6 +48,9 @@ RF_NODISCARD struct ws_conn *ws_dial(struct worker *w, const struct ai_target *t
 /* In on_closed: the rule the peer broke, or FAULT_NONE. */
 enum peer_fault ws_fault(const struct ws_conn *ws);
 
+/* In on_closed: what who was dialled has answered instead of 101, or 0. */
+int ws_http_status(const struct ws_conn *ws);
+
 void ws_set_handler(struct ws_conn *ws, const struct ws_handler *handler, void *arg);
 
 /* Where to write a message without copying it: *size bytes, until the next call of this loop.

@@ -68,6 +68,29 @@ def test_no_pool_and_no_session_without_a_call():
         assert play.session.opened_ms > play.call.began_ms
 
 
+async def drop_all(provider) -> None:
+    for session in provider.open():
+        session.drop()
+
+
+def test_an_account_without_access_is_not_tried_again_and_again():
+    """Some accounts and regions are refused before the upgrade, with a status of HTTP."""
+    with Cast(env={"RINGFLEET_AI_POOL_SIZE": "2"}) as cast:
+        faults = cast.provider.faults
+        wait_ready(cast, 2)
+        faults.refuse_status, faults.refuse_upgrades = 403, 1_000_000
+        cast.stage.run(drop_all(cast.provider))
+        eventually("the pool to be empty", lambda: cast.metric("ai_pool_ready") == 0)
+
+        async def waits(play) -> None:
+            await play.stay(10)
+
+        (play,) = cast.play(Case("one", TALK, waits), strict=False)
+        assert (play.ended["reason"], play.ended["verdict"]) == ("ai_refused", "apology")
+        time.sleep(5)  # long enough for a storm
+        assert 2 <= 1_000_000 - faults.refuse_upgrades <= 4
+
+
 def test_a_wrong_key_is_not_tried_again_and_again():
     """Authentication errors never loop; a caller hears words of our own."""
     with Cast(env={"RINGFLEET_AI_POOL_SIZE": "2", "RINGFLEET_OPENAI_API_KEY": "sk-wrong"}) as cast:

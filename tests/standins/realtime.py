@@ -34,7 +34,8 @@ class Faults:
     fail_transcriptions: int = 0
     transcription_s: list[float] = field(default_factory=list)  # delays of the next ones
 
-    refuse_upgrades: int = 0  # HTTP 503 instead of 101
+    refuse_upgrades: int = 0  # with refuse_status instead of 101
+    refuse_status: int = 503
     upgrade_delay_s: float = 0
 
 
@@ -52,6 +53,7 @@ class Provider(VoiceServer):
     ) -> None:
         super().__init__(scenario, api_key=api_key, benign=benign, on_event=on_event)
         self.faults = faults or Faults()
+        self.session_s: float = 3600  # the life of the sessions to come; then they expire
 
     def routes(self, app: web.Application) -> None:
         app.router.add_get(self.path, self._serve)
@@ -60,7 +62,7 @@ class Provider(VoiceServer):
         if self.faults.refuse_upgrades > 0:
             self.faults.refuse_upgrades -= 1
             error = {"message": "overloaded", "type": "server_error", "code": None, "param": None}
-            return web.json_response({"error": error}, status=503)
+            return web.json_response({"error": error}, status=self.faults.refuse_status)
         await asyncio.sleep(self.faults.upgrade_delay_s)
         # autoping off: the session answers pings itself and sees the pongs to its own.
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MAX_MESSAGE)

@@ -3,7 +3,6 @@
 import copy
 import time
 
-SESSION_SECONDS = 3600
 _DETECTION = {
     "server_vad": {
         "threshold": 0.5,
@@ -17,7 +16,7 @@ _DETECTION = {
 }
 
 
-def default_config(session_id: str, model: str) -> dict:
+def default_config(session_id: str, model: str, life_s: float) -> dict:
     """What `session.created` shows before anything was set."""
     pcm = {"type": "audio/pcm", "rate": 24000}
     return {
@@ -34,7 +33,7 @@ def default_config(session_id: str, model: str) -> dict:
         "truncation": "auto",
         "prompt": None,
         "include": None,
-        "expires_at": int(time.time()) + SESSION_SECONDS,
+        "expires_at": int(time.time() + life_s),
         "audio": {
             "input": {
                 "format": dict(pcm),

@@ -56,7 +56,7 @@ class Session(VoiceSession):
         super().__init__(provider, socket, transport)
         self.id = new_id("sess")
         self.model = model
-        self.config = default_config(self.id, model)
+        self.config = default_config(self.id, model, provider.session_s)
         self.items: dict[str, dict] = {}
         self.audio_ms: dict[str, int] = {}  # assistant items: audio sent
         self.updates: list[dict] = []  # accepted session.update bodies
@@ -91,12 +91,18 @@ class Session(VoiceSession):
     # ---- faults ----
 
     async def expire(self) -> None:
-        await self.refuse("session_expired", "Your session hit the maximum duration.", 1001)
+        await self._say_refused("session_expired", "Your session hit the maximum duration.")
+        self.close_soon(1001, "invalid_request_error.session_expired")
+
+    async def _expire_later(self) -> None:
+        await asyncio.sleep(self.provider.session_s)
+        await self.expire()
 
     # ---- the socket ----
 
     async def run(self) -> None:
         await self.send("session.created", session=self.config)
+        self.spawn(self._expire_later())
         pinger = asyncio.create_task(self._ping())
         try:
             async for message in self._socket:
@@ -110,9 +116,12 @@ class Session(VoiceSession):
         await self.send_event({"type": kind, "event_id": new_id("event"), **fields})
 
     async def refuse(self, code: str, text: str, close_code: int) -> None:
+        await self._say_refused(code, text)
+        await self.close(close_code, f"invalid_request_error.{code}")
+
+    async def _say_refused(self, code: str, text: str) -> None:
         error = {"type": "invalid_request_error", "code": code, "message": text}
         await self.send("error", error={**error, "param": None, "event_id": None})
-        await self.close(close_code, f"invalid_request_error.{code}")
 
     async def _ping(self) -> None:
         while True:

@@ -143,6 +143,9 @@ class VoiceSession:
     def idle(self) -> bool:
         raise NotImplementedError
 
+    def age_ms(self) -> float:
+        return now_ms() - self.opened_ms
+
     def received(self, kind: str) -> list[Logged]:
         return [one for one in self.log if one.direction == "in" and one.event["type"] == kind]
 

@@ -115,9 +115,9 @@ int redis_async_send(struct redis_async *ra, redisCallbackFn *fn, void *arg, int
     return -1;
 }
 
-struct ws_conn *ai_pool_take(struct ai_pool *pool, const struct ws_handler *handler, void *arg)
+struct ws_conn *ai_pool_take(struct ai_pool *pool, const struct ws_handler *handler, void *arg, struct ai_memory *memory)
 {
-    (void)pool, (void)handler, (void)arg;
+    (void)pool, (void)handler, (void)arg, (void)memory;
     return NULL;
 }
 

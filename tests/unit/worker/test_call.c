@@ -82,6 +82,12 @@ void ws_send_text(struct ws_conn *ws, const char *text, size_t len)
     json_decref(event);
 }
 
+int ws_http_status(const struct ws_conn *ws)
+{
+    (void)ws;
+    return 0;
+}
+
 enum peer_fault ws_fault(const struct ws_conn *ws)
 {
     (void)ws;

@@ -10,6 +10,7 @@
 
 static struct ai_event last;
 static char *copy;
+static struct ai_memory memory;
 
 static struct ai_event *parse(const char *text, size_t len)
 {
@@ -17,7 +18,7 @@ static struct ai_event *parse(const char *text, size_t len)
     free(copy);
     copy = malloc(len ? len : 1);
     memcpy(copy, text, len);
-    provider_openai.parse(NULL, copy, len, &last);
+    provider_openai.parse(&memory, copy, len, &last);
     return &last;
 }
 
@@ -116,6 +117,37 @@ static void test_formats_are_checked(void **state)
     assert_int_equal(parsed("{\"type\":\"session.updated\",\"session\":{}}")->kind, AI_BAD);
 }
 
+/* The end of a session is told when it begins, and not every later event repeats it. */
+static void test_the_sessions_end(void **state)
+{
+    (void)state;
+    memory.expires_s = 0;
+    (void)parsed("{\"type\":\"session.created\",\"session\":{\"expires_at\":null}}");
+    assert_int_equal(memory.expires_s, 0);
+    (void)parsed("{\"type\":\"session.created\",\"session\":{\"expires_at\":1790000000}}");
+    assert_int_equal(memory.expires_s, 1790000000);
+    (void)parsed("{\"type\":\"session.updated\",\"session\":{}}");
+    assert_int_equal(memory.expires_s, 1790000000);
+    (void)parsed("{\"type\":\"session.updated\",\"session\":{\"expires_at\":1790000060}}");
+    assert_int_equal(memory.expires_s, 1790000060);
+}
+
+/* A wrong key or model is refused again, however often it is tried. */
+static void test_closes(void **state)
+{
+    static const struct {
+        int code, http_status;
+        bool final;
+    } rows[] = {
+        {3000, 0, true},    {4000, 0, true},    {1008, 0, true},    {1000, 0, false},   {1001, 0, false},
+        {1006, 0, false},   {1011, 0, false},   {1013, 0, false},   {1006, 401, true},  {1006, 403, true},
+        {1006, 404, true},  {1006, 429, false}, {1006, 500, false}, {1006, 503, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(ai_close_is_final((uint16_t)rows[i].code, rows[i].http_status), rows[i].final);
+}
+
 static void test_errors(void **state)
 {
     static const char *const permanent[] = {"invalid_api_key", "insufficient_quota", "model_not_found",
@@ -208,6 +240,8 @@ int main(void)
         cmocka_unit_test_teardown(test_response_done, forget),
         cmocka_unit_test_teardown(test_formats_are_checked, forget),
         cmocka_unit_test_teardown(test_errors, forget),
+        cmocka_unit_test_teardown(test_the_sessions_end, forget),
+        cmocka_unit_test(test_closes),
         cmocka_unit_test(test_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
