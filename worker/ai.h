@@ -23,7 +23,7 @@ enum ai_kind {
     AI_HEARD,              /* item, text: of an interrupted answer, what the caller heard of it */
     AI_HUNG_UP,            /* the agent has ended the call; what it said last may still play */
     AI_TOOL_CALL,          /* tool_id, tool_name, text (its arguments, JSON) */
-    AI_RESPONSE_DONE,      /* response, status; error on failure */
+    AI_RESPONSE_DONE,      /* response, status; error unless it is whole or was cancelled */
     AI_REFUSED,            /* the provider refused something we sent; the session goes on */
     AI_BAD,                /* the session cannot be used; error says why */
 };

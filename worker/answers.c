@@ -1,5 +1,6 @@
 #include "worker/answers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 enum {
     ANSWER_FAILURES_MAX = 2,    /* an answer is asked for twice, then the caller gets configured words */
     ANSWER_PATIENCE_MS = 10000,
+    ANSWER_TO_WORDS_MS = 1500,  /* after the caller's words the provider answers by itself, within this */
 };
 
 /* Of agents: audio comes faster than it plays, so a pause in it means that the answer is complete. */
@@ -52,6 +54,7 @@ static void hint_agent(struct call *c, const char *instructions)
 static void want_answer(struct call *c, const char *instructions)
 {
     c->answer.wanted = true;
+    c->answer.with_words = c->speaking;
     if (instructions) {
         free(c->answer.wanted_with);
         c->answer.wanted_with = strdup(instructions);
@@ -63,10 +66,29 @@ void answers_again(struct call *c)
     want_answer(c, c->answer.wanted_with ? NULL : c->answer.asked_with);
 }
 
+/* Nobody speaks into the caller's words. A greeting may: it is why they are there. */
+static bool caller_first(const struct call *c)
+{
+    if (c->state == CALL_GREETING)
+        return false;
+    return c->speaking || (c->answer.with_words && clock_mono_ms() - c->words_ms < ANSWER_TO_WORDS_MS);
+}
+
+void answers_begun(struct call *c, const char *response)
+{
+    c->answer.under_way = true;
+    c->answer.perceptible = false;
+    snprintf(c->answer.id, sizeof c->answer.id, "%s", response);
+    if (c->answer.with_words && !c->answer.wanted_with)
+        c->answer.wanted = false; /* it knows what was to be said: a tool's output came before it */
+    c->answer.with_words = false;
+}
+
 void answers_next(struct call *c)
 {
-    if (!c->answer.wanted || c->answer.under_way || !c->ai || c->state == CALL_DIALLING)
+    if (!c->answer.wanted || c->answer.under_way || !c->ai || c->state == CALL_DIALLING || caller_first(c))
         return;
+    c->answer.with_words = false;
     free(c->answer.asked_with);
     c->answer.asked_with = c->answer.wanted_with;
     c->answer.wanted_with = NULL;
@@ -95,7 +117,7 @@ bool answers_overdue(const struct call *c, int64_t now_ms)
 
 void answers_forget(struct call *c)
 {
-    c->answer.wanted = false;
+    c->answer.wanted = c->answer.with_words = false;
     free(c->answer.wanted_with);
     free(c->answer.asked_with);
     c->answer.wanted_with = c->answer.asked_with = NULL;

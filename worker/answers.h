@@ -2,9 +2,13 @@
 #pragma once
 #include "worker/call.h"
 
-/* Asks the AI to speak: at once, or when the answer under way is done. instructions may be NULL; then
+/* Asks the AI to speak: at once, or when the answer under way is done and the caller's words are over; those
+ * are answered without being asked about. instructions may be NULL; then
  * nothing is asked for in a call that is parting. */
 void answers_ask(struct call *c, const char *instructions);
+
+/* One has begun: ours, or the one to the caller's words. */
+void answers_begun(struct call *c, const char *response);
 
 /* The answer that was asked for was not given: it is wanted again. */
 void answers_again(struct call *c);

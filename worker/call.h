@@ -147,6 +147,8 @@ struct call {
     struct {
         bool under_way; /* the AI is producing one; only one may be */
         bool wanted;    /* ask for one as soon as none is */
+        bool with_words; /* wanted while the caller speaks: the answer to those words will be it */
+        bool perceptible; /* the one under way has brought a sound, or called a tool */
         char id[AI_ID_SIZE]; /* of the response under way */
         char *wanted_with; /* instructions, or NULL */
         char *asked_with;  /* those of the one asked for last, should it fail */

@@ -34,6 +34,7 @@ static void on_speech_started(struct call *c, const struct ai_event *ev)
     watch_caller(&c->watch);
     if (c->answer.under_way) /* the provider cancels it; what is on its way here is not played */
         snprintf(c->dropped_response, sizeof c->dropped_response, "%s", c->answer.id);
+    c->answer.with_words = c->answer.wanted;
     if (c->playout.item_count > 0)
         barge_in(c);
     call_turns_drop_unsaid(c);
@@ -109,6 +110,7 @@ static void on_audio(struct call *c, const struct ai_event *ev)
     answers_go_on(c);
     if (c->w->provider->agent)
         media_speaking(c, false);
+    c->answer.perceptible = true;
     turns_open(&c->turns, false, ev->item, clock_wall_ms())->sounded = true;
     media_to_caller(c, ev);
     if (c->state == CALL_GREETING)
@@ -150,7 +152,7 @@ static void on_answer_done(struct call *c, const struct ai_event *ev)
         greeting_store(c);
     else
         greeting_forget(c);
-    if (ev->status == AI_FAILED) {
+    if (ev->status == AI_FAILED || (ev->status == AI_INCOMPLETE && !c->answer.perceptible)) {
         answers_failed(c, ev);
         return;
     }
@@ -202,14 +204,14 @@ void conversation_on_ai(struct call *c, const struct ai_event *ev)
         on_caller_transcript(c, ev);
         break;
     case AI_RESPONSE_STARTED:
-        c->answer.under_way = true;
-        snprintf(c->answer.id, sizeof c->answer.id, "%s", ev->response);
+        answers_begun(c, ev->response);
         break;
     case AI_RESPONSE_DONE:
         on_answer_done(c, ev);
         break;
     case AI_TOOL_CALL:
         answers_go_on(c);
+        c->answer.perceptible = true;
         call_tools_run(c, ev);
         break;
     case AI_HUNG_UP:

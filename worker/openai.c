@@ -129,6 +129,12 @@ static void take_error(struct ai_event *ev, const json_t *error)
         ev->permanent = ev->permanent || strcmp(code, permanent[i]) == 0;
 }
 
+static void take_reason(struct ai_event *ev, const json_t *details)
+{
+    const char *reason = json_string_value(json_object_get(details, "reason"));
+    snprintf(ev->error, sizeof ev->error, "incomplete: %s", reason ? reason : "");
+}
+
 static void on_response_done(struct ai_event *ev, const json_t *event)
 {
     static const char *const names[] = {"completed", "cancelled", "incomplete", "failed"};
@@ -143,6 +149,8 @@ static void on_response_done(struct ai_event *ev, const json_t *event)
     }
     if (ev->status == AI_FAILED)
         take_error(ev, json_object_get(json_object_get(response, "status_details"), "error"));
+    else if (ev->status == AI_INCOMPLETE)
+        take_reason(ev, json_object_get(response, "status_details"));
 }
 
 static void on_error(struct ai_event *ev, const json_t *event)

@@ -407,6 +407,38 @@ def test_hanging_up_cancels_what_is_under_way(stage, own):
     assert stage.fleet.logged("call ended", call.sid)[-1]["reason"] == "carrier_stop"
 
 
+def test_a_tool_that_answers_while_the_caller_speaks(stage, own):
+    """Nobody speaks into the caller's words, and the answer to those is the tool's as well: there is one."""
+    first, second = turn("Please.", Reply(calls=(tool("slow"),))), turn("Could you hurry up?", "Here it is.")
+
+    async def script(call: Call) -> None:
+        await call.wait_for(lambda: call.quiet_ms() > 500 and stage.provider.idle(), 20, "the greeting")
+        before = len(own.bodies("/held"))
+        await call.say(speech.speak(first.caller, speech.CALLER), first.caller)
+        await call.wait_for(lambda: len(own.bodies("/held")) > before, 20, "the request")
+        session = sessions(stage)[-1]
+        saying = asyncio.create_task(call.say(speech.speak(second.caller, speech.CALLER), second.caller))
+        started = lambda: len(session.sent("input_audio_buffer.speech_started")) == 2  # noqa: E731
+        await call.wait_for(started, 20, "the caller's words")
+        own.release.set()
+        await saying
+        await call.hear(500)
+        await call.wait_for(lambda: call.quiet_ms() > 2500, 20, "nothing more to be said")
+        call.hang_up()
+
+    stage.scenario = Scenario("hurry", "Hello.", (first, second), caller_hangs_up=True)
+    stage.provider.play(stage.scenario)
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    own.release.clear()
+    stage.check(call)
+    session = sessions(stage)[-1]
+    (told,) = [one.ms for one in session.received("conversation.item.create") if one.event["item"]["type"] != "message"]
+    stopped = session.sent("input_audio_buffer.speech_stopped")[1].ms
+    assert told < stopped
+    begun = [one.ms for one in session.sent("response.created") if one.ms > told]
+    assert len(begun) == 1 and begun[0] >= stopped
+
+
 def test_a_repeated_tool_call_is_answered_once(stage, own):
     repeated = 'tool_calls_total{result="repeated"}'
     count = metric(stage, repeated)

@@ -40,9 +40,9 @@ async def hangs_up_on_the_last_word(play) -> None:
     play.call.hang_up()
 
 
-async def fails(play, times: int) -> None:
+async def fails(play, times: int, how: str = "fail_responses") -> None:
     await play.quiet()
-    play.conversation.faults.fail_responses = times
+    setattr(play.conversation.faults, how, times)
     await play.say("What time is it?")
     if times == 1:
         await play.quiet()
@@ -75,6 +75,12 @@ CASES = [
         line(QUESTION),
         lambda play: fails(play, 2),
         Faults(transcription_s=[0.1]),
+    ),
+    Case(
+        "an answer is empty once",
+        line(QUESTION),
+        lambda play: fails(play, 1, "empty_responses"),
+        Faults(),
     ),
     Case(
         "a tool call comes twice",
@@ -159,11 +165,12 @@ def test_words_out_of_order_are_put_in_order(plays):
         assert plays[name].words()[1:] == expected
 
 
-def test_an_answer_that_failed_is_asked_for_again(plays):
+@pytest.mark.parametrize("name, status", [("fails", "failed"), ("is empty", "incomplete")])
+def test_an_answer_that_was_not_given_is_asked_for_again(plays, name, status):
     """Silence is the one answer a caller must not get."""
-    play = plays["an answer fails once"]
+    play = plays[f"an answer {name} once"]
     statuses = [one.event["response"]["status"] for one in play.session.sent("response.done")]
-    assert statuses[-2:] == ["failed", "completed"]
+    assert statuses[-2:] == [status, "completed"]
     assert play.words()[1:] == ["What time is it?", "It is noon."]
 
 

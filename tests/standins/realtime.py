@@ -28,6 +28,7 @@ class Faults:
     reject_session_updates: int = 0
     ignore_session_updates: int = 0  # no answer at all
     fail_responses: int = 0
+    empty_responses: int = 0  # incomplete, without a word
     hang_responses: int = 0  # begun, and never heard of again
     late_deltas: int = 0  # audio that is still sent after an interruption, 100 ms each
     repeat_tool_calls: bool = False  # the event that completes a call comes twice

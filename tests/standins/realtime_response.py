@@ -39,6 +39,10 @@ class Response:
             faults.fail_responses -= 1
             await self._finish("failed")
             return
+        if faults.empty_responses > 0:
+            faults.empty_responses -= 1
+            await self._finish("incomplete")
+            return
         if faults.hang_responses > 0:
             faults.hang_responses -= 1
             await asyncio.Event().wait()  # until the session's end
@@ -150,6 +154,8 @@ class Response:
         elif status == "failed":
             error = {"type": "requests", "code": "rate_limit_exceeded", "message": "slow down"}
             details = {"type": "failed", "error": error}
+        elif status == "incomplete":
+            details = {"type": "incomplete", "reason": "content_filter"}
         self._session.response_over(self)
         await self._session.send("response.done", response=self._body(status, details))
         limits = [{"name": "tokens", "limit": 40000, "remaining": 39000, "reset_seconds": 1.5}]

@@ -215,6 +215,11 @@ static void ai_done(void)
     from_ai((struct ai_event){.kind = AI_RESPONSE_DONE, .response = "r1"});
 }
 
+static void ai_cut(void)
+{
+    from_ai((struct ai_event){.kind = AI_RESPONSE_DONE, .response = "r1", .status = AI_CANCELLED});
+}
+
 static void ai_fails(void)
 {
     from_ai((struct ai_event){.kind = AI_RESPONSE_STARTED, .response = "r2"});
@@ -234,6 +239,11 @@ static void played(void)
 static void caller_begins(void)
 {
     from_ai((struct ai_event){.kind = AI_SPEECH_STARTED, .item = "u1"});
+}
+
+static void caller_stops(void)
+{
+    from_ai((struct ai_event){.kind = AI_SPEECH_STOPPED, .item = "u1"});
 }
 
 static void words(void)
@@ -562,6 +572,46 @@ static void test_answers_wait(void **state)
     hang_up();
 }
 
+static void tool_answers(void)
+{
+    answers_ask(call, NULL);
+}
+
+static void goodbye_wanted(void)
+{
+    answers_ask(call, "Say goodbye.");
+}
+
+/* What is wanted while the caller speaks waits for the end of the words. The provider answers those by itself, and
+ * knows of the tool by then; of instructions it knows nothing. */
+static void test_the_caller_speaks_first(void **state)
+{
+    static step *const talking[STEPS] = {TALKING};
+    static const struct {
+        step *steps[STEPS];
+        bool asked;
+    } rows[] = {
+        {{caller_begins, tool_answers}, false},
+        {{caller_begins, tool_answers, caller_stops}, false},
+        {{caller_begins, tool_answers, caller_stops, ai_answers, ai_done}, false},
+        {{ai_answers, tool_answers, caller_begins, ai_cut}, false},
+        {{ai_answers, tool_answers, caller_begins, ai_cut, caller_stops}, false},
+        {{caller_begins, goodbye_wanted, caller_stops, ai_answers}, false},
+        {{caller_begins, goodbye_wanted, caller_stops, ai_answers, ai_done}, true},
+        {{ai_answers, tool_answers, ai_done}, true},
+        {{caller_begins, caller_stops, tool_answers}, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ring();
+        take(talking);
+        sent[0] = '\0';
+        take(rows[i].steps);
+        assert_int_equal(strstr(sent, "response.create") != NULL, rows[i].asked);
+        hang_up();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_one_greeting), cmocka_unit_test(test_machine),
         cmocka_unit_test(test_answers_wait), cmocka_unit_test(test_resumed_in_a_pause),
         cmocka_unit_test(test_handed_over),  cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_the_caller_speaks_first),
     };
     log_set_level("error");
     return cmocka_run_group_tests(tests, NULL, NULL);
