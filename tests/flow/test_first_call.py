@@ -33,6 +33,7 @@ def test_the_demo_call(evidence, title, check):
 
 
 def test_metrics_tell_the_same(evidence):
+    """What happened, and how long each stage took, without a library in between."""
     (worker,) = evidence.fleet.workers
     metrics = worker.metrics()
     assert value(metrics, "calls_claimed_total") == 1
@@ -42,6 +43,9 @@ def test_metrics_tell_the_same(evidence):
     assert value(metrics, "prompt_upgrade_seconds_count") == 1
     assert value(metrics, "prompt_upgrade_seconds_sum") < 0.010
     assert value(metrics, "ai_refused_total") == 0
+    for stage in ("claim", "ai_ready", "first_audio"):
+        assert value(metrics, f"{stage}_seconds_count") == 1
+        assert 0 < value(metrics, f"{stage}_seconds_sum") < 3
     flusher = evidence.fleet.flusher.metrics()
     assert value(flusher, "calls_flushed_total") >= 1
     assert value(flusher, "journal_gaps_total") == 0

@@ -28,7 +28,8 @@ def upgrade_status(program) -> int:
 
 
 def test_a_drained_worker_hands_its_calls_over_between_turns():
-    """SIGTERM with live calls used to mean: state lost, and the caller greeted again."""
+    """SIGTERM with live calls used to mean: calls dropped, state lost, the caller greeted again; or an old instance
+    that goes on to take new calls."""
     with fleet_of(2, RINGFLEET_DRAIN_SECONDS="6", RINGFLEET_THREADS="2") as stage:
         first, second = stage.fleet.workers
         calls = [talk(stage) for _ in range(3)]
@@ -91,6 +92,7 @@ def test_an_idle_worker_stops_at_once():
 
 
 def test_capacity_is_the_process_s():
+    """Calls are what an autoscaler and a load balancer must see, not the processor's load."""
     with fleet_of(1, RINGFLEET_MAX_CALLS="3", RINGFLEET_THREADS="2") as stage:
         (worker,) = stage.fleet.workers
         peers = [RawPeer(worker.listen).upgrade() for _ in range(3)]

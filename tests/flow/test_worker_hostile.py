@@ -284,6 +284,7 @@ def test_bad_carriers_harm_only_themselves(stage):
     check_good(stage, call)
     ended = counters(stage, "calls_ended_total", "reason")
     assert ended == Counter([case.reason for case in CASES] + ["agent_hangup", "carrier_slow"])
+    assert len(stage.fleet.logged("call ended")) == sum(ended.values())
     faults = counters(stage, "peer_faults_total", "fault")
     bad_requests = sum(status == 400 for _, _, status in HTTP)
     assert faults == Counter([case.fault for case in CASES if case.fault] + ["slow_reader"]) + Counter(

@@ -27,6 +27,7 @@ def cast():
 
 
 def test_sessions_are_opened_ahead_and_taken_by_calls(cast):
+    """Two or three seconds are lost where the AI's socket is opened when the stream starts."""
     wait_ready(cast, SIZE)
     opened = [one.id for one in cast.provider.sessions]
     plays = cast.play(Case("one", TALK), Case("two", TALK))

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.usefixtures("programs")
 
 
 def test_redis_asleep_in_mid_call():
-    """Longer than a lease: the conversation goes on, the journal catches up, nothing is doubled."""
+    """Longer than a lease: the conversation goes on, the journal catches up, nothing is doubled; and nobody kills
+    the process for it, with all its calls."""
     with fleet_of(1, RINGFLEET_THREADS="2") as stage:
         call = talk(stage)
         underway(stage, call, 2)
@@ -22,6 +23,7 @@ def test_redis_asleep_in_mid_call():
         try:
             eventually("the worker to notice", lambda: stage.fleet.workers[0].metrics()["ringfleet_redis_up"] == 0)
             assert stage.fleet.workers[0].get("/readyz")[0] == 503
+            assert stage.fleet.workers[0].get("/healthz")[0] == 200
             time.sleep(7)  # the lease of 5 s and the reaper's grace pass
         finally:
             redis_process.send_signal(signal.SIGCONT)
@@ -32,6 +34,7 @@ def test_redis_asleep_in_mid_call():
 
 
 def test_redis_restarted_in_mid_call():
+    """A restart that empties the set of live calls, or of workers, for good."""
     with fleet_of(1) as stage:
         call = talk(stage)
         underway(stage, call)
@@ -42,6 +45,7 @@ def test_redis_restarted_in_mid_call():
             eventually("the worker to be back", lambda: stage.fleet.workers[0].get("/readyz")[0] == 200)
         # the set of live calls is what leases make it: it came back with the append-only file
         eventually("the lease", lambda: stage.fleet.redis().zscore("rf:{p0}:live", call.sid) > time.time() * 1000)
+        eventually("the worker's entry", lambda: stage.fleet.redis().hget("rf:worker:worker-1", "active") == "1")
         check_whole(stage, call, streams=1)
         assert check_gapless(stage, call) == [1]
 

@@ -87,6 +87,25 @@ async def line_dies(play) -> None:
     play.call.hang_up()
 
 
+async def socket_is_cut(play) -> None:
+    """A proxy reloads its settings and drops what is long-lived."""
+    await play.quiet()
+    first = play.call.stream
+    first.abort()
+    await play.until("another stream", lambda: play.call.stream not in (None, first))
+    await play.quiet()
+    await play.say("What time is it?")
+    await play.quiet()
+    play.call.hang_up()
+
+
+async def hangs_up_in_the_goodbye(play) -> None:
+    await play.quiet()
+    await play.say("Good bye.")
+    await play.call.hear(600)
+    play.call.hang_up()
+
+
 async def presses_keys(play) -> None:
     await play.quiet()
     await play.call.press("12")
@@ -140,6 +159,12 @@ SILENT = [
 ]
 OTHERS = [
     Case("dead line", line(QUESTION), line_dies),
+    Case("cut socket", line(QUESTION), socket_is_cut),
+    Case(
+        "both hang up",
+        line(turn("Good bye.", Reply(LONG, calls=(tool("end_call"),)))),
+        hangs_up_in_the_goodbye,
+    ),
     Case("keys", line(unscripted="Thank you."), presses_keys),
     machine("message left", MESSAGE, "machine_end_beep", a_machine_talks_on),
     machine("no message", "", "machine_start", says_nothing),
@@ -229,6 +254,26 @@ def test_a_dead_line_is_noticed_and_the_call_goes_on(plays):
     assert reasons == ["carrier_lost", "carrier_stop"]
     assert play.words()[-2:] == ["What time is it?", "It is noon."]
     assert play.words().count(play.case.scenario.greeting) == 1
+
+
+def test_a_socket_that_is_cut_costs_a_moment(plays):
+    """Ingresses drop long-lived WebSockets when they reload; no carrier reconnects by itself."""
+    play = plays["cut socket"]
+    assert [one["reason"] for one in play.logged("call ended")] == ["carrier_lost", "carrier_stop"]
+    words = play.words()
+    assert words[-2:] == ["What time is it?", "It is noon."]
+    assert words.count(play.case.scenario.greeting) == 1
+
+
+def test_two_who_hang_up_at_once_are_no_error(plays):
+    """The call is over before ours has ended it: nothing to be alarmed at."""
+    play = plays["both hang up"]
+    (ended,) = play.logged("call ended")
+    assert ended["reason"] == "carrier_stop"
+    lines = [one for worker in play.cast.fleet.workers for one in worker.log() if one.get("call") == play.sid]
+    assert [one["msg"] for one in lines if one["level"] in ("warn", "error")] == []
+    cut = play.turns()[-1]
+    assert cut[0] == "assistant" and LONG.startswith(cut[1]) and cut[2]
 
 
 def test_keys_reach_the_ai_and_the_journal(cast, plays):
