@@ -174,11 +174,20 @@ static int run_loop(struct running *r, const struct flusher_config *config)
     return code;
 }
 
+static void warn_of_settings(const struct flusher_config *config)
+{
+    if (*config->after_call_url && !jobs_want_hooks(config))
+        log_warn(NULL, "RINGFLEET_AFTER_CALL_URL is not used: RINGFLEET_AFTER_CALL_HOOK is 0");
+    if (*config->transcription_url && !jobs_want_transcripts(config))
+        log_warn(NULL, "RINGFLEET_TRANSCRIPTION_URL is not used: RINGFLEET_RECORDING_STORE is not set");
+}
+
 static int run(const struct flusher_config *config, bool flushes, bool works)
 {
     char error[512];
     struct running r = {.base = event_base_new(), .flusher_ended = !flushes, .jobs_ended = !works};
     int code = 1;
+    warn_of_settings(config);
     r.flusher = flushes ? flusher_new(config, error, sizeof error) : NULL;
     r.jobs = works && (r.flusher || !flushes) ? jobs_new(config, error, sizeof error) : NULL;
     if ((flushes && !r.flusher) || (works && !r.jobs))

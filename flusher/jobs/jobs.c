@@ -150,7 +150,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     eventfd_t count;
     (void)what;
     eventfd_read(fd, &count);
-    j->stopping_ms = clock_mono_ms();
+    if (!j->stopping_ms)
+        j->stopping_ms = clock_mono_ms();
 }
 
 static void *run(void *arg)

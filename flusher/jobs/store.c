@@ -72,11 +72,6 @@ bool store_open(struct store *store, const struct flusher_config *config, char *
 {
     const char *place = config->recording_store;
     *store = (struct store){.config = config};
-    if (*config->transcription_url && !*place) {
-        snprintf(error, error_size, "RINGFLEET_TRANSCRIPTION_URL is set, but no recordings are fetched that could be written "
-                                    "down: RINGFLEET_RECORDING_STORE is not set");
-        return false;
-    }
     if (!*place)
         return true;
     return strncmp(place, "s3://", 5) == 0 ? open_bucket(store, place + 5, error, error_size)
@@ -86,6 +81,8 @@ bool store_open(struct store *store, const struct flusher_config *config, char *
 const char *store_name(char out[STORE_PATH_SIZE / 4], const char *day, const char *call_sid, const char *recording_sid)
 {
     snprintf(out, STORE_PATH_SIZE / 4, "%s/%s_%s.wav", day, call_sid, recording_sid);
+    for (char *c = out; *c; c++)
+        *c = *c == ':' || *c == '+' ? '-' : *c;
     return out;
 }
 

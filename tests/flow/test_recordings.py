@@ -312,6 +312,16 @@ def test_a_bucket_that_is_away_for_a_while(rig, carrier, bucket, bucket_settings
     assert files(tmp_path / "spool") == []
 
 
+def test_names_that_a_bucket_would_stumble_over(rig, carrier, bucket, bucket_settings):
+    carrier.media["RE1"] = Media(SOUND)
+    rig.start(**bucket_settings)
+    sid = "EL_7_2026-11-26T10:00:00.000000+01:00"
+    recorded_call(rig, sid, "RE1", carrier.url_of("RE1"))
+    done = wait_job(rig, "recording", "RE1")
+    assert done["result"].endswith("/EL_7_2026-11-26T10-00-00.000000-01-00_RE1.wav")
+    assert rig.one("select call_sid from recording")["call_sid"] == sid
+
+
 def test_a_flusher_that_is_killed_in_an_upload(rig, carrier, bucket, bucket_settings, tmp_path):
     carrier.media["RE1"] = Media(SOUND)
     bucket.held = True

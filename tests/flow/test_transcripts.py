@@ -74,7 +74,7 @@ def turns(rig) -> list[dict]:
 def test_both_sides_are_written_down_by_themselves(rig, carrier, service, settings):
     rig.start(**settings)
     call_without_turns(rig, carrier)
-    wait_job(rig, "transcript", "RE1")
+    assert wait_job(rig, "transcript", "RE1")["progress"] is None  # what was said stands in one place
     assert turns(rig) == [
         {"speaker": "caller", "from_ms": 0, "to_ms": 16000, "text": f"peak {CALLER}"},
         {"speaker": "assistant", "from_ms": 0, "to_ms": 16000, "text": f"peak {ASSISTANT}"},

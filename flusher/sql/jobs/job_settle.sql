@@ -6,6 +6,7 @@ update after_call_job
 set state = $5::text,
     owner = null,
     attempts = attempts - $7::int,
+    progress = case when $5::text <> 'done' then progress end, -- it may hold what was said
     due_at = now() + $6::bigint * interval '1 millisecond',
     result = case when $5::text = 'done' then $8::text end,
     error = case when $5::text <> 'done' then $8::text end,
