@@ -3,6 +3,7 @@ the way."""
 
 import base64
 import re
+import ssl
 from dataclasses import dataclass, field
 
 from .vendor import Handler, Vendor
@@ -91,13 +92,18 @@ class Recordings(Vendor):
 
     handler = MediaHandler
 
-    def __init__(self, account: str = "AC" + 32 * "0", token: str = "token") -> None:
+    def __init__(
+        self,
+        account: str = "AC" + 32 * "0",
+        token: str = "token",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.account = account
         self.authorization = "Basic " + base64.b64encode(f"{account}:{token}".encode()).decode()
         self.media: dict[str, Media] = {}
         self.cdn = False  # answers with a redirect to another host
         self.refused = 0
-        super().__init__()
+        super().__init__(tls)
 
     def url_of(self, recording_sid: str) -> str:
         """RecordingUrl of the callback."""

@@ -4,6 +4,7 @@ A subclass answers with do_GET and the like of its handler class. `held` request
 that a test can end the one who asks in the middle of it.
 """
 
+import ssl
 import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,7 +64,7 @@ class Server(ThreadingHTTPServer):
 class Vendor:
     handler = Handler
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.violations: list[str] = []
         self.faults: deque = deque()  # what the next requests get instead of an answer; see the subclass
         self.asked = threading.Semaphore(0)  # counts requests that were held
@@ -72,6 +73,9 @@ class Vendor:
         self._server.vendor = self
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        if tls:
+            self.url = f"https://localhost:{self.port}"
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
