@@ -11,6 +11,7 @@
 #include "common/base/token.h"
 #include "common/redis/functions.h"
 #include "warmer/ask.h"
+#include "warmer/patience.h"
 #include "warmer/server.h"
 #include "warmer/sorry.h"
 #include "warmer/status.h"
@@ -21,15 +22,20 @@
 
 enum { URL_MAX = 2048 };
 
+/* A pause of less is over before anybody wonders. */
+enum { SPOKEN_PAUSE_SECONDS = 2, PAUSE_MAX_MS = 20000 /* with the words */ };
+
 void after_stream(struct twiml *out, const struct warmer_config *config, int n, const char *token,
-                  const char *call_sid)
+                  const char *call_sid, struct twiml_wait wait)
 {
     char action[URL_MAX], status[URL_MAX], recording[URL_MAX];
     bool records = config->record_calls && n == 0; /* a recording goes on over all streams of its call */
     snprintf(action, sizeof action, "%s/voice/after/%d" ACTION_OVERRIDES, config->public_url, n);
     snprintf(status, sizeof status, "%s/voice/stream", config->public_url);
     snprintf(recording, sizeof recording, "%s/voice/recording", config->public_url);
-    twiml_stream(out, action, config->media_url, status, token, call_sid, records ? recording : NULL);
+    twiml_stream(out, &(struct twiml_stream){.wait = wait, .action = action, .media_url = config->media_url,
+                                             .status_url = status, .token = token, .call_sid = call_sid,
+                                             .recording_url = records ? recording : NULL});
 }
 
 static void hang_up(struct request *r, const char *why)
@@ -88,28 +94,56 @@ static void obey(struct request *r, const char *verdict)
     }
 }
 
-static void resume(struct request *r, const char *token)
+/* seconds: 0 for none. */
+static struct twiml_wait wait_of(struct request *r, int seconds, metric_value *counter)
+{
+    bool spoken = seconds >= SPOKEN_PAUSE_SECONDS;
+    if (seconds > 0)
+        metric_add(counter, 1);
+    return (struct twiml_wait){seconds, spoken ? sorry_hold_text(r->w, business_number(r)) : ""};
+}
+
+static void resume(struct request *r, const char *token, int losses, int misses)
 {
     struct twiml document;
-    if (r->n + 1 > r->w->config.max_resumes) {
-        apologize(r, &r->w->metrics.sorry_resumes, "too many resumes");
+    int seconds = patience_seconds(misses, (int)r->w->config.resume_wait_seconds);
+    if (losses > r->w->config.max_resumes || seconds < 0) {
+        apologize(r, &r->w->metrics.sorry_resumes, seconds < 0 ? "no worker has come" : "too many workers were lost");
         return;
     }
     if (r->n >= 0) {
         metric_add(&r->w->metrics.resumed, 1);
-        log_info(r->call_sid, "call resumed", log_int("n", r->n + 1));
+        log_info(r->call_sid, "call resumed", log_int("n", r->n + 1), log_int("losses", losses),
+                 log_int("misses", misses), log_int("pause_seconds", seconds));
     }
-    after_stream(&document, &r->w->config, r->n + 1, token, *r->own_sid ? r->own_sid : NULL);
+    after_stream(&document, &r->w->config, r->n + 1, token, *r->own_sid ? r->own_sid : NULL,
+                 wait_of(r, seconds, &r->w->metrics.waits_worker));
     request_answer(r, &document);
 }
 
-/* UNKNOWN | FINAL status | VERDICT verdict | RESUME token */
+/* Redis may be restarting: what comes next is asked again, a little later. */
+static void ask_later(struct request *r)
+{
+    struct twiml document;
+    char url[URL_MAX];
+    int seconds = patience_seconds(r->vain + 2, (int)r->w->config.resume_wait_seconds);
+    if (seconds < 0 || r->n < 0) { /* n below 0: somebody has just picked up, and there is no call yet */
+        apologize(r, &r->w->metrics.sorry_redis, "redis did not answer");
+        return;
+    }
+    log_warn(r->call_sid, "redis did not answer: the call waits", log_int("n", r->n), log_int("pause_seconds", seconds));
+    snprintf(url, sizeof url, "%s/voice/after/%d/%d" ACTION_OVERRIDES, r->w->config.public_url, r->n, r->vain + 1);
+    twiml_ask_again(&document, wait_of(r, seconds, &r->w->metrics.waits_redis), url);
+    request_answer(r, &document);
+}
+
+/* UNKNOWN | FINAL status | VERDICT verdict | RESUME token losses misses */
 static void on_reply(const redisReply *reply, void *arg)
 {
     struct request *r = arg;
     const char *word = redis_word(reply);
     if (strcmp(word, "RESUME") == 0)
-        resume(r, redis_text(reply, 1));
+        resume(r, redis_text(reply, 1), atoi(redis_text(reply, 2)), atoi(redis_text(reply, 3)));
     else if (strcmp(word, "VERDICT") == 0)
         obey(r, redis_text(reply, 1));
     else if (strcmp(word, "FINAL") == 0)
@@ -117,7 +151,7 @@ static void on_reply(const redisReply *reply, void *arg)
     else if (strcmp(word, "UNKNOWN") == 0)
         apologize(r, &r->w->metrics.sorry_unknown, "unknown call");
     else
-        apologize(r, &r->w->metrics.sorry_redis, "redis did not answer");
+        ask_later(r);
 }
 
 void after_handle(struct request *r)
@@ -130,7 +164,7 @@ void after_handle(struct request *r)
         return;
     }
     token_mint(token, r->w->config.stream_secret, r->call_sid, r->n + 1,
-               clock_wall_ms() + r->w->config.token_ttl_seconds * 1000);
+               clock_wall_ms() + r->w->config.token_ttl_seconds * 1000 + PAUSE_MAX_MS);
     question_init(&q, REDIS_FUNCTION("rf_after"));
     question_key(&q, r->w, KEY_SESSION, r->call_sid);
     question_key(&q, r->w, KEY_LIVE, r->call_sid);

@@ -201,7 +201,7 @@ bool context_field_of_business(const char *name)
     static const char *const names[] = {"voice",           "language",         "ai_model",
                                         "working_hours",   "booked_slots",     "transfer_number",
                                         "transfer_numbers", "tools",           "voicemail_message", "ai_agent_id",
-                                        "apology_text",    "fallback_number"};
+                                        "apology_text",    "fallback_number", "hold_text"};
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
             return true;

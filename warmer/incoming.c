@@ -105,7 +105,7 @@ static void apologize(struct incoming *in, const char *why)
 static void answer_with_stream(struct incoming *in, const char *token)
 {
     struct twiml document;
-    after_stream(&document, &in->w->config, 0, token, NULL);
+    after_stream(&document, &in->w->config, 0, token, NULL, (struct twiml_wait){0, ""});
     request_answer(take_request(in), &document);
 }
 

@@ -18,6 +18,7 @@ static void forget(struct memo *memo)
 {
     free(memo->apology_text);
     free(memo->fallback_number);
+    free(memo->hold_text);
     memset(memo, 0, sizeof *memo);
 }
 
@@ -51,6 +52,7 @@ struct memo *memo_learn(struct memos *memos, const char *number, const struct co
     memo->number = hash;
     learn_text(&memo->apology_text, context_get(loaded, "apology_text"));
     learn_text(&memo->fallback_number, context_get(loaded, "fallback_number"));
+    learn_text(&memo->hold_text, context_get(loaded, "hold_text"));
     return memo;
 }
 

@@ -10,6 +10,7 @@ struct memo {
     int64_t kept_ms;       /* when its snapshot was last written, monotonic; 0: not */
     char *apology_text;    /* or NULL: the fleet's */
     char *fallback_number; /* or NULL: the fleet's */
+    char *hold_text;       /* or NULL: the fleet's */
 };
 
 enum { MEMO_MAX = 1024 };

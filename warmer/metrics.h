@@ -10,6 +10,8 @@
     X(COUNTER, refused, "calls_refused_total", "", "calls to a number that no business has")                      \
     X(COUNTER, filled_late, "contexts_filled_late_total", "", "contexts completed after the answer")              \
     X(COUNTER, resumed, "calls_resumed_total", "", "streams offered after one had ended")                         \
+    X(COUNTER, waits_worker, "call_waits_total", "for=\"worker\"", "pauses before the next try, by what was missing") \
+    X(COUNTER, waits_redis, "call_waits_total", "for=\"redis\"", "pauses before the next try, by what was missing") \
     X(COUNTER, hung_up, "calls_after_total", "verdict=\"hangup\"", "ends of a stream, by verdict")                \
     X(COUNTER, transferred, "calls_after_total", "verdict=\"transfer\"", "ends of a stream, by verdict")          \
     X(COUNTER, apologized, "calls_after_total", "verdict=\"apology\"", "ends of a stream, by verdict")            \

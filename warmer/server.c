@@ -37,7 +37,7 @@ struct server {
 
 typedef void handle_fn(struct request *r);
 
-enum tail { TAIL_NONE, TAIL_NUMBER, TAIL_CALL };
+enum tail { TAIL_NONE, TAIL_NUMBERS, TAIL_CALL };
 
 static const struct route {
     const char *path;
@@ -47,7 +47,7 @@ static const struct route {
     bool ours;      /* may be about a call that we dialled and the carrier knows by another id */
 } routes[] = {
     {"/voice/incoming", gate_carrier, incoming_handle, TAIL_NONE, false},
-    {"/voice/after/", gate_carrier, after_handle, TAIL_NUMBER, true},
+    {"/voice/after/", gate_carrier, after_handle, TAIL_NUMBERS, true},
     {"/voice/fallback", gate_carrier, fallback_handle, TAIL_NONE, true},
     {"/voice/status", gate_carrier, status_handle, TAIL_NONE, true},
     {"/voice/stream", gate_carrier, stream_handle, TAIL_NONE, true},
@@ -162,17 +162,37 @@ void request_answer_status(struct request *r, int code)
 
 /* ---- routes ---- */
 
+/* A number of at most four digits; moves on behind it. */
+static bool take_number(const char **at, int *out)
+{
+    size_t digits = strspn(*at, "0123456789");
+    if (digits == 0 || digits > 4)
+        return false;
+    *out = atoi(*at);
+    *at += digits;
+    return true;
+}
+
+/* {n} or {n}/{vain}. */
+static bool take_numbers(const char *tail, int *n, int *vain)
+{
+    *vain = 0;
+    if (!take_number(&tail, n))
+        return false;
+    if (*tail == '/' && tail++ && !take_number(&tail, vain))
+        return false;
+    return *tail == '\0';
+}
+
 static bool match(const struct route *route, const char *path)
 {
-    size_t len = strlen(route->path), digits;
+    size_t len = strlen(route->path);
+    int n, vain;
     if (route->tail == TAIL_NONE)
         return strcmp(path, route->path) == 0;
     if (strncmp(path, route->path, len) != 0)
         return false;
-    if (route->tail == TAIL_CALL)
-        return call_sid_valid(path + len);
-    digits = strspn(path + len, "0123456789");
-    return digits > 0 && digits <= 4 && path[len + digits] == '\0';
+    return route->tail == TAIL_CALL ? call_sid_valid(path + len) : take_numbers(path + len, &n, &vain);
 }
 
 static const struct route *find_route(const char *path)
@@ -216,8 +236,8 @@ static void serve(struct server *server, struct evhttp_request *http, const stru
         return;
     }
     gate = route->gate(r, http);
-    if (route->tail == TAIL_NUMBER)
-        r->n = atoi(tail);
+    if (route->tail == TAIL_NUMBERS)
+        take_numbers(tail, &r->n, &r->vain);
     if (route->tail == TAIL_CALL) {
         strcpy(r->own_sid, tail);
         r->call_sid = r->own_sid;

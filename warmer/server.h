@@ -19,6 +19,7 @@ struct request {
     char own_sid[CALL_SID_SIZE]; /* of a call that we dialled: then call_sid is this one, and not the carrier's */
     int n;                /* of /voice/after/{n}; of the stream that broke, for a call that is rescued; -1: before the
                              first stream of a call that we dialled */
+    int vain;             /* of /voice/after/{n}/{vain}: how often Redis could not be asked */
     int64_t began_us;     /* monotonic */
     enum journal_type event; /* of a callback that is being recorded */
 };

@@ -1,4 +1,4 @@
-/* What a caller hears whom nobody can serve. */
+/* What a caller hears whom nobody can serve, or not yet. */
 #pragma once
 #include "warmer/twiml.h"
 #include "warmer/warmer.h"
@@ -9,3 +9,6 @@ void sorry_document(struct warmer *w, const char *number, struct twiml *out);
 
 /* The words alone, and hang up. */
 void sorry_words(struct warmer *w, const char *number, struct twiml *out);
+
+/* What callers of this number hear while they wait. Borrowed. */
+const char *sorry_hold_text(struct warmer *w, const char *number);

@@ -1,5 +1,6 @@
 #include "warmer/twiml.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/token.h"
@@ -76,35 +77,65 @@ static void put_recording(struct twiml *out, const char *url)
     put(out, "\" recordingStatusCallbackEvent=\"completed absent\"/></Start>");
 }
 
-void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *status_url,
-                  const char *token, const char *call_sid, const char *recording_url)
+static void put_say(struct twiml *out, const char *words)
+{
+    if (!*words)
+        return; /* the carrier refuses an empty one */
+    put(out, "<Say>");
+    put_escaped(out, words);
+    put(out, "</Say>");
+}
+
+static void put_wait(struct twiml *out, struct twiml_wait wait)
+{
+    char pause[40];
+    if (wait.seconds <= 0)
+        return;
+    put_say(out, wait.words);
+    snprintf(pause, sizeof pause, "<Pause length=\"%d\"/>", wait.seconds);
+    put(out, pause);
+}
+
+void twiml_stream(struct twiml *out, const struct twiml_stream *stream)
 {
     begin(out);
     put(out, HEAD "<Response>");
-    if (recording_url)
-        put_recording(out, recording_url);
+    if (stream->recording_url)
+        put_recording(out, stream->recording_url);
+    put_wait(out, stream->wait);
     put(out, "<Connect action=\"");
-    put_escaped(out, action);
+    put_escaped(out, stream->action);
     put(out, "\" method=\"POST\"><Stream url=\"");
-    put_escaped(out, media_url);
+    put_escaped(out, stream->media_url);
     put(out, "\" statusCallback=\"");
-    put_escaped(out, status_url);
+    put_escaped(out, stream->status_url);
     put(out, "\"><Parameter name=\"" TOKEN_PARAMETER "\" value=\"");
-    put_escaped(out, token);
-    if (call_sid) {
+    put_escaped(out, stream->token);
+    if (stream->call_sid) {
         put(out, "\"/><Parameter name=\"" CALL_PARAMETER "\" value=\"");
-        put_escaped(out, call_sid);
+        put_escaped(out, stream->call_sid);
     }
     put(out, "\"/></Stream></Connect></Response>");
+    finish(out);
+}
+
+void twiml_ask_again(struct twiml *out, struct twiml_wait wait, const char *url)
+{
+    begin(out);
+    put(out, HEAD "<Response>");
+    put_wait(out, wait);
+    put(out, "<Redirect method=\"POST\">");
+    put_escaped(out, url);
+    put(out, "</Redirect></Response>");
     finish(out);
 }
 
 void twiml_say_and_hang_up(struct twiml *out, const char *words)
 {
     begin(out);
-    put(out, HEAD "<Response><Say>");
-    put_escaped(out, words);
-    put(out, "</Say><Hangup/></Response>");
+    put(out, HEAD "<Response>");
+    put_say(out, words);
+    put(out, "<Hangup/></Response>");
     finish(out);
 }
 

@@ -11,11 +11,26 @@ struct twiml {
     size_t len;
 };
 
-/* Connects the call to our media server; asks `action` when that stream has ended, and tells
- * `status_url` what becomes of it. call_sid: ours, of a call that we dialled; else NULL. recording_url: told when the
- * carrier's recording of the call, which begins with this stream, is finished; NULL: none begins. */
-void twiml_stream(struct twiml *out, const char *action, const char *media_url, const char *status_url,
-                  const char *token, const char *call_sid, const char *recording_url);
+/* So many seconds, and words before them ("": silence). */
+struct twiml_wait {
+    int seconds; /* 0: no wait */
+    const char *words;
+};
+
+struct twiml_stream {
+    struct twiml_wait wait; /* before it */
+    const char *action;     /* asked when the stream has ended */
+    const char *media_url, *token;
+    const char *status_url; /* told what becomes of the stream */
+    const char *call_sid;      /* ours, of a call that we dialled; else NULL */
+    const char *recording_url; /* told when the carrier's recording of the call, which begins with this stream, is
+                                  finished; NULL: none begins */
+};
+
+/* Connects the call to our media server. */
+void twiml_stream(struct twiml *out, const struct twiml_stream *stream);
+/* Asks `url` what to do, after a wait. */
+void twiml_ask_again(struct twiml *out, struct twiml_wait wait, const char *url);
 void twiml_say_and_hang_up(struct twiml *out, const char *words);
 void twiml_hang_up(struct twiml *out);
 void twiml_dial(struct twiml *out, const char *number);

@@ -228,9 +228,14 @@ static void send_reclaim(struct journal *j)
     j->ticket = ticket_send(j->w, on_reclaimed, j, (int)ARRAY_LEN(argv), argv);
 }
 
-/* Everything is written, and the call is somebody else's to go on with. */
+/* Everything is written, and the call is somebody else's to go on with. Redis is told that it was not lost
+ * (rf_after); if that does not arrive, it counts as lost once more. */
 static void leave(struct journal *j)
 {
+    char key[KEY_SIZE], epoch[24];
+    const char *argv[] = {"HSET", key_of_call(key, &j->w->keys, KEY_SESSION, j->call_sid), "handed_over", epoch};
+    snprintf(epoch, sizeof epoch, "%" PRIu64, j->epoch);
+    ticket_drop(ticket_send(j->w, NULL, NULL, (int)ARRAY_LEN(argv), argv));
     j->ended = true;
     j->on_outcome(j->arg, JOURNAL_ENDED);
 }

@@ -10,7 +10,7 @@
 -- the Redis server, so that no two machines' clocks are compared. KEYS of one call share a slot.
 --
 -- Session hash: v, phase (ringing, live, ended), epoch, worker, stream_sid, started_ms, seen_ms,
--- ended_ms, reason, verdict, status, status_seq, final, claimed_n, token:<n>,
+-- ended_ms, reason, verdict, status, status_seq, final, claimed_n, losses, handed_over, token:<n>,
 -- indexed, last_writes (id of the entry that ended the journal), flushed_writes, flushed_events,
 -- dead:<stream>:<entry id>; of a call that we dialled also
 -- provider_call_sid, conversation_id, said (lines of dialogue that webhooks brought).
@@ -120,10 +120,20 @@ local function rf_dial(keys, args)
   return { 'DIALLING' }
 end
 
+-- Streams that a worker had and lost; one it handed over (handed_over is its epoch) is none.
+local function losses(session)
+  local lost = number_field(session, 'losses', 0)
+  if number_field(session, 'claimed_n', -1) >= 0 and field(session, 'handed_over') ~= field(session, 'epoch') then
+    lost = lost + 1
+  end
+  return lost
+end
+
 -- rf_after: the carrier asks what comes after stream n-1.
 -- KEYS session, live
 -- ARGV sid, n, token, lease_ms
--- -> UNKNOWN | FINAL status | VERDICT verdict | RESUME token
+-- -> UNKNOWN | FINAL status | VERDICT verdict
+--  | RESUME token losses misses (the streams before this one that no worker had, since the last one that had)
 local function rf_after(keys, args)
   local session, live = keys[1], keys[2]
   if redis.call('EXISTS', session) == 0 then return { 'UNKNOWN' } end
@@ -134,7 +144,8 @@ local function rf_after(keys, args)
   if redis.call('HSETNX', session, name, args[3]) == 1 then
     redis.call('ZADD', live, 'GT', int(now_ms() + args[4]), args[1])
   end
-  return { 'RESUME', field(session, name) }
+  local misses = math.max(0, args[2] - 1 - number_field(session, 'claimed_n', -1))
+  return { 'RESUME', field(session, name), int(losses(session)), int(misses) }
 end
 
 -- rf_claim: a worker takes the call for one stream. The owner entry it appends is the fence: an
@@ -158,8 +169,8 @@ local function rf_claim(keys, args)
   seq = seq + 1
   redis.call('XADD', writes, int(epoch) .. '-' .. int(seq), 'type', 'callsession_update', 'by', 'worker',
     'at', int(now), 'v', FORMAT_VERSION, 'data', args[7])
-  redis.call('HSET', session, 'epoch', int(epoch), 'phase', 'live', 'worker', args[4], 'stream_sid', args[5],
-    'claimed_n', args[2], 'seen_ms', int(now))
+  redis.call('HSET', session, 'losses', int(losses(session)), 'epoch', int(epoch), 'phase', 'live', 'worker', args[4],
+    'stream_sid', args[5], 'claimed_n', args[2], 'seen_ms', int(now))
   redis.call('HSETNX', session, 'started_ms', int(now))
   redis.call('ZADD', live, int(now + args[6]), args[1])
   return { 'CLAIMED', int(epoch), int(seq), int(now), redis.call('HGETALL', context), before }

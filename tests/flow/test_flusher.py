@@ -227,7 +227,7 @@ def test_turns_are_counted_without_gaps(rig):
     rig.start(reap_grace_ms=0)
     eventually("the first flush", lambda: rig.turns("CA1") == ["one", "two"])
     answer = rig.redis.fcall(named("rf_after"), 2, call.session, LIVE, "CA1", 1, "t1", 60_000)
-    assert answer == ["RESUME", "t1"]
+    assert answer == ["RESUME", "t1", "1", "0"]
     call.claim(1)
     call.turn("three")
     call.append("callsession_update", data="{}")

@@ -270,7 +270,7 @@ def test_resume_at_the_next_epoch_gets_the_journal(call):
     call.claim(worker="w1")
     started = call.field("started_ms")
     call.turn("1-2", "what the caller said")
-    assert call.after(1, "t1") == ["RESUME", "t1"]
+    assert call.after(1, "t1") == ["RESUME", "t1", "1", "0"]
     answer, epoch, seq, _, _, journal = call.claim(n=1, token="t1", worker="w2")
     assert (answer, epoch, seq) == ("CLAIMED", "2", "3")
     assert [entry_id for entry_id, _ in journal] == ["1-1", "1-2"]
@@ -417,12 +417,12 @@ def test_after_a_final_status_nothing_more_is_offered(call):
 def test_after_offers_one_token_per_stream(call):
     call.open(lease=1000)
     lease = int(call.lease())
-    assert call.after(1, "t1") == ["RESUME", "t1"]
+    assert call.after(1, "t1") == ["RESUME", "t1", "0", "1"]
     renewed = int(call.lease())
     assert renewed > lease
-    assert call.after(1, "another", lease=9 * MINUTE) == ["RESUME", "t1"]
+    assert call.after(1, "another", lease=9 * MINUTE) == ["RESUME", "t1", "0", "1"]
     assert int(call.lease()) == renewed
-    assert call.after(2, "t2") == ["RESUME", "t2"]
+    assert call.after(2, "t2") == ["RESUME", "t2", "0", "2"]  # nobody lost it, nobody came
 
 
 def test_after_never_shortens_a_lease(call):
@@ -436,7 +436,7 @@ def test_a_call_ended_without_a_verdict_is_resumed(call):
     call.open()
     call.claim()
     call.end(reason="drain", verdict="")
-    assert call.after() == ["RESUME", "t1"]
+    assert call.after() == ["RESUME", "t1", "1", "0"]
     assert call.lease() != ""
     assert call.claim(n=1, token="t1")[:3] == ["CLAIMED", "2", "3"]
     assert call.field("phase") == "live"
@@ -591,7 +591,7 @@ def test_a_reaped_call_can_be_resumed(call):
     call.open()
     call.claim(lease=PAST)
     call.reap()
-    assert call.after() == ["RESUME", "t1"]
+    assert call.after() == ["RESUME", "t1", "1", "0"]
     assert call.claim(n=1, token="t1")[:3] == ["CLAIMED", "3", "3"]
     assert call.turn("3-4") == "3-4"
 

@@ -298,15 +298,9 @@ def test_lost_worker_gets_another_stream(fleet):
     assert (action, url) == (f"{PUBLIC_URL}/voice/after/1", MEDIA_URL)
     assert second != first and second == fleet.session(sid)["token:1"]
     assert after(fleet, sid, 0).connect()[2] == second  # asked twice
-    assert after(fleet, sid, 1).connect()[2] == fleet.session(sid)["token:2"]
+    (_, connect) = after(fleet, sid, 1).document().verbs
+    assert connect.children[0].children[0].attributes["value"] == fleet.session(sid)["token:2"]
     assert [line["n"] for line in fleet.logged("call resumed", sid)] == [1, 1, 2]
-
-
-def test_resumes_are_bounded(fleet):
-    sid = new_sid()
-    ring(fleet, sid)
-    assert after(fleet, sid, 4).names() == ["Connect"]
-    assert APOLOGY in after(fleet, sid, 5).words()
 
 
 def test_verdicts_become_twiml(fleet):
@@ -455,7 +449,7 @@ def test_redis_silent_or_away_is_an_apology_and_a_retry():
         fleet.redis_server.stop(signal.SIGKILL)
         eventually("the loss to be noticed", lambda: fleet.warmer.get("/readyz")[0] == 503)
         assert APOLOGY in ring(fleet, new_sid()).words()
-        assert APOLOGY in after(fleet, sid, 0).words()
+        assert after(fleet, sid, 0).names() == ["Pause", "Redirect"]
         assert report(fleet, sid, "completed").status == 503
         fleet.redis_server.start()
         fleet.warmer.wait_ready()
@@ -466,7 +460,7 @@ def test_redis_silent_or_away_is_an_apology_and_a_retry():
         client = fleet.redis()
         client.execute_command("CLIENT", "PAUSE", "3000", "ALL")
         for answer in (ring(fleet, new_sid()), after(fleet, sid, 0)):
-            assert APOLOGY in answer.words()
+            assert answer.names() in (["Say", "Hangup"], ["Pause", "Redirect"])
             assert answer.ms < 2 * DEADLINE_MS + SLACK_MS
         assert report(fleet, sid, "completed").status == 503
 

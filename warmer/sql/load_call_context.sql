@@ -12,7 +12,7 @@
 --        local_time          is made from business_timezone when there is none
 --        working_hours, booked_slots, transfer_number, transfer_numbers, tools, voicemail_message
 --                            what workers look for (common/redis/context.h)
---        apology_text, fallback_number   for callers who must be sent away
+--        apology_text, fallback_number, hold_text   for callers who must be sent away, or wait
 --      While the database is away the business_* and template_* columns and the ones named above that are
 --      not about one person are served from a snapshot to its other callers; all others are not kept.
 select business.id as business_id,
@@ -31,6 +31,7 @@ select business.id as business_id,
        settings.settings ->> 'voicemail_message' as voicemail_message,
        settings.settings ->> 'apology_text' as apology_text,
        settings.settings ->> 'fallback_number' as fallback_number,
+       settings.settings ->> 'hold_text' as hold_text,
        settings.settings ->> 'channels' as template_channels,
        settings.greeting_inbound as template_greeting_inbound,
        settings.greeting_outbound as template_greeting_outbound,

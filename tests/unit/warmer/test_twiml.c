@@ -16,22 +16,39 @@ static void assert_document(const struct twiml *document, const char *text)
 
 static void test_documents(void **state)
 {
+    struct twiml_stream stream = {.action = "https://w.example.com/voice/after/0#rt=1&rc=2",
+                                  .media_url = "wss://m.example.com/media",
+                                  .status_url = "https://w.example.com/voice/stream", .token = "0.1.a.b"};
     struct twiml document;
     (void)state;
-    twiml_stream(&document, "https://w.example.com/voice/after/0#rt=1&rc=2", "wss://m.example.com/media",
-                 "https://w.example.com/voice/stream", "0.1.a.b", NULL, NULL);
+    stream.wait.words = "never said";
+    twiml_stream(&document, &stream);
     assert_document(&document, HEAD
                     "<Response><Connect action=\"https://w.example.com/voice/after/0#rt=1&amp;rc=2\" method=\"POST\">"
                     "<Stream url=\"wss://m.example.com/media\" statusCallback=\"https://w.example.com/voice/stream\">"
                     "<Parameter name=\"token\" value=\"0.1.a.b\"/></Stream>"
                     "</Connect></Response>");
-    twiml_stream(&document, "https://a", "wss://m", "https://s", "0.1.a.b", "EL_7_2026-11-26T10:00:00.000000Z",
-                 "https://r?a&b");
+    stream.call_sid = "EL_7_2026-11-26T10:00:00.000000Z";
+    stream.recording_url = "https://r?a&b";
+    twiml_stream(&document, &stream);
     assert_non_null(strstr(document.text, "<Response><Start><Recording channels=\"dual\" trim=\"do-not-trim\" "
                                           "recordingStatusCallback=\"https://r?a&amp;b\" "
                                           "recordingStatusCallbackEvent=\"completed absent\"/></Start><Connect "));
     assert_non_null(strstr(document.text, "<Parameter name=\"token\" value=\"0.1.a.b\"/>"
                                           "<Parameter name=\"call_sid\" value=\"EL_7_2026-11-26T10:00:00.000000Z\"/></Stream>"));
+    stream.call_sid = stream.recording_url = NULL;
+    stream.wait = (struct twiml_wait){8, "Wait & see."};
+    twiml_stream(&document, &stream);
+    assert_document(&document, HEAD
+                    "<Response><Say>Wait &amp; see.</Say><Pause length=\"8\"/>"
+                    "<Connect action=\"https://w.example.com/voice/after/0#rt=1&amp;rc=2\" method=\"POST\">"
+                    "<Stream url=\"wss://m.example.com/media\" statusCallback=\"https://w.example.com/voice/stream\">"
+                    "<Parameter name=\"token\" value=\"0.1.a.b\"/></Stream>"
+                    "</Connect></Response>");
+    twiml_ask_again(&document, (struct twiml_wait){1, ""}, "https://w.example.com/voice/after/1/2#rt=1&rc=2");
+    assert_document(&document, HEAD
+                    "<Response><Pause length=\"1\"/><Redirect method=\"POST\">"
+                    "https://w.example.com/voice/after/1/2#rt=1&amp;rc=2</Redirect></Response>");
     twiml_say_and_hang_up(&document, "Goodbye.");
     assert_document(&document, HEAD "<Response><Say>Goodbye.</Say><Hangup/></Response>");
     twiml_hang_up(&document);

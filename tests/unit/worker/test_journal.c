@@ -267,7 +267,15 @@ static void test_lease_notices(void **state)
     expect_id(f, 0, "5-12", "callsession_update");
 }
 
-/* Handed over: all entries, but no end. */
+static int handed_over(struct fixture *f)
+{
+    redisReply *reply = ask(f, "HGET rf:{p0}:call:" SID ":session handed_over");
+    int epoch = reply->type == REDIS_REPLY_STRING ? atoi(reply->str) : 0;
+    freeReplyObject(reply);
+    return epoch;
+}
+
+/* Handed over: all entries, but no end, and the session tells. */
 static void test_leave(void **state)
 {
     struct fixture *f = *state;
@@ -276,6 +284,7 @@ static void test_leave(void **state)
     assert_int_equal(f->outcome, -1); /* told from the loop */
     wait_until(f, f->outcome == JOURNAL_ENDED);
     expect_gapless(f, 4);
+    wait_until(f, handed_over(f) == 3);
 }
 
 /* A purged journal is not born again. */
