@@ -40,6 +40,12 @@
       "whether the carrier says who picked up, where the business says nothing else")                             \
     X(STR, calling_hours, "CALLING_HOURS", "08:00-21:00", "HH:MM-HH:MM",                                          \
       "when people may be called, in the business' time zone, where it says nothing else")                        \
+    X(URL, elevenlabs_url, "ELEVENLABS_URL", "https://api.elevenlabs.io", "https|http", "ElevenLabs' REST API")     \
+    X(SECRET, elevenlabs_api_key, "ELEVENLABS_API_KEY", "", "text", "key of the account whose agents dial")       \
+    X(SECRET, elevenlabs_tool_key, "ELEVENLABS_TOOL_KEY", "", "text",                                             \
+      "bearer key of /webhooks/elevenlabs/ dialogue, call and personalization; without it those are closed")      \
+    X(SECRET, elevenlabs_webhook_secret, "ELEVENLABS_WEBHOOK_SECRET", "", "wsec_..",                              \
+      "what ElevenLabs' post-call webhooks are signed with; without it that path is closed")                      \
     X(STR, api_ca_file, "API_CA_FILE", "", "file", "certificates that vouch for the providers' APIs; else the system's")
 
 struct warmer_config {

@@ -78,13 +78,23 @@ struct gate_result gate_carrier(struct request *r, struct evhttp_request *http)
     return (struct gate_result){.malformed = call_sid_valid(r->call_sid) ? NULL : "no usable CallSid"};
 }
 
-struct gate_result gate_api_key(struct request *r, struct evhttp_request *http)
+static struct gate_result gate_bearer(struct request *r, struct evhttp_request *http, const char *key)
 {
     static const char scheme[] = "Bearer ";
-    const char *given = header(http, "Authorization"), *key = r->w->config.api_key;
+    const char *given = header(http, "Authorization");
     bool bearer = strncasecmp(given, scheme, sizeof scheme - 1) == 0;
     if (*key && bearer && secret_equal(key, given + sizeof scheme - 1))
         return (struct gate_result){0};
     metric_add(&r->w->metrics.unauthorized, 1);
     return (struct gate_result){.refused = 401};
+}
+
+struct gate_result gate_api_key(struct request *r, struct evhttp_request *http)
+{
+    return gate_bearer(r, http, r->w->config.api_key);
+}
+
+struct gate_result gate_tool_key(struct request *r, struct evhttp_request *http)
+{
+    return gate_bearer(r, http, r->w->config.elevenlabs_tool_key);
 }

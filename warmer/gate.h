@@ -13,5 +13,5 @@ typedef struct gate_result gate_fn(struct request *r, struct evhttp_request *htt
 /* A webhook: signed by the carrier, and about a call. Fills the request's form and call_sid. */
 gate_fn gate_carrier;
 
-/* `Authorization: Bearer <RINGFLEET_API_KEY>`. */
-gate_fn gate_api_key;
+/* `Authorization: Bearer <RINGFLEET_API_KEY>`; with the other one, RINGFLEET_ELEVENLABS_TOOL_KEY. */
+gate_fn gate_api_key, gate_tool_key;

@@ -40,6 +40,14 @@
     X(COUNTER, states_found, "call_states_found_total", "", "ends of calls that only the provider's API told")    \
     X(COUNTER, queue_failed, "outbound_queue_errors_total", "", "words to the queue that Redis did not take")     \
     X(GAUGE, dialling, "dials_under_way", "", "attempts to dial under way")                                       \
+    X(COUNTER, reports_kept, "conversation_reports_total", "result=\"kept\"", "what a provider said of a conversation, by result") \
+    X(COUNTER, reports_again, "conversation_reports_total", "result=\"again\"", "what a provider said of a conversation, by result") \
+    X(COUNTER, reports_unknown, "conversation_reports_total", "result=\"unknown\"", "what a provider said of a conversation, by result") \
+    X(COUNTER, reports_failed, "conversation_reports_total", "result=\"failed\"", "what a provider said of a conversation, by result") \
+    X(COUNTER, lines_kept, "dialogue_lines_total", "result=\"kept\"", "lines that a provider sent during a call, by result") \
+    X(COUNTER, lines_again, "dialogue_lines_total", "result=\"again\"", "lines that a provider sent during a call, by result") \
+    X(COUNTER, lines_refused, "dialogue_lines_total", "result=\"refused\"", "lines that a provider sent during a call, by result") \
+    X(COUNTER, lines_failed, "dialogue_lines_total", "result=\"failed\"", "lines that a provider sent during a call, by result") \
     X(COUNTER, forged, "requests_refused_total", "reason=\"signature\"", "requests refused, by reason")           \
     X(COUNTER, malformed, "requests_refused_total", "reason=\"malformed\"", "requests refused, by reason")        \
     X(COUNTER, no_route, "requests_refused_total", "reason=\"route\"", "requests refused, by reason")             \

@@ -14,6 +14,7 @@
 #include "common/base/listen.h"
 #include "common/base/log.h"
 #include "warmer/connections.h"
+#include "warmer/elevenlabs/webhooks.h"
 #include "warmer/gate.h"
 #include "warmer/outbound/dialled.h"
 #include "warmer/outbound/link.h"
@@ -56,6 +57,9 @@ static const struct route {
     {"/voice/status/", gate_carrier, dialled_status_handle, TAIL_CALL, false},
     {"/calls", gate_api_key, calls_handle, TAIL_NONE, false},
     {"/prompts", gate_api_key, prompts_handle, TAIL_NONE, false},
+    {"/webhooks/elevenlabs/dialogue", gate_tool_key, dialogue_handle, TAIL_NONE, false},
+    {"/webhooks/elevenlabs/call", gate_tool_key, lookup_handle, TAIL_NONE, false},
+    {"/webhooks/elevenlabs/personalization", gate_tool_key, personalization_handle, TAIL_NONE, false},
 };
 
 #define HEALTH_PATH "/healthz"
@@ -88,6 +92,8 @@ static const char *reason_of(int code)
         return "Conflict";
     case 422:
         return "Unprocessable Entity";
+    case 500:
+        return "Internal Server Error";
     case 503:
         return "Service Unavailable";
     default:

@@ -9,16 +9,6 @@
 
 enum { ERROR_MAX = 500, SID_MAX = 64 };
 
-/* Whole characters only. */
-static void copy_error(char out[ERROR_MAX + 1], const char *text)
-{
-    size_t len = 0;
-    while (text[len] && len + utf8_length(text + len) <= ERROR_MAX)
-        len += utf8_length(text + len);
-    memcpy(out, text, len);
-    out[len] = '\0';
-}
-
 void stream_handle(struct request *r)
 {
     const char *event = form_get(&r->form, "StreamEvent"), *sid = form_get(&r->form, "StreamSid");
@@ -32,7 +22,7 @@ void stream_handle(struct request *r)
         request_answer_status(r, 204);
         return;
     }
-    copy_error(error, form_get(&r->form, "StreamError"));
+    utf8_copy(error, sizeof error, form_get(&r->form, "StreamError"));
     metric_add(&r->w->metrics.stream_errors, 1);
     log_warn(r->call_sid, "stream error", log_str("error", error), log_str("stream", sid));
     snprintf(id, sizeof id, "stream:%s", sid);

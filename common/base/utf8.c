@@ -1,5 +1,7 @@
 #include "common/base/utf8.h"
 
+#include <string.h>
+
 /* The table of RFC 3629, section 4. */
 size_t utf8_length(const char *s)
 {
@@ -34,4 +36,21 @@ bool utf8_valid(const char *s)
         s += len;
     }
     return true;
+}
+
+void utf8_copy(char *out, size_t size, const char *text)
+{
+    while (*text) {
+        size_t len = utf8_length(text), step = len ? len : 1;
+        if (step >= size)
+            break;
+        if (len)
+            memcpy(out, text, len);
+        else
+            *out = '?';
+        out += step;
+        size -= step;
+        text += step;
+    }
+    *out = '\0';
 }

@@ -10,3 +10,6 @@ size_t utf8_read(const char *s, uint32_t *character);
 
 /* Whether a whole C string is UTF-8. */
 bool utf8_valid(const char *s);
+
+/* As many whole characters of text as fit, and a NUL; a byte that is none becomes '?'. size > 0. */
+void utf8_copy(char *out, size_t size, const char *text);

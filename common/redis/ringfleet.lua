@@ -262,6 +262,81 @@ local function rf_link(keys, args)
     'warmer', 'conversation_id', args[3], 'provider_call_sid', args[2] })
 end
 
+-- What stands in the way of a webhook about a call: UNKNOWN, UNLINKED status (the provider has not taken the call, or
+-- it failed), or nothing. It may know the conversation before the provider's API has answered us.
+local function obstacle(keys, sid, conversation_id)
+  if redis.call('EXISTS', keys[1]) == 0 then return { 'UNKNOWN' } end
+  if field(keys[1], 'conversation_id') ~= '' then return nil end
+  if conversation_id == '' then return { 'UNLINKED', field(keys[1], 'status') } end
+  rf_link(keys, { sid, '', conversation_id })
+  return nil
+end
+
+-- rf_said: a line of dialogue of a call whose media a provider carries. They are counted without a gap.
+-- KEYS session, events, live, ended
+-- ARGV sid, conversation_id, id ('': none), speaker, message
+-- -> SAID n | AGAIN n | UNKNOWN | UNLINKED status
+local function rf_said(keys, args)
+  local session, events = keys[1], keys[2]
+  local wrong = obstacle(keys, args[1], args[2])
+  if wrong then return wrong end
+  local id = args[3] ~= '' and 'line:' .. args[3]
+  for _, entry in ipairs(id and redis.call('XRANGE', events, '-', '+') or {}) do
+    local known = {}
+    for i = 1, #entry[2], 2 do known[entry[2][i]] = entry[2][i + 1] end
+    if known.id == id then return { 'AGAIN', tonumber(known.n) } end
+  end
+  local n = redis.call('HINCRBY', session, 'said', 1)
+  rf_event(keys, { args[1], id or 'line:' .. n .. ':', '0', '', '', 'type', 'turn', 'by', 'warmer', 'n', int(n),
+    'speaker', args[4], 'message', args[5] })
+  return { 'SAID', n }
+end
+
+-- rf_told: what a provider says of a conversation that is over. Where a worker carried the media, or the lines came
+-- one by one, what was spoken is there already.
+-- KEYS session, events, live, ended
+-- ARGV sid, conversation_id, status, duration, reason, entries (JSON: [[type, field, value, ...], ...])
+-- -> KEPT | DUPLICATE | UNKNOWN
+local function rf_told(keys, args)
+  local session, events = keys[1], keys[2]
+  if redis.call('EXISTS', session) == 0 then return { 'UNKNOWN' } end
+  if redis.call('HSETNX', session, 'told:' .. args[2], '1') == 0 then return { 'DUPLICATE' } end
+  local ours = number_field(session, 'epoch', 0) > 0
+  local spoken = ours or number_field(session, 'said', 0) > 0
+  for i, entry in ipairs(cjson.decode(args[6])) do
+    if entry[1] ~= 'turn' or not spoken then
+      redis.call('XADD', events, '*', 'id', 'told:' .. args[2] .. ':' .. i, 'at', int(now_ms()), 'type', entry[1],
+        'by', 'warmer', unpack(entry, 2))
+    end
+  end
+  if ours then -- its status is the carrier's word
+    if field(session, 'phase') == 'ended' then index(session, keys[4], args[1], 'told') end
+  else
+    rf_event(keys, { args[1], 'told:' .. args[2], '1', args[3], '-1', 'type', 'call_status', 'by', 'warmer', 'status',
+      args[3], 'duration', args[4], 'sequence', '', 'reason', args[5] })
+  end
+  return { 'KEPT' }
+end
+
+-- rf_lookup: a call by its sid, for a tool of a provider that carries its media.
+-- KEYS session, events, live, ended, context
+-- ARGV sid, conversation_id
+-- -> UNKNOWN | UNLINKED status | FOUND conversation_id {context fields and values} {speaker, message, ...}
+local function rf_lookup(keys, args)
+  local wrong = obstacle(keys, args[1], args[2])
+  if wrong then return wrong end
+  local lines = {}
+  for _, entry in ipairs(redis.call('XRANGE', keys[2], '-', '+')) do
+    local known = {}
+    for i = 1, #entry[2], 2 do known[entry[2][i]] = entry[2][i + 1] end
+    if known.type == 'turn' then
+      lines[#lines + 1] = known.speaker
+      lines[#lines + 1] = known.message
+    end
+  end
+  return { 'FOUND', field(keys[1], 'conversation_id'), redis.call('HGETALL', keys[5]), lines }
+end
+
 -- rf_reap: a call whose lease has lapsed is ended for the worker that died (epoch + 1, so that it
 -- cannot append if it was only asleep), or for the carrier that never streamed.
 -- KEYS session, writes, live, ended
@@ -595,6 +670,9 @@ register('rf_hold', rf_hold, {})
 register('rf_dial', rf_dial, {})
 register('rf_link', rf_link, {})
 register('rf_once', rf_once, {})
+register('rf_said', rf_said, {})
+register('rf_told', rf_told, {})
+register('rf_lookup', rf_lookup, {})
 register('rf_enqueue', rf_enqueue, {})
 register('rf_take', rf_take, {})
 -- What ends calls and drains must work when memory is full; it frees more than it adds. rf_after too: the

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/http/client.h"
 #include "common/redis/functions.h"
+#include "warmer/elevenlabs/told.h"
 #include "warmer/outbound/hours.h"
 #include "warmer/outbound/link.h"
 #include "warmer/outbound/provider.h"
@@ -24,8 +25,9 @@ enum {
     LOOKS_MAX = 3,
     LOOK_AFTER_MS = 300000,  /* a call that nothing is heard of is asked after */
     PROVIDER_TIMEOUT_MS = 15000,
-    PROVIDER_ANSWER_MAX = 512 * 1024,
+    PROVIDER_ANSWER_MAX = 4 * 1024 * 1024, /* a conversation with all that was said */
     LEASE_EXTRA_MS = 90000,  /* a machine is listened to after the ringing, and the carrier is slow */
+    CARRIED_MS = 3600000,    /* a call whose media we do not see is taken to be over */
     GIVE_UP_MS = 3600000,    /* counted from the next calling hours */
 };
 
@@ -198,6 +200,8 @@ static void on_open(const redisReply *reply, void *arg)
 
 static int64_t lease_ms(const struct attempt *a)
 {
+    if (a->provider->carries_media)
+        return CARRIED_MS;
     return a->w->config.ring_seconds * 1000 + LEASE_EXTRA_MS + warmer_lease_ms(a->w);
 }
 
@@ -351,6 +355,26 @@ static void look(struct attempt *a)
 
 /* ---- a call that nothing was heard of ---- */
 
+/* A provider that carries the media says with it what was spoken: the webhook that would have has not come. */
+static void over_after_all(struct attempt *a, const struct provider_state *state, const char *body)
+{
+    json_t *conversation = a->provider->carries_media ? json_loads(body, 0, NULL) : NULL;
+    struct report report;
+    metric_add(&a->w->metrics.states_found, 1);
+    log_info(a->sid, "call status", log_str("status", state->status), log_str("from", "the provider's API"));
+    if (conversation) {
+        if (!report_of_conversation(&report, conversation)) {
+            strcpy(report.own_sid, a->sid);
+            told_keep(a->w, &report, NULL, NULL);
+        }
+        report_release(&report);
+        json_decref(conversation);
+        return;
+    }
+    link_status(a->w, a->sid, state->status, state->duration, "");
+    queue_over(a->w, a->sid);
+}
+
 static void on_state(void *arg, int status, const char *body, size_t len, const char *error)
 {
     struct attempt *a = arg;
@@ -360,10 +384,7 @@ static void on_state(void *arg, int status, const char *body, size_t len, const 
     if (error || !a->provider->state(&state, status, body)) {
         log_warn(a->sid, "the provider does not say how a call goes", log_str("error", error), log_int("status", status));
     } else if (status_terminal(state.status)) {
-        metric_add(&a->w->metrics.states_found, 1);
-        log_info(a->sid, "call status", log_str("status", state.status), log_str("from", "the provider's API"));
-        link_status(a->w, a->sid, state.status, state.duration, "");
-        queue_over(a->w, a->sid);
+        over_after_all(a, &state, body);
     } else {
         queue_settle(a->w, a->sid, "", "", LOOK_AFTER_MS);
     }
@@ -398,7 +419,7 @@ void attempt_dial(struct attempts *all, const char *sid, json_t *job)
     struct attempt *a = attempt_new(all, sid, job);
     if (!a)
         return;
-    if (!a->provider || !provider_configured(a->provider, &a->w->config))
+    if (!a->provider || !a->provider->configured(&a->w->config))
         fail(a, "this carrier is not set up here any more");
     else if (*job_text(job, "asked"))
         look(a);
@@ -410,7 +431,7 @@ void attempt_look_after(struct attempts *all, const char *sid, json_t *job)
 {
     struct attempt *a = attempt_new(all, sid, job);
     struct provider_request request;
-    bool made = a && a->provider && provider_configured(a->provider, &a->w->config);
+    bool made = a && a->provider && a->provider->configured(&a->w->config);
     if (!a)
         return;
     if (made && !(made = a->provider->ask(&request, &a->w->config, job)))

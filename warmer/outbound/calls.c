@@ -194,7 +194,7 @@ static const char *check_carrier(const struct batch *b, const json_t *row)
     const struct provider *provider = provider_named(job_text(row, "carrier"));
     if (!provider)
         return "the business' carrier is none that is known (twilio, elevenlabs)";
-    if (!provider_configured(provider, &b->w->config))
+    if (!provider->configured(&b->w->config))
         return "the business' carrier is not set up here";
     return provider->missing ? provider->missing(row) : NULL;
 }
@@ -355,7 +355,7 @@ void calls_handle(struct request *r)
     struct batch *b;
     const char *wrong;
     if (!r->w->outbound) {
-        answer_error(r, 503, "nobody can be called here: set RINGFLEET_TWILIO_ACCOUNT_SID");
+        answer_error(r, 503, "nobody can be called here: set RINGFLEET_TWILIO_ACCOUNT_SID or RINGFLEET_ELEVENLABS_API_KEY");
         return;
     }
     b = calloc(1, sizeof *b);

@@ -80,7 +80,7 @@ void outbound_kick(struct outbound *o)
 
 bool outbound_wanted(const struct warmer_config *config)
 {
-    return provider_configured(&provider_twilio, config);
+    return provider_any(config);
 }
 
 struct outbound *outbound_new(struct warmer *w, struct resolver *resolver)

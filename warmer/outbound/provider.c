@@ -3,9 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "warmer/elevenlabs/api.h"
+#include "warmer/outbound/twilio.h"
+
+static const struct provider *const all[] = {&provider_twilio, &provider_elevenlabs};
+
 const struct provider *provider_named(const char *name)
 {
-    static const struct provider *const all[] = {&provider_twilio};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         if (strcmp(all[i]->name, name) == 0)
             return all[i];
@@ -13,10 +17,13 @@ const struct provider *provider_named(const char *name)
     return NULL;
 }
 
-bool provider_configured(const struct provider *provider, const struct warmer_config *config)
+bool provider_any(const struct warmer_config *config)
 {
-    (void)provider;
-    return *config->twilio_account_sid != '\0';
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (all[i]->configured(config))
+            return true;
+    }
+    return false;
 }
 
 void provider_request_release(struct provider_request *request)

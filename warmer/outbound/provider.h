@@ -43,6 +43,10 @@ struct provider_state {
 struct provider {
     const char *name; /* as carrier of a job */
     bool ids_are_conversations; /* what a look finds */
+    bool carries_media;         /* no stream comes to our workers */
+
+    /* Whether the settings are there that it needs. */
+    bool (*configured)(const struct warmer_config *config);
 
     /* NULL, or what a job lacks for it. May be NULL: nothing. */
     const char *(*missing)(const json_t *job);
@@ -64,12 +68,10 @@ struct provider {
     bool (*state)(struct provider_state *out, int status, const char *body);
 };
 
-extern const struct provider provider_twilio;
-
 /* NULL: there is none of this name. */
 const struct provider *provider_named(const char *name);
 
-/* Whether the settings are there that it needs. */
-bool provider_configured(const struct provider *provider, const struct warmer_config *config);
+/* Whether there is one that is set up. */
+bool provider_any(const struct warmer_config *config);
 
 void provider_request_release(struct provider_request *request);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/base/base64.h"
+#include "common/base/utf8.h"
 #include "warmer/outbound/queue.h"
 
 enum { FORM_MAX = 4096, HTTP_TOO_MANY = 429, HTTP_UNAVAILABLE = 503, CLOCKS_DIFFER_MS = 5000 };
@@ -151,8 +152,9 @@ static void take_error(struct provider_answer *out, int status, const json_t *bo
 {
     const char *message = json_string_value(json_object_get(body, "message"));
     json_int_t code = json_integer_value(json_object_get(body, "code"));
-    snprintf(out->reason, sizeof out->reason, "twilio %d %lld: %.180s", status, (long long)code,
-             message ? message : "no reason given");
+    char said[PROVIDER_REASON_MAX - 40];
+    utf8_copy(said, sizeof said, message ? message : "no reason given");
+    snprintf(out->reason, sizeof out->reason, "twilio %d %lld: %s", status, (long long)code, said);
 }
 
 static void twilio_dialled(struct provider_answer *out, int status, const char *text)
@@ -207,8 +209,14 @@ static bool twilio_state(struct provider_state *out, int status, const char *tex
     return *out->status != '\0';
 }
 
+static bool twilio_configured(const struct warmer_config *config)
+{
+    return *config->twilio_account_sid != '\0';
+}
+
 const struct provider provider_twilio = {
     .name = "twilio",
+    .configured = twilio_configured,
     .dial = twilio_dial,
     .dialled = twilio_dialled,
     .look = twilio_look,

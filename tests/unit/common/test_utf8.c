@@ -47,11 +47,24 @@ static void test_refused(void **state)
     assert_false(utf8_valid("good \xc3\xa9, bad \xff"));
 }
 
+static void test_copies_are_cut_between_characters(void **state)
+{
+    char out[6];
+    (void)state;
+    utf8_copy(out, sizeof out, "ééé");
+    assert_string_equal(out, "éé");
+    utf8_copy(out, sizeof out, "a\xff" "é");
+    assert_string_equal(out, "a?é");
+    utf8_copy(out, 1, "a");
+    assert_string_equal(out, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_characters),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_copies_are_cut_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
