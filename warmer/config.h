@@ -46,6 +46,9 @@
       "bearer key of /webhooks/elevenlabs/ dialogue, call and personalization; without it those are closed")      \
     X(SECRET, elevenlabs_webhook_secret, "ELEVENLABS_WEBHOOK_SECRET", "", "wsec_..",                              \
       "what ElevenLabs' post-call webhooks are signed with; without it that path is closed")                      \
+    X(ADDR, elevenlabs_listen, "ELEVENLABS_LISTEN", "0.0.0.0:8082", "host:port",                                   \
+      "ElevenLabs' post-call webhooks, which may be large; open where their secret is set")                       \
+    X(STR, audio_dir, "AUDIO_DIR", "", "directory", "where recordings go that post-call webhooks bring; else they are not kept") \
     X(STR, api_ca_file, "API_CA_FILE", "", "file", "certificates that vouch for the providers' APIs; else the system's")
 
 struct warmer_config {

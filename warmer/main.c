@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/http/client.h"
 #include "warmer/check.h"
+#include "warmer/elevenlabs/intake.h"
 #include "warmer/load.h"
 #include "warmer/outbound/outbound.h"
 #include "warmer/server.h"
@@ -39,6 +40,7 @@ struct parts {
     struct redis_url redis_url;
     struct resolver *resolver;
     struct server *server;
+    struct intake *intake;
     struct admin *admin;
     struct event *signals[2];
     struct event *stop_poll;
@@ -68,7 +70,7 @@ static void print_metrics(struct evbuffer *out, void *arg)
 static void on_stop_poll(evutil_socket_t fd, short what, void *arg)
 {
     struct parts *p = arg;
-    size_t left = server_requests(p->server) + outbound_busy(p->w.outbound);
+    size_t left = server_requests(p->server) + outbound_busy(p->w.outbound) + intake_busy(p->intake);
     (void)fd;
     (void)what;
     if (left > 0 && clock_mono_ms() - p->stop_began_ms < STOP_MAX_MS)
@@ -89,6 +91,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     log_info(NULL, "stopping", log_int("signal", number), log_int("requests", (int64_t)server_requests(p->server)));
     server_stop_accepting(p->server);
     outbound_stop(p->w.outbound);
+    intake_stop(p->intake);
     event_add(p->stop_poll, &tv);
 }
 
@@ -150,6 +153,11 @@ static bool build_outbound(struct parts *p)
     return (p->w.http = http_client_new(p->w.base)) && (p->w.outbound = outbound_new(&p->w, p->resolver));
 }
 
+static bool build_intake(struct parts *p)
+{
+    return !*p->w.config.elevenlabs_webhook_secret || (p->intake = intake_new(&p->w));
+}
+
 static bool build(struct parts *p)
 {
     const struct admin_spec admin = {.listen = p->w.config.admin_listen, .not_ready = not_ready,
@@ -159,7 +167,7 @@ static bool build(struct parts *p)
     return (p->w.base = base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
            connect_redis(p) && (p->w.loads = load_pool_new(&p->w, p->resolver)) &&
            build_outbound(p) &&
-           (p->server = server_new(&p->w)) && (p->admin = admin_new(p->w.base, &admin));
+           (p->server = server_new(&p->w)) && build_intake(p) && (p->admin = admin_new(p->w.base, &admin));
 }
 
 static void forget(struct event *event)
@@ -176,6 +184,7 @@ static void take_down(struct parts *p)
     load_pool_free(p->w.loads);
     redis_async_free(p->w.redis);
     outbound_free(p->w.outbound);
+    intake_free(p->intake);
     http_client_free(p->w.http);
     server_free(p->server);
     redis_url_release(&p->redis_url);

@@ -44,6 +44,7 @@
     X(COUNTER, reports_again, "conversation_reports_total", "result=\"again\"", "what a provider said of a conversation, by result") \
     X(COUNTER, reports_unknown, "conversation_reports_total", "result=\"unknown\"", "what a provider said of a conversation, by result") \
     X(COUNTER, reports_failed, "conversation_reports_total", "result=\"failed\"", "what a provider said of a conversation, by result") \
+    X(COUNTER, audio_kept, "conversation_audio_total", "", "recordings that post-call webhooks brought")          \
     X(COUNTER, lines_kept, "dialogue_lines_total", "result=\"kept\"", "lines that a provider sent during a call, by result") \
     X(COUNTER, lines_again, "dialogue_lines_total", "result=\"again\"", "lines that a provider sent during a call, by result") \
     X(COUNTER, lines_refused, "dialogue_lines_total", "result=\"refused\"", "lines that a provider sent during a call, by result") \

@@ -34,14 +34,18 @@ static void look_up_all(void)
     EVP_MAC_free(mac); /* the contexts hold it */
 }
 
+static EVP_MAC_CTX *context_of(int which)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, look_up_all);
+    return looked_up[which] ? EVP_MAC_CTX_dup(looked_up[which]) : NULL;
+}
+
 /* When memory is out the result is random: nothing that is signed so verifies, nothing verifies by it. */
 static void hmac(int which, uint8_t *out, size_t size, const void *key, size_t key_len, const void *data, size_t len)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    EVP_MAC_CTX *ctx;
+    EVP_MAC_CTX *ctx = context_of(which);
     size_t written;
-    pthread_once(&once, look_up_all);
-    ctx = looked_up[which] ? EVP_MAC_CTX_dup(looked_up[which]) : NULL;
     if (!ctx || !EVP_MAC_init(ctx, key, key_len, NULL) || !EVP_MAC_update(ctx, data, len) ||
         !EVP_MAC_final(ctx, out, &written, size))
         evutil_secure_rng_get_bytes(out, size);
@@ -61,6 +65,42 @@ void hmac_sha256(uint8_t out[SHA256_BYTES], const char *key, const void *data, s
 void hmac_sha256_keyed(uint8_t out[SHA256_BYTES], const void *key, size_t key_len, const void *data, size_t len)
 {
     hmac(HMAC_SHA256, out, SHA256_BYTES, key, key_len, data, len);
+}
+
+struct hmac_stream {
+    EVP_MAC_CTX *ctx;
+    bool failed;
+};
+
+struct hmac_stream *hmac_begin(const char *key)
+{
+    struct hmac_stream *stream = calloc(1, sizeof *stream);
+    if (!stream)
+        return NULL;
+    stream->ctx = context_of(HMAC_SHA256);
+    stream->failed = !stream->ctx || !EVP_MAC_init(stream->ctx, (const unsigned char *)key, strlen(key), NULL);
+    return stream;
+}
+
+void hmac_add(struct hmac_stream *stream, const void *data, size_t len)
+{
+    stream->failed = stream->failed || !EVP_MAC_update(stream->ctx, data, len);
+}
+
+bool hmac_end(struct hmac_stream *stream, uint8_t out[SHA256_BYTES])
+{
+    size_t written;
+    bool good = !stream->failed && EVP_MAC_final(stream->ctx, out, &written, SHA256_BYTES);
+    hmac_drop(stream);
+    return good;
+}
+
+void hmac_drop(struct hmac_stream *stream)
+{
+    if (!stream)
+        return;
+    EVP_MAC_CTX_free(stream->ctx);
+    free(stream);
 }
 
 static void put_hex(char *out, const uint8_t *bytes, size_t len)

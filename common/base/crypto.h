@@ -8,6 +8,15 @@ void hmac_sha1(uint8_t out[SHA1_BYTES], const char *key, const void *data, size_
 void hmac_sha256(uint8_t out[SHA256_BYTES], const char *key, const void *data, size_t len);
 /* The same with a key that may hold any byte. */
 void hmac_sha256_keyed(uint8_t out[SHA256_BYTES], const void *key, size_t key_len, const void *data, size_t len);
+
+/* HMAC-SHA256 of what comes in pieces. NULL when out of memory; hmac_end gives it back, or hmac_drop without an
+ * answer (accepts NULL). false: it failed, and out is of no use. */
+struct hmac_stream;
+RF_NODISCARD struct hmac_stream *hmac_begin(const char *key);
+void hmac_add(struct hmac_stream *stream, const void *data, size_t len);
+RF_NODISCARD bool hmac_end(struct hmac_stream *stream, uint8_t out[SHA256_BYTES]);
+void hmac_drop(struct hmac_stream *stream);
+
 void sha256_hex(char out[SHA256_HEX_SIZE], const void *data, size_t len);
 
 /* Compares in a time that does not tell where the first difference is. */
