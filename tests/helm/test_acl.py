@@ -21,6 +21,8 @@ DIALLED = (
     "what_was_not_taken_is_sent_again",
     "the_same_request_again_gets_the_same_answer",
 )
+# The same, of those that ElevenLabs carries.
+CARRIED = ("a_whole_call", "a_report_brings_what_was_said_and_comes_twice", "a_caller_of_an_agents_own_number")
 # What KEDA's redis trigger evaluates.
 KEDA_SCRIPT = """
 local listName = KEYS[1]
@@ -223,6 +225,7 @@ def test_the_real_programs_need_no_more(acl):
         *("-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-q", "-p", "no:xdist"),
         *("-p", "no:cacheprovider", "flow/test_first_call.py"),
         *(f"flow/test_outbound.py::test_{name}" for name in DIALLED),
+        *(f"flow/test_elevenlabs_calls.py::test_{name}" for name in CARRIED),
         cwd=tools.ROOT / "tests",
         environment={"RINGFLEET_TEST_ACL": str(acl), "RINGFLEET_BIN": str(chart.bin_directory())},
         timeout=400,

@@ -9,9 +9,14 @@
 {{- end -}}
 {{- end -}}
 
+{{/* True if ElevenLabs' post-call webhooks are taken, at a port of their own. */}}
+{{- define "ringfleet.takesReports" -}}
+{{- include "ringfleet.isUsed" (list . "elevenlabs-webhook-secret") -}}
+{{- end -}}
+
 {{/* True if the warmer asks a provider to dial, and so needs a way to it. */}}
 {{- define "ringfleet.dials" -}}
-{{- if .Values.warmer.settings.twilioAccountSid -}}
+{{- if or .Values.warmer.settings.twilioAccountSid (include "ringfleet.isUsed" (list . "elevenlabs-outbound-key")) -}}
 true
 {{- end -}}
 {{- end -}}

@@ -11,6 +11,15 @@ STREAM_SECRET: stream-secret
 {{- if include "ringfleet.isUsed" (list $root "api-key") }}
 API_KEY: api-key
 {{- end }}
+{{- if include "ringfleet.isUsed" (list $root "elevenlabs-outbound-key") }}
+ELEVENLABS_API_KEY: elevenlabs-outbound-key
+{{- end }}
+{{- if include "ringfleet.isUsed" (list $root "elevenlabs-tool-key") }}
+ELEVENLABS_TOOL_KEY: elevenlabs-tool-key
+{{- end }}
+{{- if include "ringfleet.isUsed" (list $root "elevenlabs-webhook-secret") }}
+ELEVENLABS_WEBHOOK_SECRET: elevenlabs-webhook-secret
+{{- end }}
 {{- else if eq $program "worker" -}}
 REDIS_URL: redis-url-worker
 STREAM_SECRET: stream-secret
@@ -144,6 +153,7 @@ true
 - {name: RINGFLEET_KEY_PREFIX, value: {{ $root.Values.fleet.keyPrefix | quote }}}
 {{- if eq $program "warmer" }}
 - {name: RINGFLEET_LISTEN, value: "0.0.0.0:8080"}
+- {name: RINGFLEET_ELEVENLABS_LISTEN, value: "0.0.0.0:8082"}
 - {name: RINGFLEET_ADMIN_LISTEN, value: "0.0.0.0:9100"}
 - {name: RINGFLEET_PUBLIC_URL, value: {{ $root.Values.fleet.publicUrl | quote }}}
 - {name: RINGFLEET_MEDIA_URL, value: {{ $root.Values.fleet.mediaUrl | quote }}}
@@ -180,6 +190,9 @@ true
 
 {{- define "ringfleet.volumeMounts" -}}
 - {name: secrets, mountPath: /run/secrets/ringfleet, readOnly: true}
+{{- if and (eq (index . 1) "warmer") (index . 0).Values.warmer.audioVolume }}
+- {name: audio, mountPath: {{ (index . 0).Values.warmer.settings.audioDir }}}
+{{- end }}
 {{- if and (ne (index . 1) "worker") (include "ringfleet.sqlConfigMap" (index . 0)) }}
 - {name: sql, mountPath: /etc/ringfleet/sql, readOnly: true}
 {{- end }}
@@ -187,6 +200,10 @@ true
 
 {{- define "ringfleet.volumes" -}}
 {{ include "ringfleet.secretVolume" . }}
+{{- if and (eq (index . 1) "warmer") (index . 0).Values.warmer.audioVolume }}
+- name: audio
+  {{- toYaml (index . 0).Values.warmer.audioVolume | nindent 2 }}
+{{- end }}
 {{- if and (ne (index . 1) "worker") (include "ringfleet.sqlConfigMap" (index . 0)) }}
 - name: sql
   configMap: {name: {{ include "ringfleet.sqlConfigMap" (index . 0) }}}
