@@ -114,7 +114,7 @@ static void test_each_type_belongs_to_a_stream(void **state)
         {JOURNAL_TURN, true, true},
         {JOURNAL_LEAD_UPDATE, true, false},
         {JOURNAL_APPOINTMENT_CREATE, true, false},
-        {JOURNAL_CALLSESSION_UPDATE, true, false},
+        {JOURNAL_CALLSESSION_UPDATE, true, true},
         {JOURNAL_CALL_STATUS, false, true},
         {JOURNAL_STREAM_ERROR, false, true},
         {JOURNAL_CALL_LINK, false, true},
