@@ -46,6 +46,7 @@ static bool prepare_tls(struct shared *s)
         return false;
     SSL_CTX_set_min_proto_version(s->tls, TLS1_2_VERSION);
     SSL_CTX_set_verify(s->tls, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_read_ahead(s->tls, 1); /* a record in one read, not its head and then its body */
     SSL_CTX_set_alpn_protos(s->tls, http11, sizeof http11 - 1);
     if ((*file ? SSL_CTX_load_verify_locations(s->tls, file, NULL) : SSL_CTX_set_default_verify_paths(s->tls)) == 1)
         return true;

@@ -105,7 +105,7 @@ static void queue(struct sock *s, const uint8_t *bytes, size_t len)
         event_add(&s->writable, NULL);
 }
 
-void sock_send(struct sock *s, const void *bytes, size_t len)
+static void send_now(struct sock *s, const void *bytes, size_t len)
 {
     const uint8_t *at = bytes;
     if (s->state >= STATE_FAILED)
@@ -123,6 +123,33 @@ void sock_send(struct sock *s, const void *bytes, size_t len)
     }
     if (len > 0)
         queue(s, at, len);
+}
+
+/* What was gathered goes out. */
+static void uncork(struct worker *w)
+{
+    struct sock *s = w->cork.sock;
+    size_t len = w->cork.len;
+    w->cork.sock = NULL;
+    w->cork.len = 0;
+    if (s)
+        send_now(s, w->cork.buf, len);
+}
+
+/* While a socket's bytes are handled, what that sends to one socket is gathered: of an idle loop that is
+ * one message, or audio and its mark; of a busy one, whose reads bring several frames, all of them. */
+void sock_send(struct sock *s, const void *bytes, size_t len)
+{
+    struct cork *cork = &s->w->cork;
+    if (cork->sock && (cork->sock != s || cork->len + len > sizeof cork->buf))
+        uncork(s->w);
+    if (!cork->on || len > sizeof cork->buf) {
+        send_now(s, bytes, len);
+        return;
+    }
+    memcpy(cork->buf + cork->len, bytes, len);
+    cork->sock = s;
+    cork->len += len;
 }
 
 size_t sock_queued(const struct sock *s)
@@ -157,6 +184,8 @@ static void flush(struct sock *s)
 
 void sock_finish(struct sock *s)
 {
+    if (s->w->cork.sock == s)
+        uncork(s->w);
     if (s->state != STATE_OPEN)
         return;
     s->finishing = true;
@@ -271,24 +300,35 @@ static bool read_once(struct sock *s)
         fail(s, "out of memory");
         return false;
     }
-    return s->ssl || (size_t)n == size;
+    return s->ssl ? SSL_has_pending(s->ssl) == 1 : (size_t)n == size;
+}
+
+/* Reads until nothing more is known to be there. true: it stopped before, so that others have their turn. */
+static bool read_all(struct sock *s)
+{
+    for (int i = 0; i < SOCK_READS_PER_WAKE; i++) {
+        if (s->state != STATE_OPEN || s->finishing || !read_once(s))
+            return false;
+    }
+    metric_add(&s->w->metrics.reads_cut, 1);
+    return true;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct sock *s = arg;
+    struct worker *w = s->w;
+    bool more;
     (void)fd;
     (void)what;
     if (s->state == STATE_TLS)
         shake_hands(s);
-    for (int i = 0; s->state == STATE_OPEN && !s->finishing && read_once(s); i++) {
-        if (i + 1 == SOCK_READS_PER_WAKE) { /* the rest has its turn after the others */
-            metric_add(&s->w->metrics.reads_cut, 1);
-            break;
-        }
-    }
-    /* TLS may have decrypted more than was asked for, and the kernel will not say so. */
-    if (s->state == STATE_OPEN && s->ssl && SSL_pending(s->ssl) > 0)
+    w->cork.on = true;
+    more = read_all(s);
+    w->cork.on = false;
+    uncork(w);
+    /* TLS has taken more from the kernel than was asked for, and the kernel will not say so. */
+    if (more && s->state == STATE_OPEN && s->ssl)
         event_active(&s->readable, EV_READ, 0);
     if (s->state == STATE_FAILED) {
         event_del(&s->readable);
@@ -407,6 +447,8 @@ void sock_free(struct sock *s)
 {
     if (!s || s->state == STATE_FREED)
         return;
+    if (s->w->cork.sock == s)
+        uncork(s->w); /* last words */
     if (s->ssl && s->state == STATE_OPEN)
         (void)SSL_shutdown(s->ssl); /* says goodbye; the answer is not waited for */
     s->state = STATE_FREED;

@@ -19,6 +19,7 @@ struct call;
 struct event;
 struct event_base;
 struct http_client;
+struct sock;
 struct ws_conn;
 
 enum {
@@ -26,6 +27,8 @@ enum {
     WORKER_WRITE_BYTES = 65536,
     WORKER_SPARE_BYTES = 16384, /* buffers for frames that arrived in part */
     WORKER_SPARES = 16,
+    WORKER_CORK_BYTES = 16384,
+    WORKER_MASK_BYTES = 1024,   /* fetched at once: a system call per frame is a twentieth of its cost */
 };
 
 /* Something to free when the current callbacks have returned. */
@@ -33,6 +36,14 @@ struct deferred {
     void (*fn)(void *arg);
     void *arg;
     struct deferred *next;
+};
+
+/* Messages that leave in one write; see sock_send. */
+struct cork {
+    bool on;
+    struct sock *sock; /* NULL: nothing is gathered */
+    size_t len;
+    uint8_t buf[WORKER_CORK_BYTES];
 };
 
 struct worker {
@@ -66,6 +77,9 @@ struct worker {
     int spare_count;
     uint8_t read_buf[WORKER_READ_BYTES];
     uint8_t write_buf[WORKER_WRITE_BYTES];
+    struct cork cork;
+    uint8_t masks[WORKER_MASK_BYTES]; /* random bytes for the frames we send to AI providers */
+    size_t masks_left;
 };
 
 /* Runs d->fn(d->arg) in this loop turn, after the callbacks that are running. d lives in the object

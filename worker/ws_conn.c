@@ -103,6 +103,17 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     over(ws, WS_CLOSE_ABNORMAL, ws->no_address ? ws->no_address : "no WebSocket handshake in time");
 }
 
+/* Four bytes that nobody can foresee (RFC 6455 section 5.3). */
+static void take_mask(struct worker *w, uint8_t mask[4])
+{
+    if (w->masks_left == 0) {
+        evutil_secure_rng_get_bytes(w->masks, sizeof w->masks);
+        w->masks_left = sizeof w->masks;
+    }
+    w->masks_left -= 4;
+    memcpy(mask, w->masks + w->masks_left, 4);
+}
+
 /* The payload lies in front of us with WS_HEAD_MAX bytes of room before it. */
 static void send_frame(struct ws_conn *ws, enum ws_opcode opcode, uint8_t *payload, size_t len)
 {
@@ -110,7 +121,7 @@ static void send_frame(struct ws_conn *ws, enum ws_opcode opcode, uint8_t *paylo
     bool client = !is_server(ws);
     size_t n;
     if (client)
-        evutil_secure_rng_get_bytes(mask, sizeof mask);
+        take_mask(ws->w, mask);
     n = ws_encode_head(head, opcode, len, client ? mask : NULL);
     if (client)
         ws_mask(payload, len, mask);
