@@ -72,25 +72,53 @@ struct call_event {
 };
 
 struct call {
+    /* What every frame touches lies together: of thousands of calls none is in the processor's cache
+     * when its frame comes, and each line of it that is fetched costs as much as reading the frame. */
     struct worker *w;
-    struct call *next, *prev; /* worker's list */
     enum call_state state;
+    bool machine;                  /* an answering machine: it is spoken to, not listened to */
+    bool speaking;                 /* the caller, by the AI's ear */
+    bool words_unheard;            /* there are words in what is unheard */
+    bool spoke;                    /* first audio has gone to the caller */
+    const struct carrier *carrier; /* whose protocol the stream speaks */
+    struct ws_conn *stream;        /* NULL once its socket is gone */
+    struct ws_conn *ai;
+    uint8_t *tail; /* the caller's last seconds */
+    size_t tail_len, tail_room;
+    size_t unheard;        /* its last bytes: what no session has understood yet */
+    uint64_t line_next_ms; /* timestamp the next frame should have */
+    struct bucket heard;   /* ms of caller audio, against the clock */
+    struct watch watch;
+    struct {
+        bool under_way; /* the AI is producing one; only one may be */
+        bool wanted;    /* ask for one as soon as none is */
+        bool with_words; /* wanted while the caller speaks: the answer to those words will be it */
+        bool perceptible; /* the one under way has brought a sound, or called a tool */
+        int64_t sign_ms;     /* when the one under way was asked for, or last heard of */
+        int64_t over_ms;     /* agents: nothing heard of it until then, and it was complete */
+        int failures;        /* in a row */
+        char *wanted_with;   /* instructions, or NULL */
+        char *asked_with;    /* those of the one asked for last, should it fail */
+        char id[AI_ID_SIZE]; /* of the response under way */
+    } answer;
+    char stream_sid[CARRIER_SID_SIZE];
+    char dropped_response[AI_ID_SIZE]; /* interrupted: its late audio is not played */
+    struct playout playout;
+    struct turns turns;
+
+    struct call *next, *prev; /* worker's list */
     bool placed; /* holds one of the process's places */
     enum call_reason reason;
     struct event deadline;
     struct deferred deferred;
-
-    const struct carrier *carrier; /* whose protocol the stream speaks */
-    struct ws_conn *stream;        /* NULL once its socket is gone */
-    struct ws_conn *ai;
     struct ai_memory ai_memory;
-    char sid[CALL_SID_SIZE], stream_sid[CARRIER_SID_SIZE];
+    char sid[CALL_SID_SIZE];
     struct ticket *claiming;
     struct claim claim; /* its history grows with every turn */
     struct journal journal;
     struct tool_run *tools; /* under way */
     struct {
-        uint64_t hashes[TOOL_IDS_MAX]; /* of the last call_ids, a ring */
+        uint64_t *hashes; /* of the last call_ids, a ring of TOOL_IDS_MAX; NULL before the first */
         unsigned count;
     } tool_ids;
     char transfer_to[TRANSFER_NUMBER_SIZE];
@@ -109,7 +137,6 @@ struct call {
         int64_t until_ms;      /* how long the prompt upgrade waits for it; 0: not yet asked to */
         bool taken;            /* it has come */
     } late;
-    bool machine;       /* an answering machine: it is spoken to, not listened to */
     bool configured;    /* an AI session was ready before */
     bool past_greeting; /* nobody is greeted twice, whichever worker or AI session comes next */
     const char *rejoin; /* what a session that replaces a lost one is asked to do; NULL: nothing */
@@ -123,44 +150,20 @@ struct call {
     bool transcribed;   /* the session writes down what the caller says */
     struct event redial;
 
-    uint8_t *tail; /* the caller's last seconds */
-    size_t tail_len, tail_room;
-    size_t unheard;        /* its last bytes: what no session has understood yet */
-    bool words_unheard;    /* and there are words in them */
-    int64_t words_ms;      /* when they began or ended */
-    bool speaking;         /* the caller, by the AI's ear */
-    uint64_t line_next_ms; /* timestamp the next frame should have */
+    int64_t words_ms; /* when the caller's words began or ended */
     struct reorder *reorder; /* of carriers that do not keep the order; NULL until audio comes */
     int refusals;            /* messages of ours that the carrier refused */
-    struct watch watch;
     char digits[DIGITS_MAX + 1]; /* pressed and not yet told to the AI */
     int64_t digits_ms;
     int digits_told; /* times */
 
-    struct bucket heard; /* ms of caller audio, against the clock */
-    struct playout playout;
-    struct turns turns;
-    char dropped_response[AI_ID_SIZE]; /* interrupted: its late audio is not played */
     char cut_item[AI_ID_SIZE];         /* its item that was playing: the AI was told what was heard */
     char unheard_item[AI_ID_SIZE];     /* an item of it of which nothing was played */
     int unheard_index;
-    struct {
-        bool under_way; /* the AI is producing one; only one may be */
-        bool wanted;    /* ask for one as soon as none is */
-        bool with_words; /* wanted while the caller speaks: the answer to those words will be it */
-        bool perceptible; /* the one under way has brought a sound, or called a tool */
-        char id[AI_ID_SIZE]; /* of the response under way */
-        char *wanted_with; /* instructions, or NULL */
-        char *asked_with;  /* those of the one asked for last, should it fail */
-        int64_t sign_ms;   /* when the one under way was asked for, or last heard of */
-        int64_t over_ms;   /* agents: nothing heard of it until then, and it was complete */
-        int failures;      /* in a row */
-    } answer;
     enum call_reason parting; /* PARTING: why */
     bool left_idle;           /* handed over when nobody waited for a word */
 
     int64_t started_ms; /* monotonic: the carrier's start */
-    bool spoke;         /* first audio has gone to the caller */
     int64_t first_audio_ms, turn_count, barge_in_count;
 };
 

@@ -64,6 +64,7 @@ static void forget(struct call *c)
     claim_release(&c->claim);
     greeting_release(c);
     free(c->tail);
+    free(c->tool_ids.hashes);
     free(c->reorder);
     worker_defer(w, &c->deferred, release, c);
 }

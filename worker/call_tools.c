@@ -213,6 +213,10 @@ static bool seen_before(struct call *c, const char *id)
 {
     uint64_t hash = hash_of(id);
     unsigned known = c->tool_ids.count < TOOL_IDS_MAX ? c->tool_ids.count : TOOL_IDS_MAX;
+    if (!c->tool_ids.hashes)
+        c->tool_ids.hashes = calloc(TOOL_IDS_MAX, sizeof *c->tool_ids.hashes);
+    if (!c->tool_ids.hashes)
+        return false; /* without memory a repeated call runs twice */
     for (unsigned i = 0; i < known; i++) {
         if (c->tool_ids.hashes[i] == hash)
             return true;

@@ -200,7 +200,7 @@ static void send_end(struct journal *j)
     char keys[4][KEY_SIZE], epoch[24], seq[24];
     static const enum key_kind kinds[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE, KEY_ENDED};
     const char *argv[] = {"FCALL", REDIS_FUNCTION("rf_end"), "4", keys[0], keys[1], keys[2], keys[3], j->call_sid,
-                          epoch, seq, j->end.reason, j->end.verdict, j->end.metrics};
+                          epoch, seq, j->end.reason, j->end.verdict, j->end.metrics ? j->end.metrics : "{}"};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         key_of_call(keys[i], &j->w->keys, kinds[i], j->call_sid);
     snprintf(epoch, sizeof epoch, "%" PRIu64, j->epoch);
@@ -350,9 +350,10 @@ void journal_fact(struct journal *j, json_t *object)
 
 void journal_end(struct journal *j, const char *reason, const char *verdict, const char *metrics)
 {
-    snprintf(j->end.reason, sizeof j->end.reason, "%s", reason);
+    j->end.reason = reason;
     snprintf(j->end.verdict, sizeof j->end.verdict, "%s", verdict);
-    snprintf(j->end.metrics, sizeof j->end.metrics, "%s", metrics);
+    free(j->end.metrics);
+    j->end.metrics = strdup(metrics); /* without memory the call ends without its figures */
     j->end.wanted = true;
     go_on(j);
 }
@@ -373,6 +374,8 @@ void journal_release(struct journal *j)
     ticket_drop(j->lease);
     ticket_drop(j->ticket);
     event_del(&j->retry);
+    free(j->end.metrics);
+    j->end.metrics = NULL;
     while (j->head) {
         struct journal_entry *e = j->head;
         j->head = e->next;

@@ -39,7 +39,8 @@ struct journal {
     struct {
         bool wanted;
         bool only_media; /* another worker will go on: the call is not ended */
-        char reason[32], verdict[48], metrics[512];
+        const char *reason; /* borrowed */
+        char verdict[48], *metrics;
     } end;
     void (*on_outcome)(void *arg, enum journal_outcome outcome);
     void *arg;
@@ -56,7 +57,8 @@ void journal_append(struct journal *j, enum journal_type type, const char *const
 /* Appends a fact of the call (callsession_update). Takes the reference; NULL (out of memory) is logged. */
 void journal_fact(struct journal *j, struct json_t *object);
 
-/* After everything that waits: ends the call (rf_end). on_outcome tells when it is done. */
+/* After everything that waits: ends the call (rf_end). on_outcome tells when it is done. reason is
+ * borrowed. */
 void journal_end(struct journal *j, const char *reason, const char *verdict, const char *metrics);
 
 /* After everything that waits: on_outcome tells that the journal is complete. The call stays live, for

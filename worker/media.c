@@ -31,16 +31,21 @@ static bool ai_hears(const struct call *c)
     return c->ai && c->state >= CALL_GREETING && !c->machine;
 }
 
-/* The room of the tail changes between what may be needed and what is. */
-static bool fit_tail(struct call *c, size_t room)
+/* The room of the tail grows with what is needed, and shrinks to what may be. */
+static bool fit_tail(struct call *c, size_t more, size_t most)
 {
+    size_t room = c->tail_room;
     uint8_t *tail;
-    if (c->tail_room == room)
-        return true;
-    if (c->tail_len > room) {
-        memmove(c->tail, c->tail + c->tail_len - room, room);
-        c->tail_len = room;
+    if (c->tail_len > most) {
+        memmove(c->tail, c->tail + c->tail_len - most, most);
+        c->tail_len = most;
     }
+    if (room < TAIL_LEAD_MAX || room > most)
+        room = TAIL_LEAD_MAX;
+    while (room < most && room < c->tail_len + more)
+        room = room * 2 < most ? room * 2 : most;
+    if (room == c->tail_room)
+        return true;
     tail = realloc(c->tail, room);
     if (!tail)
         return c->tail_room > room;
@@ -52,8 +57,7 @@ static bool fit_tail(struct call *c, size_t room)
 static void keep_tail(struct call *c, const uint8_t *audio, size_t len)
 {
     bool needed = c->unheard > 0 || !ai_hears(c);
-    size_t room = needed ? TAIL_AUDIO_MAX : TAIL_LEAD_MAX;
-    if (len > TAIL_DROP || !fit_tail(c, room))
+    if (len > TAIL_DROP || !fit_tail(c, len, needed ? TAIL_AUDIO_MAX : TAIL_LEAD_MAX))
         return;
     if (c->tail_len + len > c->tail_room) {
         c->tail_len -= TAIL_DROP;
@@ -206,8 +210,7 @@ static void first_audio(struct call *c, int64_t now)
     log_info(c->sid, "greeting first audio", log_int("after_start_ms", c->first_audio_ms));
 }
 
-static void send_piece(struct call *c, const char *item, const char *response, int content_index, const char *base64,
-                       size_t len, int64_t now)
+static void send_piece(struct call *c, const char *item, int content_index, const char *base64, size_t len, int64_t now)
 {
     size_t size, n;
     char *room = ws_room(c->stream, &size);
@@ -216,7 +219,7 @@ static void send_piece(struct call *c, const char *item, const char *response, i
         return;
     ws_send_room(c->stream, n);
     metric_add(&c->w->metrics.frames_out, 1);
-    playout_sent(&c->playout, item, response, content_index, base64_decoded_size(base64, len), now);
+    playout_sent(&c->playout, item, content_index, base64_decoded_size(base64, len), now);
     send_mark(c, false);
 }
 
@@ -237,7 +240,7 @@ void media_to_caller(struct call *c, const struct ai_event *ev)
         first_audio(c, now);
     for (size_t at = 0, len; at < ev->audio_len; at += len) {
         len = piece_of(ev->audio_len - at);
-        send_piece(c, ev->item, ev->response, ev->content_index, ev->audio + at, len, now);
+        send_piece(c, ev->item, ev->content_index, ev->audio + at, len, now);
     }
 }
 
@@ -251,7 +254,7 @@ void media_play(struct call *c, const char *item, const uint8_t *mulaw, size_t l
         first_audio(c, now);
     for (size_t at = 0; at < len; at += PIECE_BYTES) {
         size_t piece = len - at < PIECE_BYTES ? len - at : PIECE_BYTES;
-        send_piece(c, item, "", PLAYOUT_NOT_THE_AIS, text, base64_encode(text, mulaw + at, piece), now);
+        send_piece(c, item, PLAYOUT_NOT_THE_AIS, text, base64_encode(text, mulaw + at, piece), now);
     }
     media_answer_done(c);
 }

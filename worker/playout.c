@@ -4,24 +4,22 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct playout_item *item_for(struct playout *p, const char *id, const char *response, int content_index)
+static struct playout_item *item_for(struct playout *p, const char *id, int content_index)
 {
     struct playout_item *last = p->item_count ? &p->items[p->item_count - 1] : NULL;
     if (last && (strcmp(last->id, id) == 0 || p->item_count == PLAYOUT_ITEMS))
         return last;
     last = &p->items[p->item_count++];
     snprintf(last->id, sizeof last->id, "%s", id);
-    snprintf(last->response, sizeof last->response, "%s", response);
     last->content_index = content_index;
     last->start = last->end = p->sent;
     last->complete = false;
     return last;
 }
 
-void playout_sent(struct playout *p, const char *item, const char *response, int content_index, size_t bytes,
-                  int64_t now_ms)
+void playout_sent(struct playout *p, const char *item, int content_index, size_t bytes, int64_t now_ms)
 {
-    struct playout_item *it = item_for(p, item, response, content_index);
+    struct playout_item *it = item_for(p, item, content_index);
     if (p->heard == p->sent)
         p->heard_at_ms = now_ms; /* the queue was empty: it plays from now on */
     p->sent += bytes;

@@ -17,7 +17,6 @@ enum {
 
 struct playout_item {
     char id[AI_ID_SIZE];
-    char response[AI_ID_SIZE];
     int content_index;
     uint64_t start, end; /* bytes in the stream of this generation */
     bool complete;       /* no more audio will come */
@@ -35,8 +34,7 @@ struct playout {
 };
 
 /* Audio of an item goes out now. */
-void playout_sent(struct playout *p, const char *item, const char *response, int content_index, size_t bytes,
-                  int64_t now_ms);
+void playout_sent(struct playout *p, const char *item, int content_index, size_t bytes, int64_t now_ms);
 
 /* No more audio will come for the items that are there. */
 void playout_complete(struct playout *p);

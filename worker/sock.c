@@ -22,15 +22,17 @@ struct sock {
     int fd;
     enum state state;
     SSL *ssl; /* NULL: plain */
-    struct event readable, writable;
+    bool finishing;
+    bool slow;            /* FAILED: because of the queue */
     struct evbuffer *out; /* NULL until something had to wait */
     uint8_t *held;        /* the start of a frame whose rest is missing */
-    size_t held_len, held_size, held_max, queue_max;
-    bool slow;            /* FAILED: because of the queue */
-    bool finishing;
-    const char *why;      /* FAILED: what on_closed will say */
+    size_t held_len;
     const struct sock_handler *handler;
     void *arg;
+    struct event readable; /* up to here: what every frame touches */
+    struct event writable;
+    size_t held_size, held_max, queue_max;
+    const char *why;      /* FAILED: what on_closed will say */
     struct deferred deferred;
 };
 

@@ -25,17 +25,17 @@ enum state {
 
 struct ws_conn {
     struct worker *w;
-    struct ws_conn *next, *prev; /* the worker's list */
     enum state state;
     enum peer_fault fault;
     int http_status; /* of a dial that was refused */
     struct bucket bucket; /* what the peer has sent */
     struct sock *sock;
     struct ws_decoder decoder;
+    const struct ws_handler *handler;
+    void *arg; /* up to here: what every frame touches */
+    struct ws_conn *next, *prev; /* the worker's list */
     char *message; /* fragments so far */
     size_t message_len;
-    const struct ws_handler *handler;
-    void *arg;
     const struct ai_target *target; /* client */
     struct resolve_request *resolving;
     const char *no_address; /* client: why the dial failed before there was a socket */

@@ -9,7 +9,7 @@ enum { SECOND = 1000 * PLAYOUT_BYTES_PER_MS };
 static void send_seconds(struct playout *p, const char *item, int seconds, int64_t now)
 {
     for (int i = 0; i < seconds; i++)
-        playout_sent(p, item, "resp", 0, SECOND, now);
+        playout_sent(p, item, 0, SECOND, now);
 }
 
 /* Audio is sent much faster than it plays: heard follows the clock, never what was sent. */
@@ -30,12 +30,12 @@ static void test_marks(void **state)
     struct playout p = {0};
     char name[PLAYOUT_MARK_SIZE], second[PLAYOUT_MARK_SIZE];
     (void)state;
-    playout_sent(&p, "a", "resp", 0, 100, 0);
+    playout_sent(&p, "a", 0, 100, 0);
     assert_false(playout_wants_mark(&p, false, name)); /* sparse */
     assert_true(playout_wants_mark(&p, true, name));
     assert_string_equal(name, "0.100");
     assert_false(playout_wants_mark(&p, true, second)); /* nothing new */
-    playout_sent(&p, "a", "resp", 0, PLAYOUT_MARK_EVERY_MS * PLAYOUT_BYTES_PER_MS, 0);
+    playout_sent(&p, "a", 0, PLAYOUT_MARK_EVERY_MS * PLAYOUT_BYTES_PER_MS, 0);
     assert_true(playout_wants_mark(&p, false, second));
     assert_true(playout_marked(&p, name, 50));
     assert_false(playout_marked(&p, name, 60)); /* once */
@@ -121,7 +121,7 @@ static void test_bound(void **state)
     (void)state;
     for (int i = 0; i < 20; i++) {
         char id[8] = {(char)('a' + i)};
-        playout_sent(&p, id, "resp", 0, SECOND, 0);
+        playout_sent(&p, id, 0, SECOND, 0);
     }
     assert_int_equal(p.item_count, PLAYOUT_ITEMS);
     assert_int_equal(p.sent, 20 * SECOND); /* nothing is unaccounted */
