@@ -12,6 +12,7 @@ Needs the release build, and the machine to itself.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -28,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import chart  # noqa: E402
-from rig import BUILD, Floor, Load, Node, Python, Rig, Server, Skipped, Worker  # noqa: E402
+from rig import BUILD, SERVER_CORE, Floor, Load, Node, Python, Rig, Server, Skipped, Worker, on_core  # noqa: E402
 from table import row  # noqa: E402
 
 KEPT = BUILD / "bench" / "worker.json"
@@ -51,6 +52,8 @@ SEARCH = {"Node, equal work": (250, 50), "Node, as the sample": (150, 50), "Pyth
 LIMIT_FAST_US, LIMIT_SLOW_US = 10_000, 25_000
 SHORT_CALLS, SHORT_LIVE, SHORT_RATE, SHORT_WINDOWS = 100_000, 100, 400, 20
 TRACE_SECONDS = 4
+LOOP_CALLS = 300
+JOURNAL_DEPTHS, JOURNAL_ENTRIES = (1, 16, 64, 256), 100_000
 
 Round = dict[str, object]
 
@@ -201,9 +204,39 @@ def short(rig: Rig, number: int) -> Round:
     return {"sizes_kb": sizes, "ended_in_last": ended}
 
 
+def loops(rig: Rig, number: int) -> Round:
+    """One loop on one core, two on two. Each core carries its own load beside the loop, in both cases the same: what
+    is left for a loop does not change, and the load grows with the calls."""
+    result = {}
+    for threads in (1, 2):
+        server = Worker(threads=threads)
+        options = ("--steps", LOOP_CALLS, "--seconds", 6, "--settle", 2)
+        with contextlib.ExitStack() as stack:
+            loads = [stack.enter_context(Load(rig, server, 2 * LOOP_CALLS, *options, core=core, second=core > 0)) for core in range(threads)]
+            steps = [list(load.steps())[0] for load in loads]
+        carried = sum(step["calls"] for step in steps)
+        # both loads look at the same process, at nearly the same time
+        cpu_us = statistics.mean(step["cpu"] / step["seconds"] for step in steps) / carried * 1e6
+        result[str(threads)] = {"calls": carried, "cpu": cpu_us, "p99": max(step["p99"] for step in steps), "missing": sum(step["missing"] for step in steps)}
+    return result
+
+
+def journal(rig: Rig, number: int) -> Round:
+    """Appends a second through the worker's journal, and of bare hiredis, by how many are under way."""
+    result = {}
+    for depth in JOURNAL_DEPTHS:
+        for kind in in_turn(("raw", "journal"), number):
+            words = [BUILD / "tests" / "bench_journal", kind, rig.redis_server.port, depth, JOURNAL_ENTRIES]
+            with on_core(SERVER_CORE):
+                done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=120, check=True)
+            result.setdefault(str(depth), {})[kind] = float(done.stdout)
+            rig.forget_calls()
+    return result
+
+
 PARTS: dict[str, Callable[[Rig, int], Round]] = {
     "cpu": cpu, "limit": limit, "rivals": rivals, "burst": burst, "memory": memory, "greeting": greeting, "real": real,
-    "syscalls": syscalls, "short": short,
+    "syscalls": syscalls, "short": short, "loops": loops, "journal": journal,
 }  # fmt: skip
 
 
@@ -304,9 +337,23 @@ def print_short(rounds: list[Round]) -> None:
     row(f"memory after {SHORT_CALLS * 2 // SHORT_WINDOWS:,} and {SHORT_CALLS:,} short calls, KB", f"{first:.0f} / {last:.0f}", "flat", last - first < 1024)
 
 
+def print_loops(rounds: list[Round]) -> None:
+    times = median(rounds, lambda one: 2 * one["1"]["cpu"] / one["2"]["cpu"])
+    p99 = [median(rounds, lambda one: one[threads]["p99"]) for threads in ("1", "2")]
+    row(f"two loops on two cores, of one ({LOOP_CALLS} calls a core)", f"{times:.2f}x", ">= 1.8x", times >= 1.8)
+    row("  p99 latency of one / of two, ms", f"{p99[0] / 1000:.1f} / {p99[1] / 1000:.1f}")
+
+
+def print_journal(rounds: list[Round]) -> None:
+    for depth in map(str, JOURNAL_DEPTHS):
+        raw, ours = (median(rounds, lambda one: one[depth][kind]) for kind in ("raw", "journal"))
+        ratio = median(rounds, lambda one: one[depth]["journal"] / one[depth]["raw"])
+        row(f"journal appends, {depth} under way, a second", f"{ours:,.0f} = {ratio:.2f} of XADD", ">= 0.85", ratio >= 0.85)
+
+
 def table(kept: Kept, parts: list[str]) -> None:
     printers = {"cpu": print_cpu, "limit": print_limit, "rivals": lambda rounds: print_rivals(rounds, kept), "burst": print_burst,
-                "memory": print_memory, "greeting": print_greeting, "real": print_real, "syscalls": print_syscalls, "short": print_short}  # fmt: skip
+                "memory": print_memory, "greeting": print_greeting, "real": print_real, "syscalls": print_syscalls, "short": print_short, "loops": print_loops, "journal": print_journal}  # fmt: skip
     for part in parts:
         printers[part](kept[part])
 

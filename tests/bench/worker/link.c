@@ -417,6 +417,7 @@ void link_listen(struct link_loop *loop, int port, void (*on_accept)(struct link
     struct epoll_event event = {.events = EPOLLIN};
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one); /* two loads are one provider */
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 4096) != 0 ||
         epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
         die("cannot listen");

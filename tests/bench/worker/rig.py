@@ -265,21 +265,22 @@ class Load:
         for figures in load.steps(): ...
     """
 
-    def __init__(self, rig: Rig, server: Server, calls: int, *options: object, core: int = LOAD_CORE) -> None:
-        """`calls`: how many may begin in all."""
+    def __init__(self, rig: Rig, server: Server, calls: int, *options: object, core: int = LOAD_CORE, second: bool = False) -> None:
+        """`calls`: how many may begin in all. second: another load has started the server, and ends it."""
         file = rig.open_calls(calls) if server.needs_calls else plain_calls(rig, calls)
         self._words = [str(BUILD / "tests" / "bench_load"), "--provider", str(server.provider_port), "--calls", str(file)]
         self._words += ["--updates", str(server.updates), *map(str, options)]
         if server.tls:
             self._words += ["--tls", f"{rig.authority.server_certificate},{rig.authority.server_key}"]
-        self._rig, self._server, self._core = rig, server, core
+        self._rig, self._server, self._core, self._second = rig, server, core, second
 
     def __enter__(self) -> "Load":
         with on_core(self._core):
             self.process = subprocess.Popen(self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "listening\n", self.process.stderr.read()
         try:
-            self._server.start(self._rig)
+            if not self._second:
+                self._server.start(self._rig)
         except BaseException:
             end_process(self.process)
             raise
@@ -298,6 +299,8 @@ class Load:
 
     def __exit__(self, *_) -> None:
         end_process(self.process)
+        if self._second:
+            return
         self._server.stop()
         if self._server.needs_calls:
             self._rig.forget_calls()
