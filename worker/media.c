@@ -18,7 +18,8 @@ enum { FAST_MS_PER_SECOND = 2000, FAST_BURST_MS = 10000 };
 enum {
     FRAME_BYTES_MAX = 4096,    /* of one carrier message; usual are 160 */
     TAIL_DROP = 4000,          /* what a full tail lets go of at once */
-    TAIL_LEAD_MAX = 8000,      /* kept of a caller who is silent: turn detection tells late that words began */
+    TAIL_LEAD_MAX = 4800,      /* kept of a caller who is silent: turn detection tells late that words began */
+    TAIL_LEAD_DROP = 800,      /* half a second is always there */
     WORDS_WAIT_MS = 3000,      /* after that, words that were not written down never will be */
     GAP_MIN_MS = 60,           /* later than this is a gap, not jitter */
     GAP_MAX_MS = 10000,        /* silence sent for one gap */
@@ -54,15 +55,21 @@ static bool fit_tail(struct call *c, size_t more, size_t most)
     return true;
 }
 
+/* At least so much goes, and at least a step of it at once: not a little with every frame. */
+static void drop_oldest(struct call *c, size_t bytes, size_t step)
+{
+    size_t drop = bytes > step ? bytes : step;
+    c->tail_len -= drop;
+    memmove(c->tail, c->tail + drop, c->tail_len);
+}
+
 static void keep_tail(struct call *c, const uint8_t *audio, size_t len)
 {
     bool needed = c->unheard > 0 || !ai_hears(c);
     if (len > TAIL_DROP || !fit_tail(c, len, needed ? TAIL_AUDIO_MAX : TAIL_LEAD_MAX))
         return;
-    if (c->tail_len + len > c->tail_room) {
-        c->tail_len -= TAIL_DROP;
-        memmove(c->tail, c->tail + TAIL_DROP, c->tail_len);
-    }
+    if (c->tail_len + len > c->tail_room)
+        drop_oldest(c, c->tail_len + len - c->tail_room, needed ? TAIL_DROP : TAIL_LEAD_DROP);
     memcpy(c->tail + c->tail_len, audio, len);
     c->tail_len += len;
     if (needed)

@@ -7,7 +7,7 @@
 #include "worker/ai.h"
 
 enum {
-    TURNS_MAX = 16,       /* open turns; past that the oldest leaves as it is */
+    TURNS_MAX = 8,        /* open turns; past that the oldest leaves as it is */
     TURN_WAIT_MS = 3000,  /* how long missing words of the caller, or a provider's word on what was heard
                            * of an interrupted answer, may hold up what was said after them */
     TURN_TEXT_MAX = 16384,

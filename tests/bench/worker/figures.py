@@ -105,7 +105,7 @@ def limit(rig: Rig, number: int, names: tuple[str, ...] = OURS) -> Round:
     """Live calls on one core with p99 under 10 ms and under 25 ms, and no frame lost."""
     result = {}
     for name in in_turn(names, number):
-        first, step = SEARCH.get(name, (900, 100))
+        first, step = SEARCH.get(name, (500, 100))
         steps = measured(rig, name, 6000, "--steps", f"{first}:4000:{step}", "--seconds", 3, "--stop-p99", LIMIT_SLOW_US, "--ramp", 150)
         good = [one for one in steps if not one["missing"] and not one["faults"]]
         fast = max((one["calls"] for one in good if one["p99"] < LIMIT_FAST_US), default=0)
@@ -133,7 +133,7 @@ def memory(rig: Rig, number: int) -> Round:
     """Resident memory of 1,000 live calls, above that of none."""
     result = {}
     for name in in_turn(OURS, number):
-        empty, full = measured(rig, name, 1100, "--steps", "0:1000:1000", "--seconds", 1, "--ramp", 150)
+        empty, full = measured(rig, name, 1100, "--steps", "0:1000:1000", "--seconds", 1, "--settle", 3, "--ramp", 60)
         result[name] = (full["memory_kb"] - empty["memory_kb"]) / full["calls"]
     name = "Node, equal work"
     if steps := measured(rig, name, 210, "--steps", "0:200:200", "--seconds", 1):
