@@ -213,8 +213,9 @@ static int jobs_command(const struct flusher_config *config, const struct option
         return inspect_jobs(config, options);
     if (jobs_want_any(config))
         return run(config, false, true);
-    log_error(NULL, "cannot start", log_str("error", "there is nothing to do after calls: neither RINGFLEET_RECORDING_STORE "
-                                                     "nor RINGFLEET_AFTER_CALL_HOOK is set"));
+    log_error(NULL, "cannot start",
+              log_str("error", "there is nothing to do after calls: neither RINGFLEET_RECORDING_STORE nor "
+                               "RINGFLEET_AFTER_CALL_HOOK is set"));
     return 1;
 }
 

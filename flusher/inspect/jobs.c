@@ -17,8 +17,9 @@ static const struct column job_columns[] = {
 };
 
 static const struct column recording_columns[] = {
-    {"recording_sid", "RECORDING", CELL_TEXT}, {"status", "STATUS", CELL_TEXT}, {"duration_seconds", "SECONDS", CELL_TEXT},
-    {"bytes", "BYTES", CELL_TEXT},             {"location", "WHERE", CELL_TEXT}, {"error", "WHY", CELL_TEXT},
+    {"recording_sid", "RECORDING", CELL_TEXT},  {"status", "STATUS", CELL_TEXT},
+    {"duration_seconds", "SECONDS", CELL_TEXT}, {"bytes", "BYTES", CELL_TEXT},
+    {"location", "WHERE", CELL_TEXT},           {"error", "WHY", CELL_TEXT},
 };
 
 struct desk {

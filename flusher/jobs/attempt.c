@@ -101,8 +101,9 @@ static void report(const struct attempt *a)
         log_error(a->job.call_sid, "job given up; flusher jobs lists it", log_str("job", name),
                   log_str("subject", a->job.subject), log_int("attempt", a->number), log_str("why", a->text));
     } else if (!a->takes_back) {
-        log_warn(a->job.call_sid, "job failed, it is tried again", log_str("job", name), log_str("subject", a->job.subject),
-                 log_int("attempt", a->number), log_int("retry_ms", a->delay_ms), log_str("why", a->text));
+        log_warn(a->job.call_sid, "job failed, it is tried again", log_str("job", name),
+                 log_str("subject", a->job.subject), log_int("attempt", a->number), log_int("retry_ms", a->delay_ms),
+                 log_str("why", a->text));
     }
 }
 
@@ -206,8 +207,8 @@ void job_strike(struct job *job, const char *why)
     rest = rest < DELAY_MAX_MS ? rest : DELAY_MAX_MS;
     a->bench->rests_until_ms[a->kind] = clock_mono_ms() + rest;
     count(a, failed_counters);
-    log_error(job->call_sid, "jobs of this kind rest until somebody has seen to it", log_str("job", job_trades[a->kind]->name),
-              log_str("why", why), log_int("rest_ms", rest));
+    log_error(job->call_sid, "jobs of this kind rest until somebody has seen to it",
+              log_str("job", job_trades[a->kind]->name), log_str("why", why), log_int("rest_ms", rest));
     end(job, "waiting", rest, true, why);
 }
 

@@ -11,7 +11,14 @@
 
 #include <openssl/evp.h>
 
-enum { PATH_SIZE = 1100, ETAG_PATH_SIZE = PATH_SIZE + 8, ETAG_SIZE = 256, HEADER_SIZE = 320, HASH_BLOCK = 65536, ERROR_SIZE = 160 };
+enum {
+    PATH_SIZE = 1100,
+    ETAG_PATH_SIZE = PATH_SIZE + 8,
+    ETAG_SIZE = 256,
+    HEADER_SIZE = 320,
+    HASH_BLOCK = 65536,
+    ERROR_SIZE = 160,
+};
 
 struct fetch {
     struct http_request *request;

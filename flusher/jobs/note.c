@@ -45,9 +45,10 @@ static void add_recording(struct pgarray params[PARAMS], const struct pick *pick
 static void fill(const struct note *note, struct pgarray params[PARAMS], const struct selection *selection,
                  const struct flush_call *calls, size_t count)
 {
+    const size_t *begin = selection->begin;
     for (int i = 0; i < PARAMS; i++)
         pgarray_init(&params[i], PGARRAY_TEXT_OID);
-    for (size_t i = selection->begin[JOURNAL_RECORDING]; note->recordings && i < selection->begin[JOURNAL_RECORDING + 1]; i++)
+    for (size_t i = begin[JOURNAL_RECORDING]; note->recordings && i < begin[JOURNAL_RECORDING + 1]; i++)
         add_recording(params, &selection->picks[i]);
     for (size_t i = 0; note->hooks && i < count; i++) {
         if (calls[i].is_new)

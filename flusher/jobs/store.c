@@ -21,8 +21,9 @@ static bool try_directory(const char *path, char *error, size_t error_size)
 static bool open_directory(struct store *store, const char *path, char *error, size_t error_size)
 {
     if (*path != '/' || (size_t)snprintf(store->root, sizeof store->root, "%s", path) >= sizeof store->root) {
-        snprintf(error, error_size, "RINGFLEET_RECORDING_STORE is \"%s\": wanted is a whole path, /..., of at most %zu bytes, "
-                                    "or s3://bucket/prefix", path, sizeof store->root - 16);
+        snprintf(error, error_size,
+                 "RINGFLEET_RECORDING_STORE is \"%s\": wanted is a whole path, /..., of at most %zu bytes, or "
+                 "s3://bucket/prefix", path, sizeof store->root - 16);
         return false;
     }
     while (strlen(store->root) > 1 && store->root[strlen(store->root) - 1] == '/')
@@ -45,9 +46,11 @@ static bool open_bucket(struct store *store, const char *name, char *error, size
     const struct flusher_config *c = store->config;
     size_t bucket = strcspn(name, "/");
     store->is_bucket = true;
-    if (bucket == 0 || !is_plain(name) || (size_t)snprintf(store->root, sizeof store->root, "%s", name) >= sizeof store->root) {
-        snprintf(error, error_size, "RINGFLEET_RECORDING_STORE is \"s3://%s\": wanted is s3://bucket or s3://bucket/prefix, "
-                                    "of letters, digits and -_./", name);
+    if (bucket == 0 || !is_plain(name) ||
+        (size_t)snprintf(store->root, sizeof store->root, "%s", name) >= sizeof store->root) {
+        snprintf(error, error_size,
+                 "RINGFLEET_RECORDING_STORE is \"s3://%s\": wanted is s3://bucket or s3://bucket/prefix, of letters, "
+                 "digits and -_./", name);
         return false;
     }
     if (!*c->s3_access_key || !*c->s3_secret_key) {
@@ -60,7 +63,8 @@ static bool open_bucket(struct store *store, const char *name, char *error, size
     snprintf(store->signature, sizeof store->signature, "aws:amz:%s:s3", c->s3_region);
     if (*c->s3_endpoint) {
         size_t len = strlen(c->s3_endpoint);
-        snprintf(store->base_url, sizeof store->base_url, "%.*s", (int)(len - (c->s3_endpoint[len - 1] == '/')), c->s3_endpoint);
+        len -= c->s3_endpoint[len - 1] == '/';
+        snprintf(store->base_url, sizeof store->base_url, "%.*s", (int)len, c->s3_endpoint);
     } else {
         snprintf(store->base_url, sizeof store->base_url, "https://s3.%s.amazonaws.com", c->s3_region);
     }

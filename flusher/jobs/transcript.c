@@ -68,9 +68,10 @@ static void store(struct job *job)
     json_t *turns = transcript_turns(t->pieces, t->audio.wav.channels, t->audio.wav.rate,
                                      strcmp(job->shop->config->recording_channels, "caller-first") == 0);
     char *text = turns ? json_dumps(turns, JSON_COMPACT) : NULL;
+    const struct job_query query = {JOB_SQL_TRANSCRIPT,
+                                    {job->call_sid, job->subject, job->shop->config->transcription_model, text}};
     if (text)
-        job_ask(job, &(struct job_query){JOB_SQL_TRANSCRIPT, {job->call_sid, job->subject,
-                                                              job->shop->config->transcription_model, text}}, 1, on_stored);
+        job_ask(job, &query, 1, on_stored);
     else
         job_again(job, 0, "out of memory");
     free(text);
@@ -246,7 +247,8 @@ static void fetch(struct job *job, const char *location)
     struct transcript *t = job->work;
     struct store_request request;
     const char *why = NULL;
-    struct http_spec spec = {.timeout_ms = FETCH_MS, .stall_seconds = STALL_SECONDS, .ca_file = job->shop->config->job_ca_file};
+    struct http_spec spec = {
+        .timeout_ms = FETCH_MS, .stall_seconds = STALL_SECONDS, .ca_file = job->shop->config->job_ca_file};
     if (!store_request(job->shop->store, location, NULL, &request, &spec)) {
         job_dead(job, "its recording is in another store than RINGFLEET_RECORDING_STORE");
         return;

@@ -60,7 +60,8 @@ void transcript_answer_release(struct transcript_answer *a)
 static int by_time(const void *a, const void *b)
 {
     const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
-    json_int_t from = json_integer_value(json_object_get(x, "from")), other = json_integer_value(json_object_get(y, "from"));
+    json_int_t from = json_integer_value(json_object_get(x, "from"));
+    json_int_t other = json_integer_value(json_object_get(y, "from"));
     json_int_t channel = json_integer_value(json_object_get(x, "channel"));
     if (from != other)
         return from < other ? -1 : 1;

@@ -21,6 +21,7 @@ from .after_call import (
     wait_job,
 )
 from .flusher_rig import FlusherRig
+from .servers import eventually
 
 CALLER, ASSISTANT = 9000, 7000
 # The pauses are where pieces may be cut.
@@ -199,6 +200,23 @@ def test_a_flusher_that_is_killed_pays_for_no_piece_twice(rig, carrier, service,
     # The one that was under way cannot but be sent again.
     assert [one.peak for one in service.heard].count(CALLER) == 1
     assert len(turns(rig)) == 2
+
+
+def test_a_flusher_that_slept_writes_nothing_of_what_another_has_done(rig, carrier, service, settings):
+    service.hold_after = 0
+    sleeper = rig.start(**settings)
+    call_without_turns(rig, carrier)
+    service.wait_held()
+    sleeper.process.send_signal(signal.SIGSTOP)
+    service.hold_after = None
+    rig.start(**settings)
+    done = wait_job(rig, "transcript", "RE1")
+    stored = turns(rig)
+    sleeper.process.send_signal(signal.SIGCONT)
+    service.release.set()
+    eventually("it to know", lambda: sleeper.metrics()["ringfleet_jobs_lost_total"] == 1)
+    eventually("it to be idle", lambda: sleeper.metrics()["ringfleet_jobs_running"] == 0)
+    assert job(rig, "transcript", "RE1") == done and turns(rig) == stored
 
 
 def test_a_recording_in_a_bucket(rig, carrier, service, settings, tmp_path):
