@@ -220,6 +220,14 @@ void context_move(struct context *to, struct context *from)
     memset(from, 0, sizeof *from);
 }
 
+int context_copy(struct context *to, const struct context *from)
+{
+    int wrong = 0;
+    for (size_t i = 0; i < from->count; i++)
+        wrong |= context_set(to, from->fields[i].name, from->fields[i].value);
+    return wrong;
+}
+
 void context_release(struct context *c)
 {
     for (size_t i = 0; i < c->count; i++)

@@ -48,4 +48,6 @@ int context_render(struct context *c, const char *channel, int64_t now);
 bool context_field_of_business(const char *name);
 
 void context_move(struct context *to, struct context *from);
+/* Adds the fields of one to another. -1: not all of them. */
+RF_NODISCARD int context_copy(struct context *to, const struct context *from);
 void context_release(struct context *c);

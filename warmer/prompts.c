@@ -3,11 +3,14 @@
  *   Authorization: Bearer <RINGFLEET_API_KEY>
  *   {"business_number": "+14155550199", "lead_number": "+14155550123", "channel": "sms", "direction": "inbound"}
  *
+ *   business_id, a text or a whole number, may stand instead of business_number
+ *
  *   200 {"source": "database", "channel": "sms", "greeting": "..", "prompt_compact": "..", "prompt_full": "..",
  *        "lead_first_name": ".."}
- *   400 {"error": ".."}   404 nobody has this number   503 neither the database nor a snapshot could be had
+ *   400 {"error": ".."}   404 no such business   503 neither the database nor a snapshot could be had
  *
  * channel is "voice" if it is not given, direction "inbound", lead_number nobody. Nothing is recorded. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +20,7 @@
 #include "warmer/server.h"
 #include "warmer/warm.h"
 
-enum { PARTY_MAX = 255, CHANNEL_MAX = 32 };
+enum { PARTY_MAX = 255, CHANNEL_MAX = 32, ID_SIZE = 24 };
 
 struct asked {
     struct request *request; /* NULL once answered */
@@ -57,7 +60,7 @@ static void answer_first(struct asked *a, const struct warmed *warmed)
     a->request = NULL;
     if (warmed->source == WARM_UNKNOWN) {
         metric_add(&r->w->metrics.prompts_unknown, 1);
-        answer_error(r, 404, "no business has this number");
+        answer_error(r, 404, "no business has this number or id");
     } else if (warmed->source == WARM_MINIMAL) {
         metric_add(&r->w->metrics.prompts_failed, 1);
         answer_error(r, 503, "the database cannot be asked now");
@@ -83,19 +86,34 @@ static const char *text_of(const json_t *body, const char *name, const char *dfl
     return text && strlen(text) <= max ? text : NULL;
 }
 
+/* How the business is named: business_id, else business_number; NULL if by neither, or both. */
+static const char *business_of(const json_t *body, char room[ID_SIZE], bool *by_id)
+{
+    const json_t *id = json_object_get(body, "business_id");
+    const char *number = text_of(body, "business_number", "", PARTY_MAX);
+    *by_id = id != NULL;
+    if (!id)
+        return number && *number ? number : NULL;
+    if (json_object_get(body, "business_number"))
+        return NULL;
+    snprintf(room, ID_SIZE, "%" JSON_INTEGER_FORMAT, json_integer_value(id));
+    number = json_is_integer(id) ? room : text_of(body, "business_id", NULL, PARTY_MAX);
+    return number && *number ? number : NULL;
+}
+
 /* NULL, or what is wrong with the body. */
 static const char *begin(struct request *r, const json_t *body)
 {
-    const char *business = text_of(body, "business_number", "", PARTY_MAX);
+    struct warm_call call = {.channel = text_of(body, "channel", CONTEXT_VOICE, CHANNEL_MAX), .answered_by = ""};
+    char room[ID_SIZE];
+    const char *business = business_of(body, room, &call.by_id);
     const char *lead = text_of(body, "lead_number", "", PARTY_MAX);
-    const char *channel = text_of(body, "channel", CONTEXT_VOICE, CHANNEL_MAX);
     const char *direction = text_of(body, "direction", "inbound", CHANNEL_MAX);
     bool outbound = direction && strcmp(direction, "outbound") == 0;
-    struct warm_call call = {.channel = channel, .answered_by = ""};
     struct asked *a;
-    if (!business || !*business)
-        return "business_number is missing, or no text";
-    if (!lead || !channel || !*channel)
+    if (!business)
+        return "business_number or business_id, one of them, is missing, or no text";
+    if (!lead || !call.channel || !*call.channel)
         return "lead_number or channel is no text, or too long";
     if (!outbound && (!direction || strcmp(direction, "inbound") != 0))
         return "direction is neither inbound nor outbound";
@@ -104,7 +122,7 @@ static const char *begin(struct request *r, const json_t *body)
     if (!a)
         return "out of memory";
     a->request = r;
-    strcpy(a->channel, channel);
+    strcpy(a->channel, call.channel);
     if (warm(r->w, &call, on_warmed, a) == 0)
         return NULL;
     free(a);

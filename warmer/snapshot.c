@@ -83,31 +83,47 @@ static void on_business(const redisReply *reply, void *arg)
     tell(seek, good);
 }
 
+static int ask_business(struct seek *seek, const char *id)
+{
+    struct question q;
+    question_init_command(&q, "HGETALL");
+    question_key_global(&q, seek->w, "business", id);
+    return ask(seek->w, &q, on_business, seek);
+}
+
 static void on_number(const redisReply *reply, void *arg)
 {
     struct seek *seek = arg;
+    if (!reply || reply->type != REDIS_REPLY_STRING || ask_business(seek, reply->str) != 0)
+        tell(seek, false);
+}
+
+static int ask_number(struct seek *seek, const char *number)
+{
     struct question q;
-    if (!reply || reply->type != REDIS_REPLY_STRING) {
-        tell(seek, false);
-        return;
-    }
-    question_init_command(&q, "HGETALL");
-    question_key_global(&q, seek->w, "business", reply->str);
-    if (ask(seek->w, &q, on_business, seek) != 0)
-        tell(seek, false);
+    question_init_command(&q, "GET");
+    question_key_global(&q, seek->w, "number", number);
+    return ask(seek->w, &q, on_number, seek);
+}
+
+static int start(int first(struct seek *, const char *), const char *what, const struct seek *like)
+{
+    struct seek *seek = malloc(sizeof *seek);
+    if (!seek)
+        return -1;
+    *seek = *like;
+    if (first(seek, what) == 0)
+        return 0;
+    free(seek);
+    return -1;
 }
 
 int snapshot_seek(struct warmer *w, const char *number, struct context *into, snapshot_fn *fn, void *arg)
 {
-    struct question q;
-    struct seek *seek = malloc(sizeof *seek);
-    if (!seek)
-        return -1;
-    *seek = (struct seek){w, into, fn, arg};
-    question_init_command(&q, "GET");
-    question_key_global(&q, w, "number", number);
-    if (ask(w, &q, on_number, seek) == 0)
-        return 0;
-    free(seek);
-    return -1;
+    return start(ask_number, number, &(struct seek){w, into, fn, arg});
+}
+
+int snapshot_seek_business(struct warmer *w, const char *id, struct context *into, snapshot_fn *fn, void *arg)
+{
+    return start(ask_business, id, &(struct seek){w, into, fn, arg});
 }

@@ -17,3 +17,5 @@ typedef void snapshot_fn(bool found, void *arg);
 /* Two questions to Redis. fn is called exactly once, never from inside; `into` must live until then. -1,
  * without calling fn: Redis cannot be asked. */
 RF_NODISCARD int snapshot_seek(struct warmer *w, const char *number, struct context *into, snapshot_fn *fn, void *arg);
+/* The same where the business is known: one question. */
+RF_NODISCARD int snapshot_seek_business(struct warmer *w, const char *id, struct context *into, snapshot_fn *fn, void *arg);

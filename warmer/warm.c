@@ -2,7 +2,7 @@
  *
  *   LOADING        the database is asked, the deadline runs
  *   SEEKING        the database has failed; Redis is asked for the snapshot
- *   SEEKING_AHEAD  the same while the database is late
+ *   SEEKING_AHEAD  the same while the database, or the lead it makes of a stranger, is late
  *   LATE           the first answer is given, the database's is still to come
  */
 #include "warmer/warm.h"
@@ -25,13 +25,14 @@ struct warming {
     warm_fn *fn;
     void *arg;
     char *call_sid, *from, *to, *channel, *answered_by;
-    bool outbound, recorded;
+    bool outbound, recorded, by_id;
     struct context loaded, kept; /* what the database and the snapshot said */
     bool unknown;                /* the database said that nobody has the number */
     struct event *deadline;
     int64_t opened_ms;
 };
 
+/* Or its id. */
 static const char *business_number(const struct warming *g)
 {
     return g->outbound ? g->from : g->to;
@@ -97,10 +98,17 @@ static void answer(struct warming *g, enum warm_source source, struct context *c
         warming_free(g);
 }
 
+/* The number is what calls will seek the snapshot by. */
+static void keep(struct warming *g)
+{
+    if (!g->by_id)
+        snapshot_keep(g->w, business_number(g), &g->loaded);
+}
+
 static void answer_from_database(struct warming *g)
 {
     if (!g->unknown)
-        snapshot_keep(g->w, business_number(g), &g->loaded);
+        keep(g);
     answer(g, g->unknown ? WARM_UNKNOWN : WARM_DATABASE, &g->loaded);
 }
 
@@ -109,18 +117,29 @@ static void answer_late(struct warming *g, bool found)
     struct warmed warmed = {.source = found ? WARM_DATABASE : WARM_NOTHING, .context = &g->loaded,
                             .recorded = g->recorded};
     if (found) {
-        snapshot_keep(g->w, business_number(g), &g->loaded);
+        keep(g);
         complete(g, &g->loaded, WARM_DATABASE);
     }
     g->fn(&warmed, g->arg);
     warming_free(g);
 }
 
+/* The load has answered, and only what opening the call makes of a stranger is to come: that will complete it. */
+static void answer_without_lead(struct warming *g)
+{
+    context_release(&g->kept);
+    if (context_copy(&g->kept, &g->loaded) != 0)
+        metric_add(&g->w->metrics.fields_dropped, 1);
+    answer(g, WARM_DATABASE, &g->kept);
+}
+
 /* The database may have answered meanwhile. */
 static void on_snapshot(bool found, void *arg)
 {
     struct warming *g = arg;
-    if (g->unknown || g->loaded.count > 0)
+    if (g->state == SEEKING_AHEAD && g->loaded.count > 0)
+        answer_without_lead(g);
+    else if (g->unknown || g->loaded.count > 0)
         answer_from_database(g);
     else
         answer(g, found ? WARM_SNAPSHOT : WARM_MINIMAL, &g->kept);
@@ -130,7 +149,7 @@ static void seek(struct warming *g, enum state next)
 {
     event_del(g->deadline);
     g->state = next;
-    if (snapshot_seek(g->w, business_number(g), &g->kept, on_snapshot, g) != 0)
+    if ((g->by_id ? snapshot_seek_business : snapshot_seek)(g->w, business_number(g), &g->kept, on_snapshot, g) != 0)
         on_snapshot(false, g);
 }
 
@@ -163,7 +182,12 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     metric_add(&g->w->metrics.load_late, 1);
-    seek(g, SEEKING_AHEAD); /* the deadline is armed in LOADING only */
+    if (g->loaded.count > 0) {
+        g->state = SEEKING_AHEAD;
+        answer_without_lead(g);
+    } else {
+        seek(g, SEEKING_AHEAD); /* the deadline is armed in LOADING only */
+    }
 }
 
 static struct warming *warming_new(struct warmer *w, const struct warm_call *call, warm_fn *fn, void *arg)
@@ -175,6 +199,7 @@ static struct warming *warming_new(struct warmer *w, const struct warm_call *cal
     g->fn = fn;
     g->arg = arg;
     g->outbound = strcmp(call->load.direction, "outbound") == 0;
+    g->by_id = call->by_id;
     g->opened_ms = clock_wall_ms();
     g->call_sid = strdup(call->load.call_sid);
     g->from = strdup(call->load.from);

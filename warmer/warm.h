@@ -26,6 +26,7 @@ struct warm_call {
     struct load_call load;
     const char *channel;     /* CONTEXT_VOICE, .. */
     const char *answered_by; /* "" if nobody said */
+    bool by_id;              /* what stands for the business' number is its id; for no call */
 };
 
 /* fn is called once, or twice if the first answer says `more`; the first may come from inside. Texts are

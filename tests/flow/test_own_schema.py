@@ -1,5 +1,6 @@
 """A database that is not ours: whole calls, and what `warmer --check` says of it."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from flow import stage as stages
 from flow.fleet import TESTS, Fleet, bin_directory
 from flow.stage import Stage
-from flow.warmer_rig import new_sid, ring, wait_database
+from flow.warmer_rig import new_sid, ring, send, wait_database
 from scenarios import harbour_dental
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -69,7 +70,7 @@ def test_a_whole_call(monkeypatch):
 
 @pytest.fixture(scope="module")
 def fleet():
-    with OwnFleet(ai_url="ws://127.0.0.1:1", workers=0) as fleet:
+    with OwnFleet(ai_url="ws://127.0.0.1:1", workers=0, env={"RINGFLEET_API_KEY": "key"}) as fleet:
         wait_database(fleet)
         yield fleet
 
@@ -81,6 +82,14 @@ def test_the_second_call_knows_the_name(fleet):
     context = fleet.context(sid)
     assert (context["lead_first_name"], context["lead_name_source"]) == ("Dana", "full_name")
     assert "Nice to hear from you, Dana." in context["greeting"]
+
+
+def test_prompts_of_a_tenant_by_its_uuid(fleet):
+    (tenant,) = fleet.sql("select id from tenants")
+    headers = {"Authorization": "Bearer key"}
+    answer = send(fleet, "POST", "/prompts", json.dumps({"business_id": str(tenant["id"])}).encode(), headers)
+    assert json.loads(answer.body)["prompt_full"] == "You answer the phone of Harbour Dental, plan gold."
+    assert ring(fleet, new_sid(), To=str(tenant["id"])).names() == ["Say", "Hangup"]  # a call needs the number
 
 
 def test_check_of_a_schema_that_fits(fleet):

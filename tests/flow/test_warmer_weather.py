@@ -1,5 +1,10 @@
 """Postgres away for long: calls are served from snapshots, and their rows come afterwards."""
 
+import time
+from contextlib import contextmanager
+from typing import Iterator
+
+import psycopg
 import pytest
 
 from flow.fleet import Fleet
@@ -7,6 +12,7 @@ from flow.servers import eventually
 from flow.warmer_rig import (
     BUSINESS,
     CALLER,
+    DEADLINE_MS,
     SLACK_MS,
     events,
     call_row,
@@ -128,3 +134,68 @@ def test_the_same_webhook_again_brings_the_context_that_was_missing():
             assert ring(fleet, sid).body == first.body
         eventually("the context", lambda: fleet.context(sid)["source"] == "database")
         assert fleet.context(sid)["business_name"] == "Harbour Dental"
+
+
+# ---- a database that is there, and does not answer in time ----
+
+
+@contextmanager
+def locked(fleet: Fleet, table: str, mode: str) -> Iterator[None]:
+    """As by a migration that stands in somebody's way. Shorter than after which connections count as lost."""
+    with psycopg.connect(fleet.postgres.url("locker")) as locker:
+        locker.execute(f"lock table {table} in {mode} mode")
+        began = time.monotonic()
+        yield
+        assert time.monotonic() - began < 4
+        locker.rollback()
+
+
+def waiting_statements(fleet: Fleet) -> int:
+    return len(fleet.sql("select 1 from pg_stat_activity where application_name = 'warmer' and wait_event_type = 'Lock'"))
+
+
+def test_a_load_behind_a_lock_costs_the_deadline_and_fills_in_later():
+    with without_workers() as fleet:
+        wait_database(fleet)
+        ring(fleet, new_sid())  # leaves a snapshot
+        late = metric(fleet, "load_late_total")
+        with locked(fleet, "lead", "access exclusive"):
+            answer = ring(fleet, sid := new_sid())
+            assert waiting_statements(fleet) == 1
+            assert metric(fleet, "load_late_total") == late + 1 and answer.ms < DEADLINE_MS + SLACK_MS
+            token = answer.connect()[2]
+            before = fleet.context(sid)
+            assert before["source"] == "snapshot" and "lead_id" not in before
+            assert ring(fleet, sid).connect()[2] == token  # the carrier asks again meanwhile
+        eventually("the late context", lambda: fleet.context(sid)["source"] == "database")
+        after = fleet.context(sid)
+        assert after["lead_notes"] == "Called last year about whitening."
+        assert {name: before[name] for name in ("call_sid", "from", "to", "business_name", "greeting")}.items() <= after.items()
+        assert call_row(fleet, sid)
+        assert metric(fleet, "load_late_total") == late + 2
+        eventually("both to be filled in", lambda: metric(fleet, "contexts_filled_late_total") == 2)
+        assert fleet.session(sid)["token:0"] == token
+
+
+def test_a_row_that_cannot_be_written_keeps_only_strangers_waiting():
+    """Nobody waits for open_call.sql but a caller whose lead it makes, and that one until the deadline."""
+    with without_workers() as fleet:
+        wait_database(fleet)
+        ring(fleet, new_sid())
+        with locked(fleet, "call_log", "exclusive"):
+            answer = ring(fleet, known := new_sid())
+            assert answer.connect() and fleet.context(known)["source"] == "database"
+            assert waiting_statements(fleet) == 1
+            answer = ring(fleet, stranger := new_sid(), From="+14155558009")
+            assert answer.connect() and answer.ms < DEADLINE_MS + SLACK_MS
+            assert metric(fleet, "load_late_total") == 1
+            before = fleet.context(stranger)
+            assert (before["source"], before["business_name"]) == ("database", "Harbour Dental")
+            assert "lead_id" not in before
+        eventually("what was missing", lambda: "lead_id" in fleet.context(stranger))
+        after, lead = fleet.context(stranger), lead_of(fleet, "+14155558009")
+        assert after["lead_id"] == str(lead["id"])
+        assert {name: value for name, value in after.items() if name not in ("lead_id", "lead_phone")} == before
+        assert call_row(fleet, stranger)["lead_id"] == lead["id"] and call_row(fleet, known)
+        kept = fleet.redis().hgetall(f"rf:business:{after['business_id']}")
+        assert kept["business_name"] == "Harbour Dental"

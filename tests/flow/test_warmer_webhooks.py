@@ -15,6 +15,7 @@ from flow.warmer_rig import (
     BUSINESS,
     CALLER,
     DEADLINE_MS,
+    REFUSAL,
     SLACK_MS,
     dialled,
     events,
@@ -250,9 +251,41 @@ def test_prompts_for_other_channels(fleet):
     assert (status, made["channel"]) == (200, "voice") and made["prompt_full"].startswith("You answer the phone")
     assert (len(fleet.sql("select 1 from call_log")), len(fleet.sql("select 1 from lead"))) == rows
     assert ask_prompts(fleet, asked | {"business_number": "+1999"}) == (
-        404, {"error": "no business has this number"},
+        404, {"error": "no business has this number or id"},
     )
     set_settings(fleet, "{}")
+
+
+def test_prompts_of_a_business_by_its_id(fleet):
+    (row,) = fleet.sql("select id from business where phone_number = %s", BUSINESS)
+    _, by_number = ask_prompts(fleet, {"business_number": BUSINESS, "lead_number": CALLER})
+    for id_ in (row["id"], str(row["id"])):
+        for direction in ("inbound", "outbound"):
+            asked = {"lead_number": CALLER, "direction": direction}
+            assert ask_prompts(fleet, asked | {"business_id": id_}) == ask_prompts(
+                fleet, asked | {"business_number": BUSINESS}
+            )
+    assert by_number["prompt_full"]
+    for unknown in (999999, "999999", "no-id", -1):
+        assert ask_prompts(fleet, {"business_id": unknown})[0] == 404
+    assert fleet.redis().exists(f"rf:number:{row['id']}") == 0
+    refused = ring(fleet, new_sid(), To=str(row["id"]))  # no caller reaches a business by its id
+    assert refused.names() == ["Say", "Hangup"] and REFUSAL in refused.words()
+
+
+def test_prompts_come_from_the_snapshot_while_the_database_is_away():
+    with without_workers(RINGFLEET_API_KEY=KEY) as fleet:
+        wait_database(fleet)
+        ring(fleet, sid := new_sid()).connect()
+        business_id = fleet.context(sid)["business_id"]
+        eventually("the snapshot", lambda: fleet.redis().exists(f"rf:business:{business_id}"))
+        fleet.postgres.stop()
+        wait_database(fleet, 0)
+        for asked in ({"business_id": business_id}, {"business_number": BUSINESS}):
+            status, made = ask_prompts(fleet, asked)
+            assert (status, made["source"]) == (200, "snapshot") and "Harbour Dental" in made["prompt_full"]
+        for asked in ({"business_id": "999"}, {"business_number": "+14155558888"}):
+            assert ask_prompts(fleet, asked) == (503, {"error": "the database cannot be asked now"})
 
 
 @pytest.mark.parametrize(
@@ -263,6 +296,10 @@ def test_prompts_for_other_channels(fleet):
         (b'"\xff"', "no JSON object"),
         ({}, "business_number"),
         ({"business_number": 7}, "business_number"),
+        ({"business_number": BUSINESS, "business_id": 1}, "one of them"),
+        ({"business_id": ""}, "business_id"),
+        ({"business_id": 1.5}, "business_id"),
+        ({"business_id": "1" * 256}, "business_id"),
         ({"business_number": BUSINESS, "channel": ""}, "channel"),
         ({"business_number": BUSINESS, "channel": "x" * 33}, "channel"),
         ({"business_number": BUSINESS, "direction": "sideways"}, "direction"),

@@ -2,6 +2,7 @@
 -- wrote: numbers find business and lead, so a call is served even if it could not be recorded.
 --
 -- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound
+--      For prompts (POST /prompts) there is no call: $1 is '', and the business' id may stand for its number.
 -- out  one row; every column that is not null becomes a field of the call's context and can be used in
 --      prompts as {{column}}. Some are special:
 --        business_id   required; no row, or null, means that nobody has this number: the call is refused
@@ -15,6 +16,10 @@
 --        apology_text, fallback_number, hold_text   for callers who must be sent away, or wait
 --      While the database is away the business_* and template_* columns and the ones named above that are
 --      not about one person are served from a snapshot to its other callers; all others are not kept.
+with party as (
+    select case $4::text when 'outbound' then $2::text else $3::text end as business,
+           case $4::text when 'outbound' then $3::text else $2::text end as lead
+)
 select business.id as business_id,
        business.name as business_name,
        business.phone_number as business_phone,
@@ -52,11 +57,14 @@ select business.id as business_id,
        nullif(job.context, '{}')::text as job_context,
        booked.slots as booked_slots,
        booked.own as lead_appointments
-from business
+from party
+join business on business.id = coalesce(
+    (select id from business where phone_number = party.business),
+    case when $1::text = '' and party.business ~ '^[0-9]{1,18}$' then party.business::bigint end)
 left join business_settings settings on settings.business_id = business.id
 left join call_log on call_log.call_sid = $1::text
 left join lead on lead.business_id = business.id
-    and lead.phone_number = case $4::text when 'outbound' then $3::text else $2::text end
+    and lead.phone_number = party.lead
 left join outbound_call_job job on job.call_sid = $1::text
 left join lateral (
     -- Taken times of the next two weeks as JSON, and among them those of this person. Times need no escapes, and a
@@ -75,5 +83,4 @@ left join lateral (
         order by a.ends_at -- as by starts_at, since none overlap; the order of the index
         limit 200
     ) upcoming
-) booked on true
-where business.phone_number = case $4::text when 'outbound' then $2::text else $3::text end;
+) booked on true;

@@ -20,3 +20,4 @@ left join lateral (
     where tenant_id = tenant.id and during && tstzrange(now(), now() + interval '14 days')
 ) booked on true
 where tenant.phone = case $4::text when 'outbound' then $2::text else $3::text end
+   or ($1::text = '' and tenant.id::text = case $4::text when 'outbound' then $2::text else $3::text end)
