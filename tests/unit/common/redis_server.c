@@ -12,13 +12,16 @@
 
 static void become_redis(const struct redis_server *s, const char *password, int log)
 {
-    char port[8], sock[64];
+    char port[8], bus[8], sock[64];
     snprintf(port, sizeof port, "%u", s->port);
+    snprintf(bus, sizeof bus, "%u", s->bus_port);
     snprintf(sock, sizeof sock, "%s/redis.sock", s->dir);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(log, 1);
     execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", port, "--unixsocket", sock, "--dir",
-           s->dir, "--save", "", "--appendonly", s->durable ? "yes" : "no", "--appendfsync", "always", "--requirepass", password ? password : "", (char *)NULL);
+           s->dir, "--save", "", "--appendonly", s->durable ? "yes" : "no", "--appendfsync", "always", "--requirepass",
+           password ? password : "", "--cluster-enabled", s->bus_port ? "yes" : "no", "--cluster-port", bus,
+           "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no", (char *)NULL);
     _exit(127);
 }
 

@@ -11,6 +11,7 @@ struct redis_server {
     uint16_t port;
     int log;      /* read end of its stdout */
     bool durable; /* set before the start: AOF, so that data outlives a kill */
+    uint16_t bus_port; /* set before the start: it is a node of a cluster, and talks to the others there */
     char dir[40]; /* also holds its unix socket, redis.sock */
 };
 
