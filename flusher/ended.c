@@ -11,17 +11,18 @@
 enum { CURSOR_SIZE = STREAM_ID_SIZE, READ_ARGS = 9, NUMBER_SIZE = 24 };
 
 #define SILENT_MS "3600000"
+#define ALL_READ ">" /* as XREADGROUP has it: what is new */
 
 struct ended {
     const struct key_space *keys;
     const char *consumer;
     char count[NUMBER_SIZE], claim_idle_ms[NUMBER_SIZE];
     metric_value *groups_made;
-    bool own_first;
     char (*names)[KEY_SIZE];      /* per partition: key of its index */
     char (*cursors)[CURSOR_SIZE]; /* per partition: where XAUTOCLAIM goes on */
-    char (*own)[CURSOR_SIZE];     /* per partition: what we hold was read up to here */
+    char (*own)[CURSOR_SIZE];     /* per partition: what we hold was read up to here; ALL_READ: all of it */
     const char **argv;
+    redisReply **replies;
 };
 
 struct ended *ended_new(const struct key_space *keys, const char *consumer, int64_t count, int64_t claim_idle_ms,
@@ -40,7 +41,8 @@ struct ended *ended_new(const struct key_space *keys, const char *consumer, int6
     e->cursors = calloc(partitions, sizeof *e->cursors);
     e->argv = calloc(READ_ARGS + 2 * partitions, sizeof *e->argv);
     e->own = calloc(partitions, sizeof *e->own);
-    if (!e->names || !e->cursors || !e->own || !e->argv) {
+    e->replies = calloc(partitions, sizeof(redisReply *));
+    if (!e->names || !e->cursors || !e->own || !e->argv || !e->replies) {
         ended_free(e);
         return NULL;
     }
@@ -60,6 +62,7 @@ void ended_free(struct ended *ended)
     free(ended->cursors);
     free(ended->own);
     free(ended->argv);
+    free(ended->replies);
     free(ended);
 }
 
@@ -71,7 +74,6 @@ void ended_list_release(struct ended_list *list)
 
 void ended_rewind(struct ended *ended)
 {
-    ended->own_first = true;
     for (int p = 0; p < ended->keys->partitions; p++)
         snprintf(ended->own[p], CURSOR_SIZE, "0-0");
 }
@@ -85,16 +87,17 @@ static bool is_error(const redisReply *reply, const char *code)
 
 /* The group begins at 0, so that what was indexed before it was made (or made again) is found. With
  * full memory Redis refuses to make one; then it is most likely there. */
-static bool make_groups(struct ended *e, redisContext *redis)
+static bool make_groups(struct ended *e, const struct redis_shard *shard)
 {
     bool ok = true;
-    for (int p = 0; p < e->keys->partitions && ok; p++) {
-        redisReply *reply = redisCommand(redis, "XGROUP CREATE %s %s 0 MKSTREAM", e->names[p], FLUSHER_GROUP);
+    for (int i = 0; i < shard->count && ok; i++) {
+        redisReply *reply = redisCommand(shard->redis, "XGROUP CREATE %s %s 0 MKSTREAM",
+                                         e->names[shard->partitions[i]], FLUSHER_GROUP);
         ok = reply && (reply->type != REDIS_REPLY_ERROR || is_error(reply, "BUSYGROUP") || is_error(reply, "OOM"));
         if (ok && reply->type != REDIS_REPLY_ERROR)
             metric_add(e->groups_made, 1);
         if (!ok)
-            log_error(NULL, "no consumer group", log_str("error", reply ? reply->str : redis->errstr));
+            log_error(NULL, "no consumer group", log_str("error", reply ? reply->str : shard->redis->errstr));
         freeReplyObject(reply);
     }
     return ok;
@@ -102,46 +105,97 @@ static bool make_groups(struct ended *e, redisContext *redis)
 
 /* -- reading ---------------------------------------------------------------------------------- */
 
-static redisReply *read_group(struct ended *e, redisContext *redis, int64_t block_ms)
+/* What we hold of these partitions was all read: new entries may be waited for. */
+static bool all_read(const struct ended *e, const struct redis_shard *shard)
 {
-    char block[NUMBER_SIZE];
-    size_t partitions = (size_t)e->keys->partitions, n = 0;
-    snprintf(block, sizeof block, "%lld", (long long)block_ms);
+    bool all = true;
+    for (int i = 0; i < shard->count; i++)
+        all = all && strcmp(e->own[shard->partitions[i]], ALL_READ) == 0;
+    return all;
+}
+
+static bool append_read(struct ended *e, redisContext *redis, const int *partitions, int count, const char *block)
+{
+    int n = 0;
     e->argv[n++] = "XREADGROUP";
     e->argv[n++] = "GROUP";
     e->argv[n++] = FLUSHER_GROUP;
     e->argv[n++] = e->consumer;
     e->argv[n++] = "COUNT";
     e->argv[n++] = e->count;
-    if (!e->own_first) {
+    if (block) {
         e->argv[n++] = "BLOCK";
         e->argv[n++] = block;
     }
     e->argv[n++] = "STREAMS";
-    for (size_t p = 0; p < partitions; p++)
-        e->argv[n++] = e->names[p];
-    for (size_t p = 0; p < partitions; p++)
-        e->argv[n++] = e->own_first ? e->own[p] : ">";
-    return redisCommandArgv(redis, (int)n, e->argv, NULL);
+    for (int i = 0; i < count; i++)
+        e->argv[n++] = e->names[partitions[i]];
+    for (int i = 0; i < count; i++)
+        e->argv[n++] = e->own[partitions[i]];
+    return redisAppendCommandArgv(redis, n, e->argv, NULL) == REDIS_OK;
+}
+
+/* A server that has all reads all in one command, and may wait. Nodes of a cluster take one partition at a time; none
+ * of those may keep the others waiting. Returns how many replies will come; -1: out of memory. */
+static int append_reads(struct ended *e, const struct redis_shard *shard, int64_t block_ms)
+{
+    char block[NUMBER_SIZE];
+    bool ok = true;
+    snprintf(block, sizeof block, "%lld", (long long)block_ms);
+    if (shard->alone)
+        return append_read(e, shard->redis, shard->partitions, shard->count, all_read(e, shard) ? block : NULL) ? 1 : -1;
+    for (int i = 0; i < shard->count && ok; i++)
+        ok = append_read(e, shard->redis, &shard->partitions[i], 1, NULL);
+    return ok ? shard->count : -1;
+}
+
+static void forget_replies(struct ended *e)
+{
+    for (int i = 0; i < e->keys->partitions; i++) {
+        freeReplyObject(e->replies[i]);
+        e->replies[i] = NULL;
+    }
+}
+
+enum read { READ_DONE, READ_NO_GROUP, READ_FAILED };
+
+/* All replies are taken before anything else is asked. */
+static enum read read_shard(struct ended *e, const struct redis_shard *shard, int64_t block_ms)
+{
+    int count = append_reads(e, shard, block_ms);
+    enum read result = count < 0 ? READ_FAILED : READ_DONE;
+    for (int i = 0; i < count; i++) {
+        void *reply = NULL;
+        if (redisGetReply(shard->redis, &reply) != REDIS_OK) {
+            log_warn(NULL, "cannot read the ended calls", log_str("error", shard->redis->errstr));
+            return READ_FAILED;
+        }
+        e->replies[i] = reply;
+        if (e->replies[i]->type != REDIS_REPLY_ERROR)
+            continue;
+        if (result != READ_FAILED && (is_error(reply, "NOGROUP") || is_error(reply, "UNBLOCKED"))) {
+            result = READ_NO_GROUP;
+            continue;
+        }
+        log_warn(NULL, "cannot read the ended calls", log_str("error", e->replies[i]->str));
+        result = READ_FAILED;
+    }
+    return result;
 }
 
 /* Reads with groups that are there: an operator, or a server that came back empty, may have removed
- * them (also while we were waiting: UNBLOCKED). NULL: Redis failed. */
-static redisReply *read_surely(struct ended *e, redisContext *redis, int64_t block_ms)
+ * them (also while we were waiting: UNBLOCKED). */
+static bool read_surely(struct ended *e, const struct redis_shard *shard, int64_t block_ms)
 {
-    redisReply *reply = read_group(e, redis, block_ms);
-    if (reply && (is_error(reply, "NOGROUP") || is_error(reply, "UNBLOCKED"))) {
-        freeReplyObject(reply);
-        if (!make_groups(e, redis))
-            return NULL;
+    enum read result = read_shard(e, shard, block_ms);
+    if (result == READ_NO_GROUP) {
+        forget_replies(e);
+        if (!make_groups(e, shard))
+            return false;
         ended_rewind(e);
-        reply = read_group(e, redis, block_ms);
+        result = read_shard(e, shard, block_ms);
     }
-    if (reply && reply->type != REDIS_REPLY_ERROR)
-        return reply;
-    log_warn(NULL, "cannot read the ended calls", log_str("error", reply ? reply->str : redis->errstr));
-    freeReplyObject(reply);
-    return NULL;
+    return result == READ_DONE;
 }
 
 static const char *sid_of(const redisReply *pairs)
@@ -203,44 +257,50 @@ static bool take_entry(struct ended *e, redisContext *redis, const char *name, c
 /* The next read of what we hold goes on behind the last entry of this one; entries may stay there. */
 static void advance(struct ended *e, const char *name, const redisReply *entries)
 {
-    for (int p = 0; p < e->keys->partitions && e->own_first && entries->elements > 0; p++) {
-        if (strcmp(e->names[p], name) == 0)
-            snprintf(e->own[p], CURSOR_SIZE, "%s", entries->element[entries->elements - 1]->element[0]->str);
+    for (int p = 0; p < e->keys->partitions; p++) {
+        if (strcmp(e->names[p], name) != 0 || strcmp(e->own[p], ALL_READ) == 0)
+            continue;
+        snprintf(e->own[p], CURSOR_SIZE, "%s",
+                 entries->elements > 0 ? entries->element[entries->elements - 1]->element[0]->str : ALL_READ);
     }
 }
 
-static bool take_streams(struct ended *e, redisContext *redis, const redisReply *reply, struct ended_list *list)
+static bool take_stream(struct ended *e, redisContext *redis, const redisReply *stream, struct ended_list *list)
 {
-    size_t total = 0;
-    for (size_t s = 0; s < reply->elements; s++)
-        total += reply->element[s]->element[1]->elements;
-    list->entries = calloc(total + 1, sizeof *list->entries);
-    if (!list->entries)
-        return false;
-    for (size_t s = 0; s < reply->elements; s++) {
-        const redisReply *stream = reply->element[s], *entries = stream->element[1];
-        advance(e, stream->element[0]->str, entries);
-        for (size_t i = 0; i < entries->elements; i++) {
-            if (!take_entry(e, redis, stream->element[0]->str, entries->element[i], list))
-                return false;
-        }
+    const redisReply *entries = stream->element[1];
+    advance(e, stream->element[0]->str, entries);
+    for (size_t i = 0; i < entries->elements; i++) {
+        if (!take_entry(e, redis, stream->element[0]->str, entries->element[i], list))
+            return false;
     }
-    if (total == 0)
-        e->own_first = false; /* all that is held was read */
     return true;
 }
 
-bool ended_read(struct ended *ended, redisContext *redis, int64_t block_ms, struct ended_list *list)
+static bool take_replies(struct ended *e, redisContext *redis, struct ended_list *list)
 {
-    redisReply *reply;
-    bool ok = true;
-    memset(list, 0, sizeof *list);
-    reply = read_surely(ended, redis, block_ms);
-    if (!reply)
+    size_t total = 0;
+    for (int i = 0; i < e->keys->partitions; i++) {
+        for (size_t s = 0; e->replies[i] && s < e->replies[i]->elements; s++) /* nil: nothing new came */
+            total += e->replies[i]->element[s]->element[1]->elements;
+    }
+    list->entries = calloc(total + 1, sizeof *list->entries);
+    if (!list->entries)
         return false;
-    if (reply->type == REDIS_REPLY_ARRAY) /* nil: nothing new came */
-        ok = take_streams(ended, redis, reply, list);
-    freeReplyObject(reply);
+    for (int i = 0; i < e->keys->partitions; i++) {
+        for (size_t s = 0; e->replies[i] && s < e->replies[i]->elements; s++) {
+            if (!take_stream(e, redis, e->replies[i]->element[s], list))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool ended_read(struct ended *ended, const struct redis_shard *shard, int64_t block_ms, struct ended_list *list)
+{
+    bool ok;
+    memset(list, 0, sizeof *list);
+    ok = read_surely(ended, shard, block_ms) && take_replies(ended, shard->redis, list);
+    forget_replies(ended);
     return ok;
 }
 
@@ -262,11 +322,11 @@ static int64_t claim_partition(struct ended *e, redisContext *redis, int p)
     return claimed;
 }
 
-int64_t ended_claim(struct ended *ended, redisContext *redis)
+int64_t ended_claim(struct ended *ended, const struct redis_shard *shard)
 {
     int64_t total = 0;
-    for (int p = 0; p < ended->keys->partitions; p++) {
-        int64_t claimed = claim_partition(ended, redis, p);
+    for (int i = 0; i < shard->count; i++) {
+        int64_t claimed = claim_partition(ended, shard->redis, shard->partitions[i]);
         if (claimed < 0)
             return -1;
         total += claimed;
@@ -288,24 +348,24 @@ int64_t ended_attempts(const struct ended *ended, redisContext *redis, const str
     return attempts;
 }
 
-static bool forget(const struct ended *e, redisContext *redis, const char *idle_ms, const char *consumer)
+static bool forget(const struct ended *e, const struct redis_shard *shard, const char *idle_ms, const char *consumer)
 {
     bool ok = true;
-    for (int p = 0; p < e->keys->partitions && ok; p++)
-        ok = handover_said(redis_ask(redis, "FCALL " REDIS_FUNCTION("rf_forget") " 1 %s %s %s", e->names[p], idle_ms,
-                                     consumer),
+    for (int i = 0; i < shard->count && ok; i++)
+        ok = handover_said(redis_ask(shard->redis, "FCALL " REDIS_FUNCTION("rf_forget") " 1 %s %s %s",
+                                     e->names[shard->partitions[i]], idle_ms, consumer),
                            "FORGOT");
     return ok;
 }
 
-bool ended_leave(const struct ended *ended, redisContext *redis)
+bool ended_leave(const struct ended *ended, const struct redis_shard *shard)
 {
-    return forget(ended, redis, "0", ended->consumer);
+    return forget(ended, shard, "0", ended->consumer);
 }
 
-bool ended_forget_silent(const struct ended *ended, redisContext *redis)
+bool ended_forget_silent(const struct ended *ended, const struct redis_shard *shard)
 {
-    return forget(ended, redis, SILENT_MS, "");
+    return forget(ended, shard, SILENT_MS, "");
 }
 
 bool ended_drop(const struct ended *ended, redisContext *redis, const struct ended_entry *entry)

@@ -6,6 +6,7 @@
 #include "common/base/metrics.h"
 #include "common/redis/journal.h"
 #include "common/redis/keys.h"
+#include "common/redis/shards.h"
 
 struct ended;
 
@@ -26,9 +27,9 @@ RF_NODISCARD struct ended *ended_new(const struct key_space *keys, const char *c
 void ended_free(struct ended *ended);
 
 /* The next calls: first the ones this consumer already holds (each once since ended_rewind), then new
- * ones, for which it waits up to block_ms. Entries that are no call are removed with a log line. false:
+ * ones, for which it waits up to block_ms if the shard is the only one. Entries that are no call are removed with a log line. false:
  * Redis failed, or its calls lie in other partitions than ours. Release the list in both cases. */
-RF_NODISCARD bool ended_read(struct ended *ended, redisContext *redis, int64_t block_ms, struct ended_list *list);
+RF_NODISCARD bool ended_read(struct ended *ended, const struct redis_shard *shard, int64_t block_ms, struct ended_list *list);
 void ended_list_release(struct ended_list *list);
 
 /* The next read begins with what this consumer holds: after a start, a lost connection, a failure. */
@@ -36,15 +37,15 @@ void ended_rewind(struct ended *ended);
 
 /* Takes over entries that another consumer has held for too long, and rewinds if there were any.
  * Returns how many; -1: Redis failed. */
-RF_NODISCARD int64_t ended_claim(struct ended *ended, redisContext *redis);
+RF_NODISCARD int64_t ended_claim(struct ended *ended, const struct redis_shard *shard);
 
 /* How often the entry was handed out, this time included: the attempts at its call. -1: Redis failed. */
 RF_NODISCARD int64_t ended_attempts(const struct ended *ended, redisContext *redis, const struct ended_entry *entry);
 
 /* Takes consumers off the groups that hold nothing: this one, or those that have been silent for an hour.
  * false: Redis failed. */
-RF_NODISCARD bool ended_leave(const struct ended *ended, redisContext *redis);
-RF_NODISCARD bool ended_forget_silent(const struct ended *ended, redisContext *redis);
+RF_NODISCARD bool ended_leave(const struct ended *ended, const struct redis_shard *shard);
+RF_NODISCARD bool ended_forget_silent(const struct ended *ended, const struct redis_shard *shard);
 
 /* Acknowledges and removes an entry: its call is looked after otherwise. false: Redis failed. */
 RF_NODISCARD bool ended_drop(const struct ended *ended, redisContext *redis, const struct ended_entry *entry);

@@ -1,8 +1,13 @@
-/* What the flusher sees of its Redis as a place to keep journals in: version, AOF, eviction, memory. */
+/* What the flusher sees of a Redis server as a place to keep journals in: version, AOF, eviction, memory. */
 #pragma once
 #include <hiredis/hiredis.h>
 
-#include "flusher/metrics.h"
+#include "common/base/base.h"
 
-/* Asks, and sets the metrics unless they are NULL: one lane tells for all. sentence: what is at risk, or "". false: Redis failed, or is too old to serve. */
-RF_NODISCARD bool health_look(redisContext *redis, struct flusher_metrics *metrics, char *sentence, size_t size);
+struct health {
+    char sentence[256]; /* what is at risk, or "" */
+    int memory_percent; /* of maxmemory */
+};
+
+/* Asks. false: Redis failed, or is too old to serve. */
+RF_NODISCARD bool health_look(redisContext *redis, struct health *health);

@@ -10,45 +10,39 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/redis/sync.h"
 #include "flusher/apply.h"
 #include "flusher/dead.h"
 #include "flusher/ended.h"
-#include "flusher/health.h"
+#include "flusher/reach.h"
+#include "flusher/retry.h"
 #include "flusher/sweep.h"
 
 enum {
-    REDIS_TIMEOUT_MS = 5000, /* above the time a read waits, which is until the next sweep */
-    READ_WAIT_MS = 1000,     /* of a lane that does not sweep */
-    REST_MS = 1000,          /* the longest rest, so that sweeps go on while Postgres is away */
-    RETRY_FIRST_MS = 100,
-    RETRY_LAST_MS = 10000,
-    ATTEMPTS_MAX = 5,        /* at a call on which Postgres fails without saying that an entry is at fault */
+    READ_WAIT_MS = 1000, /* of a lane that does not sweep */
+    REST_MS = 1000,      /* the longest rest, so that sweeps go on while Postgres is away */
+    PAUSE_FIRST_MS = 10, /* between two looks at a cluster that had nothing, */
+    PAUSE_LAST_MS = 160, /* which nobody can wait for: a blocking read sees one slot */
+    ATTEMPTS_MAX = 5,    /* at a call on which Postgres fails without saying that an entry is at fault */
 };
 
 /* A statement that waits for somebody's lock gives up and is tried again; so nothing hangs for ever. */
 static const char session_options[] = "-c lock_timeout=10s -c statement_timeout=60s "
                                       "-c idle_in_transaction_session_timeout=60s";
 
-/* Counts failures until something worked; that a connection was had is not enough. */
-struct retry {
-    int failures;
-    int64_t next_ms;
-};
-
 struct lane {
     const struct lane_spec *spec;
     int number;
     char consumer[320];
     struct flusher_metrics metrics;
-    _Atomic int64_t redis_lost_ms; /* clock_mono_ms; 0 while it is there */
     pthread_t thread;
     bool started;
     /* the rest belongs to the thread */
     struct ended *ended;
     struct sweep sweep;
-    redisContext *redis;
-    struct retry redis_retry;
+    struct reach *reach;
+    struct redis_shard *shard; /* whose turn it is, connected */
+    bool served, waited; /* in this round: calls were looked for; and that took its time */
+    int64_t pause_ms;
     PGconn *postgres;
     struct retry postgres_retry;
     struct apply apply;
@@ -62,21 +56,6 @@ static bool stopping(const struct lane *l)
 
 /* -- connections, tried again with exponential back-off and jitter ---------------------------- */
 
-static void retry_later(struct retry *retry)
-{
-    int64_t delay = RETRY_FIRST_MS;
-    for (int i = 0; i < retry->failures && delay < RETRY_LAST_MS; i++)
-        delay *= 2;
-    delay = delay < RETRY_LAST_MS ? delay : RETRY_LAST_MS;
-    retry->failures++;
-    retry->next_ms = clock_mono_ms() + delay / 2 + random() % (delay / 2 + 1);
-}
-
-static bool retry_due(const struct retry *retry)
-{
-    return clock_mono_ms() >= retry->next_ms;
-}
-
 /* Until then, or a stop. */
 static void rest_until(struct lane *l, int64_t until_ms)
 {
@@ -88,22 +67,7 @@ static void rest_until(struct lane *l, int64_t until_ms)
 
 static void redis_lost(struct lane *l)
 {
-    if (l->redis)
-        redisFree(l->redis);
-    l->redis = NULL;
-    if (l->redis_lost_ms == 0)
-        l->redis_lost_ms = clock_mono_ms();
-    metric_set(&l->metrics.redis_up, 0);
-    retry_later(&l->redis_retry);
-}
-
-static bool redis_usable(struct lane *l)
-{
-    char sentence[256];
-    bool usable = health_look(l->redis, l->number == 0 ? &l->metrics : NULL, sentence, sizeof sentence);
-    if (*sentence && l->number == 0)
-        log_warn(NULL, usable ? "Redis is at risk" : "Redis cannot be used", log_str("why", sentence));
-    return usable;
+    reach_lost(l->reach, l->shard);
 }
 
 static void give_up(const struct lane *l)
@@ -111,33 +75,6 @@ static void give_up(const struct lane *l)
     atomic_store(l->spec->misfit, true);
     atomic_store(l->spec->stopping, true);
     eventfd_write(l->spec->wake_fd, 1);
-}
-
-static bool redis_ready(struct lane *l)
-{
-    const struct redis_sync_spec spec = {.url = l->spec->url, .keys = l->spec->keys, .name = "flusher",
-                                         .timeout_ms = REDIS_TIMEOUT_MS};
-    struct redis_refusal why;
-    struct redis_place found;
-    bool cluster;
-    if (l->redis)
-        return true;
-    if (!retry_due(&l->redis_retry))
-        return false;
-    l->redis = redis_sync_find(&spec, &found, &cluster, &why);
-    if (!l->redis)
-        log_error(NULL, why.misfit ? "this is not the fleet's Redis" : "Redis is away", log_str("error", why.text));
-    if (!l->redis && why.misfit)
-        give_up(l);
-    if (!l->redis || !redis_usable(l)) {
-        redis_lost(l);
-        return false;
-    }
-    ended_rewind(l->ended);
-    l->redis_lost_ms = 0;
-    metric_set(&l->metrics.redis_up, 1);
-    log_info(NULL, "Redis connected", log_str("consumer", l->consumer));
-    return true;
 }
 
 static void postgres_lost(struct lane *l)
@@ -247,7 +184,7 @@ static bool refuse_live(struct lane *l, const struct flush_call *calls, size_t c
 {
     for (size_t i = 0; i < count; i++) {
         struct ended_entry entry = index_entry(&calls[i]);
-        if (!ended_drop(l->ended, l->redis, &entry))
+        if (!ended_drop(l->ended, l->shard->redis, &entry))
             return false;
         metric_add(&l->metrics.refused_live, 1);
         log_warn(calls[i].sid, "not flushed: the call is live");
@@ -279,14 +216,14 @@ static void report(struct lane *l, const struct flush_call *calls, size_t count,
 static bool hold(struct lane *l, struct flush_call *call, const struct db_error *error)
 {
     struct ended_entry entry = index_entry(call);
-    int64_t attempts = ended_attempts(l->ended, l->redis, &entry);
+    int64_t attempts = ended_attempts(l->ended, l->shard->redis, &entry);
     bool ok = attempts >= 0;
     call->held = true;
     log_error(call->sid, "Postgres fails on this call", log_int("attempts", attempts),
               log_str("error", error->message), log_str("sqlstate", error->sqlstate));
     if (ok && attempts >= ATTEMPTS_MAX) {
-        ok = dead_send_call(call->sid, call->index_id, error, l->redis, l->spec->keys) &&
-             ended_drop(l->ended, l->redis, &entry);
+        ok = dead_send_call(call->sid, call->index_id, error, l->shard->redis, l->spec->keys) &&
+             ended_drop(l->ended, l->shard->redis, &entry);
         metric_add(&l->metrics.calls_parked, ok);
     }
     if (!ok)
@@ -299,7 +236,7 @@ static enum apply_result apply_timed(struct lane *l, struct flush_call *calls, s
     int64_t started_us = clock_mono_us();
     enum apply_result result;
     l->apply.postgres = l->postgres;
-    l->apply.redis = l->redis;
+    l->apply.redis = l->shard->redis;
     result = apply_calls(&l->apply, calls, count, error);
     metric_add(&l->metrics.entries_dead, l->apply.dead);
     metric_add(&l->metrics.journal_gaps, l->apply.gaps);
@@ -341,7 +278,7 @@ static bool flush_page(struct lane *l, struct flush_call *calls, size_t *count)
     const struct batch_retention retention = {c->retention_seconds, c->final_wait_seconds};
     int64_t started_us = clock_mono_us(), now_ms;
     size_t over, applied, more;
-    if (!batch_read(calls, *count, l->redis, &l->arena, l->spec->keys, &now_ms)) {
+    if (!batch_read(calls, *count, l->shard->redis, &l->arena, l->spec->keys, &now_ms)) {
         redis_lost(l);
         return false;
     }
@@ -356,7 +293,7 @@ static bool flush_page(struct lane *l, struct flush_call *calls, size_t *count)
     more = to_front(calls, applied, has_more);
     for (size_t i = 0; i < more; i++)
         batch_turn_page(&calls[i]);
-    if (!batch_done(calls + more, applied - more, l->redis, l->spec->keys, &retention)) {
+    if (!batch_done(calls + more, applied - more, l->shard->redis, l->spec->keys, &retention)) {
         redis_lost(l);
         return false;
     }
@@ -372,7 +309,7 @@ static size_t take_calls(struct lane *l, const struct ended_entry *entries, size
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         if (n > 0 && strcmp(calls[n - 1].sid, entries[i].sid) == 0) {
-            if (!ended_drop(l->ended, l->redis, &entries[i])) {
+            if (!ended_drop(l->ended, l->shard->redis, &entries[i])) {
                 redis_lost(l);
                 return 0;
             }
@@ -412,11 +349,13 @@ static void flush_next(struct lane *l)
 {
     struct ended_list list;
     size_t most = (size_t)l->spec->config->batch_calls;
-    bool ok = ended_read(l->ended, l->redis, l->number == 0 ? sweep_wait_ms(&l->sweep) : READ_WAIT_MS, &list);
+    bool ok = ended_read(l->ended, l->shard, l->number == 0 ? sweep_wait_ms(&l->sweep, l->shard) : READ_WAIT_MS, &list);
+    l->served = true;
+    l->waited = l->waited || l->shard->alone || list.count > 0;
     if (!ok)
         redis_lost(l);
     else
-        l->redis_retry.failures = 0;
+        reach_worked(l->reach, l->shard);
     if (list.count > 0)
         qsort(list.entries, list.count, sizeof *list.entries, by_sid_then_id);
     for (size_t i = 0; i < list.count && ok && !stopping(l); i += most)
@@ -426,21 +365,60 @@ static void flush_next(struct lane *l)
 
 /* -- the thread ------------------------------------------------------------------------------- */
 
+static void serve(struct lane *l, int i)
+{
+    l->shard = reach_shard(l->reach, i);
+    if (reach_renewed(l->reach)) {
+        ended_rewind(l->ended);
+        sweep_begin_again(&l->sweep);
+    }
+    if (!l->shard)
+        return;
+    if (l->number == 0 && !sweep_run(&l->sweep, l->shard))
+        redis_lost(l);
+    else if (postgres_ready(l))
+        flush_next(l);
+}
+
+/* Until the next thing can be tried; in a cluster, where nothing was found, for a moment. */
+static void rest(struct lane *l)
+{
+    int64_t until = reach_next_ms(l->reach), now = clock_mono_ms();
+    if (l->waited) {
+        l->pause_ms = PAUSE_FIRST_MS;
+        return;
+    }
+    if (l->served) {
+        until = now + l->pause_ms;
+        l->pause_ms = 2 * l->pause_ms < PAUSE_LAST_MS ? 2 * l->pause_ms : PAUSE_LAST_MS;
+    } else if (!retry_due(&l->postgres_retry) && l->postgres_retry.next_ms < until) {
+        until = l->postgres_retry.next_ms;
+    }
+    rest_until(l, until < now + REST_MS ? until : now + REST_MS);
+}
+
+static void leave(struct lane *l)
+{
+    for (int i = 0; i < reach_count(l->reach); i++) {
+        struct redis_shard *shard = reach_connected(l->reach, i);
+        if (shard && !ended_leave(l->ended, shard))
+            log_warn(NULL, "the consumer's name stays in the group", log_str("consumer", l->consumer));
+    }
+}
+
 static void *run(void *arg)
 {
     struct lane *l = arg;
     while (!stopping(l)) {
-        if (!redis_ready(l))
-            rest_until(l, l->redis_retry.next_ms);
-        else if (l->number == 0 && !sweep_run(&l->sweep, l->redis))
-            redis_lost(l);
-        else if (!postgres_ready(l))
-            rest_until(l, l->postgres_retry.next_ms);
-        else
-            flush_next(l);
+        l->served = l->waited = false;
+        reach_find(l->reach);
+        for (int i = 0; i < reach_count(l->reach) && !stopping(l); i++)
+            serve(l, i);
+        if (reach_misfit(l->reach))
+            give_up(l);
+        rest(l);
     }
-    if (l->redis && !ended_leave(l->ended, l->redis))
-        log_warn(NULL, "the consumer's name stays in the group", log_str("consumer", l->consumer));
+    leave(l);
     eventfd_write(l->spec->ended_fd, 1);
     return NULL;
 }
@@ -452,7 +430,7 @@ struct lane *lane_new(const struct lane_spec *spec, int number, const char *cons
         return NULL;
     l->spec = spec;
     l->number = number;
-    l->redis_lost_ms = clock_mono_ms();
+    l->pause_ms = PAUSE_FIRST_MS;
     snprintf(l->consumer, sizeof l->consumer, "%s", consumer);
     l->ended = ended_new(spec->keys, l->consumer, spec->config->batch_calls, spec->config->claim_idle_ms,
                          &l->metrics.groups_made);
@@ -462,7 +440,9 @@ struct lane *lane_new(const struct lane_spec *spec, int number, const char *cons
     l->sweep.reap_grace_ms = spec->config->reap_grace_ms;
     l->apply.keys = spec->keys;
     l->apply.note = note_wanted(spec->config);
-    if (!l->ended) {
+    l->reach = reach_new(&(struct reach_spec){.url = spec->url, .keys = spec->keys, .consumer = l->consumer,
+                                              .metrics = &l->metrics, .tells = number == 0});
+    if (!sweep_init(&l->sweep) || !l->ended || !l->reach) {
         lane_free(l);
         return NULL;
     }
@@ -486,12 +466,12 @@ void lane_free(struct lane *l)
         return;
     if (l->started)
         pthread_join(l->thread, NULL);
-    if (l->redis)
-        redisFree(l->redis);
+    reach_free(l->reach);
     PQfinish(l->postgres);
     apply_release(&l->apply);
     reply_arena_release(&l->arena);
     ended_free(l->ended);
+    sweep_release(&l->sweep);
     free(l);
 }
 
@@ -502,7 +482,7 @@ const struct flusher_metrics *lane_metrics(const struct lane *lane)
 
 int64_t lane_delay_ms(const struct lane *lane)
 {
-    int64_t waiting = lane->sweep.waiting_since_ms, lost = lane->redis_lost_ms;
-    int64_t since = waiting && (!lost || waiting < lost) ? waiting : lost;
-    return since ? clock_mono_ms() - since : 0;
+    int64_t since = lane->sweep.waiting_since_ms, away_ms = reach_away_ms(lane->reach);
+    int64_t waiting_ms = since ? clock_mono_ms() - since : 0;
+    return waiting_ms > away_ms ? waiting_ms : away_ms;
 }

@@ -17,6 +17,39 @@ static const enum key_kind reap_keys[] = {KEY_SESSION, KEY_WRITES, KEY_LIVE, KEY
 static const enum key_kind purge_keys[] = {KEY_CONTEXT, KEY_SESSION, KEY_WRITES, KEY_EVENTS,
                                            KEY_LIVE,    KEY_ENDED,   KEY_FLUSHED};
 
+/* Of one shard. */
+struct sweep_round {
+    int64_t next_ms, tidy_ms, health_ms;
+    char cursor[24]; /* of the walk over all its sessions; "" or "0": at its beginning */
+    struct health health;
+};
+
+/* Of one partition: what is on its index. */
+struct sweep_backlog {
+    int64_t calls, oldest_ms; /* INT64_MAX: none */
+};
+
+bool sweep_init(struct sweep *sweep)
+{
+    size_t partitions = (size_t)sweep->keys->partitions;
+    sweep->_rounds = calloc(partitions, sizeof *sweep->_rounds);
+    sweep->_backlog = calloc(partitions, sizeof *sweep->_backlog);
+    for (size_t p = 0; sweep->_backlog && p < partitions; p++)
+        sweep->_backlog[p].oldest_ms = INT64_MAX;
+    return sweep->_rounds && sweep->_backlog;
+}
+
+void sweep_release(struct sweep *sweep)
+{
+    free(sweep->_rounds);
+    free(sweep->_backlog);
+}
+
+void sweep_begin_again(struct sweep *sweep)
+{
+    memset(sweep->_rounds, 0, (size_t)sweep->keys->partitions * sizeof *sweep->_rounds);
+}
+
 static int64_t redis_now_ms(redisContext *redis)
 {
     redisReply *reply = redis_ask(redis, "TIME");
@@ -99,31 +132,41 @@ static bool oldest_entry(redisContext *redis, const char *name, int64_t *made_ms
 
 /* Index entries are removed when their call is done, so what is there is what is left to do. (The group's lag
  * would count entries that were deleted.) */
-static bool measure_backlog(struct sweep *sweep, redisContext *redis, int64_t now)
+static bool count_backlog(struct sweep *sweep, redisContext *redis, int partition)
 {
-    int64_t backlog = 0, oldest = INT64_MAX, made_ms;
-    for (int p = 0; p < sweep->keys->partitions; p++) {
-        char key[KEY_SIZE];
-        redisReply *reply = redis_ask(redis, "XLEN %s", key_of_partition(key, sweep->keys, KEY_ENDED, p));
-        if (!reply)
+    struct sweep_backlog *backlog = &sweep->_backlog[partition];
+    char key[KEY_SIZE];
+    redisReply *reply = redis_ask(redis, "XLEN %s", key_of_partition(key, sweep->keys, KEY_ENDED, partition));
+    if (!reply)
+        return false;
+    backlog->calls = reply->integer;
+    freeReplyObject(reply);
+    return oldest_entry(redis, key, &backlog->oldest_ms);
+}
+
+/* Of all partitions, those of other shards as they were found last. */
+static bool measure_backlog(struct sweep *sweep, const struct redis_shard *shard, int64_t now)
+{
+    int64_t calls = 0, oldest = INT64_MAX;
+    for (int i = 0; i < shard->count; i++) {
+        if (!count_backlog(sweep, shard->redis, shard->partitions[i]))
             return false;
-        backlog += reply->integer;
-        freeReplyObject(reply);
-        if (!oldest_entry(redis, key, &made_ms))
-            return false;
-        oldest = made_ms < oldest ? made_ms : oldest;
     }
-    metric_set(&sweep->metrics->backlog, (uint64_t)backlog);
+    for (int p = 0; p < sweep->keys->partitions; p++) {
+        calls += sweep->_backlog[p].calls;
+        oldest = sweep->_backlog[p].oldest_ms < oldest ? sweep->_backlog[p].oldest_ms : oldest;
+    }
+    metric_set(&sweep->metrics->backlog, (uint64_t)calls);
     sweep->waiting_since_ms = oldest == INT64_MAX ? 0 : clock_mono_ms() - (now > oldest ? now - oldest : 0);
     return true;
 }
 
 /* A few of the sessions in each round, all of them in time: calls that fell off the index. */
-static bool find_lost(struct sweep *sweep, redisContext *redis)
+static bool find_lost(struct sweep *sweep, redisContext *redis, struct sweep_round *round)
 {
     static const enum key_kind kinds[] = {KEY_SESSION, KEY_WRITES, KEY_EVENTS, KEY_LIVE, KEY_ENDED};
     char pattern[KEY_SIZE], sid[CALL_SID_SIZE];
-    redisReply *scan = redis_ask(redis, "SCAN %s MATCH %s COUNT %d", *sweep->_cursor ? sweep->_cursor : "0",
+    redisReply *scan = redis_ask(redis, "SCAN %s MATCH %s COUNT %d", *round->cursor ? round->cursor : "0",
                                  key_session_pattern(pattern, sweep->keys), (int)SCAN_KEYS);
     const redisReply *found = scan && scan->type == REDIS_REPLY_ARRAY ? scan->element[1] : NULL;
     size_t asked = 0;
@@ -140,52 +183,65 @@ static bool find_lost(struct sweep *sweep, redisContext *redis)
         metric_add(&sweep->metrics->found, handover_said(reply, "FOUND"));
     }
     if (ok)
-        snprintf(sweep->_cursor, sizeof sweep->_cursor, "%s", scan->element[0]->str);
+        snprintf(round->cursor, sizeof round->cursor, "%s", scan->element[0]->str);
     freeReplyObject(scan);
     return ok;
 }
 
-static bool tidy(struct sweep *sweep, redisContext *redis)
+static bool tidy(struct sweep *sweep, const struct redis_shard *shard, struct sweep_round *round)
 {
-    if (clock_mono_ms() < sweep->_tidy_ms)
+    if (clock_mono_ms() < round->tidy_ms)
         return true;
-    sweep->_tidy_ms = clock_mono_ms() + TIDY_INTERVAL_MS;
-    return ended_forget_silent(sweep->ended, redis);
+    round->tidy_ms = clock_mono_ms() + TIDY_INTERVAL_MS;
+    return ended_forget_silent(sweep->ended, shard);
 }
 
-static bool look_after_redis(struct sweep *sweep, redisContext *redis)
+/* The worst of all shards is told. */
+static bool look_after_redis(struct sweep *sweep, redisContext *redis, struct sweep_round *round)
 {
-    char sentence[256]; /* said when it was connected */
-    if (clock_mono_ms() < sweep->_health_ms)
+    bool at_risk = false;
+    int percent = 0;
+    if (clock_mono_ms() < round->health_ms)
         return true;
-    sweep->_health_ms = clock_mono_ms() + HEALTH_INTERVAL_MS;
-    return health_look(redis, sweep->metrics, sentence, sizeof sentence);
+    round->health_ms = clock_mono_ms() + HEALTH_INTERVAL_MS;
+    if (!health_look(redis, &round->health))
+        return false;
+    for (int p = 0; p < sweep->keys->partitions; p++) {
+        const struct health *one = &sweep->_rounds[p].health;
+        at_risk = at_risk || *one->sentence;
+        percent = one->memory_percent > percent ? one->memory_percent : percent;
+    }
+    metric_set(&sweep->metrics->at_risk, at_risk);
+    metric_set(&sweep->metrics->memory_percent, (uint64_t)percent);
+    return true;
 }
 
-bool sweep_run(struct sweep *sweep, redisContext *redis)
+bool sweep_run(struct sweep *sweep, const struct redis_shard *shard)
 {
+    struct sweep_round *round = &sweep->_rounds[shard->number];
+    redisContext *redis = shard->redis;
     int64_t now, claimed;
     bool full = false;
-    if (clock_mono_ms() < sweep->_next_ms)
+    if (clock_mono_ms() < round->next_ms)
         return true;
     now = redis_now_ms(redis);
     if (now < 0)
         return false;
-    for (int p = 0; p < sweep->keys->partitions; p++) {
-        if (!sweep_partition(sweep, redis, p, now, &full))
+    for (int i = 0; i < shard->count; i++) {
+        if (!sweep_partition(sweep, redis, shard->partitions[i], now, &full))
             return false;
     }
-    claimed = ended_claim(sweep->ended, redis);
-    if (claimed < 0 || !find_lost(sweep, redis) || !measure_backlog(sweep, redis, now) || !tidy(sweep, redis) ||
-        !look_after_redis(sweep, redis))
+    claimed = ended_claim(sweep->ended, shard);
+    if (claimed < 0 || !find_lost(sweep, redis, round) || !measure_backlog(sweep, shard, now) ||
+        !tidy(sweep, shard, round) || !look_after_redis(sweep, redis, round))
         return false;
     metric_add(&sweep->metrics->claimed, (uint64_t)claimed);
-    sweep->_next_ms = full ? 0 : clock_mono_ms() + SWEEP_INTERVAL_MS;
+    round->next_ms = full ? 0 : clock_mono_ms() + SWEEP_INTERVAL_MS;
     return true;
 }
 
-int64_t sweep_wait_ms(const struct sweep *sweep)
+int64_t sweep_wait_ms(const struct sweep *sweep, const struct redis_shard *shard)
 {
-    int64_t wait = sweep->_next_ms - clock_mono_ms();
+    int64_t wait = sweep->_rounds[shard->number].next_ms - clock_mono_ms();
     return wait > 1 ? wait : 1;
 }

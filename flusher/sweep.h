@@ -5,6 +5,7 @@
 #include <hiredis/hiredis.h>
 
 #include "common/redis/keys.h"
+#include "common/redis/shards.h"
 #include "flusher/ended.h"
 #include "flusher/metrics.h"
 
@@ -14,14 +15,20 @@ struct sweep {
     struct flusher_metrics *metrics;
     int64_t reap_grace_ms;
     _Atomic int64_t waiting_since_ms; /* clock_mono_ms: the oldest ended call waits since then; 0: none does */
-    int64_t _next_ms;
-    int64_t _tidy_ms, _health_ms;
-    char _cursor[24]; /* of the walk over all sessions; "" or "0": at its beginning */
+    struct sweep_round *_rounds;    /* by the numbers of the shards */
+    struct sweep_backlog *_backlog; /* by partition */
 };
 
-/* Does its round if one is due (each second; at once when the last one left work). false: Redis
- * failed. */
-RF_NODISCARD bool sweep_run(struct sweep *sweep, redisContext *redis);
+/* Fields without an underscore are set. false: out of memory. Release in both cases. */
+RF_NODISCARD bool sweep_init(struct sweep *sweep);
+void sweep_release(struct sweep *sweep);
 
-/* How long until the next round, at least 1. */
-int64_t sweep_wait_ms(const struct sweep *sweep);
+/* The shards are others, or their connections are. */
+void sweep_begin_again(struct sweep *sweep);
+
+/* Does the round of a shard if one is due (each second; at once when the last one left work). false: Redis
+ * failed. */
+RF_NODISCARD bool sweep_run(struct sweep *sweep, const struct redis_shard *shard);
+
+/* How long until the shard's next round, at least 1. */
+int64_t sweep_wait_ms(const struct sweep *sweep, const struct redis_shard *shard);

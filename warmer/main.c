@@ -60,7 +60,7 @@ static void print_metrics(struct evbuffer *out, void *arg)
 {
     struct parts *p = arg;
     metric_set(&p->w.metrics.dialling, outbound_busy(p->w.outbound));
-    metric_set(&p->w.metrics.redis_up, redis_async_up(p->w.redis));
+    metric_set(&p->w.metrics.redis_up, redis_async_whole(p->w.redis));
     metric_set(&p->w.metrics.database_up, load_pool_connections_up(p->w.loads));
     if (load_pool_connections_up(p->w.loads) == 0)
         metric_set(&p->w.metrics.database_away, 1);
@@ -116,7 +116,8 @@ static bool connect_redis(struct parts *p)
 {
     char error[256];
     struct redis_async_spec spec = {.base = p->w.base, .resolver = p->resolver, .url = &p->redis_url,
-                                    .name = "warmer", .keys = &p->w.keys, .on_misfit = on_misfit, .arg = p};
+                                    .name = "warmer", .keys = &p->w.keys, .on_misfit = on_misfit, .arg = p,
+                                    .redirects = &p->w.metrics.redis_redirects};
     if (redis_url_parse(p->w.config.redis_url, &p->redis_url, error, sizeof error) != 0) {
         log_error(NULL, "RINGFLEET_REDIS_URL is not right", log_str("error", error));
         return false;

@@ -70,7 +70,8 @@
     X(COUNTER, ask_full, "redis_errors_total", "kind=\"full\"", "questions to Redis that failed, by kind")        \
     X(COUNTER, snapshots_lost, "snapshots_lost_total", "", "snapshots of a business that could not be kept")      \
     X(GAUGE, database_away, "database_away", "", "1 while calls are answered without the database: the alarm")    \
-    X(GAUGE, redis_up, "redis_up", "", "1 while Redis can be asked")                                              \
+    X(GAUGE, redis_up, "redis_up", "", "1 while Redis can be asked, all of a cluster")                            \
+    X(COUNTER, redis_redirects, "redis_redirects_total", "", "commands that a node of a cluster sent on to another") \
     X(GAUGE, database_up, "database_connections_up", "", "connections to Postgres that can load")                 \
     X(HISTOGRAM, answer_seconds, "incoming_answer_seconds", "", "first webhook to TwiML")                         \
     X(HISTOGRAM, load_seconds, "load_seconds", "", "open and load, one round trip")

@@ -64,13 +64,14 @@ static void leave_message(struct call *c)
 
 bool call_start_claimed(struct call *c, const redisReply *reply)
 {
-    const char *wrong = claim_take(c->w, reply, &c->claim);
+    const char *wrong = claim_take(reply, &c->claim);
     metric_observe_us(&c->w->metrics.claim_seconds, (clock_mono_ms() - c->started_ms) * 1000);
     if (wrong) {
         call_end(c, reply && reply->type != REDIS_REPLY_ERROR ? REASON_CLAIM_REFUSED : REASON_STORE_AWAY, wrong);
         return false;
     }
     journal_init(&c->journal, c->w, c->sid, c->stream_sid, c->claim.epoch, c->claim.seq, on_journal, c);
+    c->journal.clock_skew_ms = c->claim.clock_skew_ms;
     metric_add(&c->w->metrics.calls_claimed, 1);
     if (c->claim.epoch > 1)
         metric_add(&c->w->metrics.calls_resumed, 1);

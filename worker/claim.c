@@ -85,7 +85,7 @@ static bool take_journal(const redisReply *entries, struct claim *out)
     return true;
 }
 
-const char *claim_take(struct worker *w, const redisReply *reply, struct claim *out)
+const char *claim_take(const redisReply *reply, struct claim *out)
 {
     const char *word = redis_word(reply);
     memset(out, 0, sizeof *out);
@@ -100,7 +100,7 @@ const char *claim_take(struct worker *w, const redisReply *reply, struct claim *
         return "unexpected reply";
     out->epoch = strtoull(redis_text(reply, 1), NULL, 10);
     out->seq = strtoull(redis_text(reply, 2), NULL, 10);
-    w->redis_clock_skew_ms = strtoll(redis_text(reply, 3), NULL, 10) - clock_mono_ms();
+    out->clock_skew_ms = strtoll(redis_text(reply, 3), NULL, 10) - clock_mono_ms();
     if (context_take(&out->context, reply->element[4]) != 0 || !take_journal(reply->element[5], out))
         return "out of memory";
     return NULL;

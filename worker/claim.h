@@ -14,6 +14,7 @@ enum { CLAIM_BOOKINGS_MAX = 16 }; /* appointments that one call may book */
 
 struct claim {
     uint64_t epoch, seq;
+    int64_t clock_skew_ms; /* wall clock of the Redis that has the call, minus our monotonic one */
     struct context context;
     struct history history; /* of the workers before; empty in a new call */
     bool idle; /* the worker before handed the call over when nobody waited for a word */
@@ -25,7 +26,7 @@ RF_NODISCARD struct ticket *claim_send(struct worker *w, const char *call_sid, i
                                        const char *stream_sid, ticket_fn *fn, void *owner);
 
 /* NULL and *out filled, or why the call was not claimed. Release in both cases. */
-const char *claim_take(struct worker *w, const redisReply *reply, struct claim *out);
+const char *claim_take(const redisReply *reply, struct claim *out);
 
 /* The call has booked this time. Past the bound it is forgotten. */
 void claim_add_booking(struct claim *claim, struct span time);

@@ -273,7 +273,7 @@ void journal_renew(struct journal *j)
     if (j->lease || j->fenced || j->ended)
         return;
     snprintf(deadline, sizeof deadline, "%" PRId64,
-             clock_mono_ms() + w->redis_clock_skew_ms + w->config->lease_seconds * 1000);
+             clock_mono_ms() + j->clock_skew_ms + w->config->lease_seconds * 1000);
     /* Redis away: nothing to renew, the next beat tries again. */
     j->lease = ticket_send(w, on_renewed, j, (int)ARRAY_LEN(argv), argv);
 }

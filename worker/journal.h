@@ -27,6 +27,7 @@ struct journal {
     const char *call_sid, *stream_sid; /* the call's */
     uint64_t epoch;
     uint64_t seq; /* last one given out */
+    int64_t clock_skew_ms; /* the claim's; set it behind journal_init */
     struct journal_entry *head, *tail;
     int waiting;
     bool unsure;    /* the connection was lost: look what is there before anything is sent */

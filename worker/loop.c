@@ -43,12 +43,18 @@ struct loop {
     bool running;
 };
 
+static void tell_reach(struct worker *w)
+{
+    metric_set(&w->metrics.redis_up, redis_async_whole(w->redis));
+    metric_set(&w->metrics.redis_reached, redis_async_up(w->redis));
+}
+
 static void on_redis_up(void *arg)
 {
     struct loop *loop = arg;
     struct worker *w = &loop->w;
     struct call *next;
-    metric_set(&w->metrics.redis_up, 1);
+    tell_reach(w);
     for (struct call *c = w->calls; c; c = next) {
         next = c->next;
         call_redis_up(c);
@@ -59,7 +65,7 @@ static void on_redis_up(void *arg)
 static void on_redis_down(void *arg)
 {
     struct loop *loop = arg;
-    metric_set(&loop->w.metrics.redis_up, 0);
+    tell_reach(&loop->w);
 }
 
 static void on_deferred(evutil_socket_t fd, short what, void *arg)
@@ -152,6 +158,7 @@ static bool build(struct loop *loop, struct shared *shared)
                                                           .url = &shared->redis_url, .keys = &shared->keys,
                                                           .name = "ringfleet-worker",
                                                           .on_up = on_redis_up, .on_down = on_redis_down,
+                                                          .redirects = &w->metrics.redis_redirects,
                                                           .arg = loop});
     w->ai_pool = w->redis ? ai_pool_new(w) : NULL;
     loop->server = w->ai_pool && know_agents(w) ? server_new(w) : NULL;

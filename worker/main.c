@@ -74,7 +74,7 @@ static const char *not_ready(void *arg)
     for (int i = 0; i < p->loop_count; i++) {
         if (!loop_turns(p->loops[i]))
             return "an event loop is stuck";
-        if (!metric_get(&loop_metrics(p->loops[i])->redis_up))
+        if (!metric_get(&loop_metrics(p->loops[i])->redis_reached))
             return "Redis is not reachable";
         if (!metric_get(&loop_metrics(p->loops[i])->ai_address_known))
             return "the AI provider has not said yet where its agent is reached";

@@ -114,7 +114,9 @@ enum peer_fault {
     X(GAUGE, loops, "loops", "", "event loops")                                                                    \
     X(GAUGE_MIN, ai_address_known, "ai_address_known", "", "1 while every event loop knows where to open AI sessions") \
     X(COUNTER, agent_urls_failed, "agent_urls_failed_total", "", "signed addresses of agents that were not to be had") \
-    X(GAUGE_MIN, redis_up, "redis_up", "", "1 while every event loop is connected to Redis")                       \
+    X(GAUGE_MIN, redis_up, "redis_up", "", "1 while every event loop is connected to Redis, to all of a cluster")  \
+    X(GAUGE_MIN, redis_reached, "redis_reached", "", "the same with a part of a cluster: calls of that part can be taken") \
+    X(COUNTER, redis_redirects, "redis_redirects_total", "", "commands that a node of a cluster sent on to another") \
     X(HISTOGRAM, loop_lag, "loop_lag_seconds", "", "how late an event loop came to its timer, once a second")      \
     X(HISTOGRAM, claim_seconds, "claim_seconds", "", "claim sent to context read")                                 \
     X(HISTOGRAM, ai_ready_seconds, "ai_ready_seconds", "", "stream start to AI session configured")                \

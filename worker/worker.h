@@ -70,7 +70,6 @@ struct worker {
     struct ws_conn *conns;  /* all WebSockets, those that only wait for the end of their closing too */
     bool draining;
     struct log_limit journal_limit;
-    int64_t redis_clock_skew_ms; /* Redis' wall clock minus our monotonic one */
     struct event *deferred_event;
     struct deferred *deferred;
     uint8_t *spares[WORKER_SPARES];

@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/redis/async.h"
+#include "common/redis/functions.h"
 #include "common/redis/slot.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/common/redis_cluster.h"
@@ -196,7 +197,7 @@ static void test_functions_are_on_every_primary(void **state)
     char key[32];
     begin_whole(f);
     for (int i = 0; i < CLUSTER_NODES; i++) {
-        const char *argv[] = {"FCALL", "rf_fill", "1", key_on(i, key)};
+        const char *argv[] = {"FCALL", REDIS_FUNCTION("rf_fill"), "1", key_on(i, key)};
         int before = f->answers;
         assert_int_equal(redis_async_send(f->ra, on_reply, f, 4, argv, NULL), 0);
         TURN_UNTIL(f, f->answers > before);
@@ -332,7 +333,7 @@ static void test_a_new_primary(void **state)
 {
     struct fixture *f = *state;
     char key[32];
-    const char *argv[] = {"FCALL", "rf_fill", "1", key};
+    const char *argv[] = {"FCALL", REDIS_FUNCTION("rf_fill"), "1", key};
     int slot = slot_of(key_on(1, key));
     begin_whole(f);
     redis_server_do(&cluster.nodes[CLUSTER_NODES], NULL, "FUNCTION FLUSH");

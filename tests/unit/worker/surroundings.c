@@ -43,9 +43,8 @@ static const char *field_of(const char *name)
     return strcmp(name, "source") == 0 ? "database" : name;
 }
 
-const char *claim_take(struct worker *worker, const redisReply *reply, struct claim *out)
+const char *claim_take(const redisReply *reply, struct claim *out)
 {
-    (void)worker;
     memset(out, 0, sizeof *out);
 #define X(name) out->context.name = strdup(field_of(#name));
     CONTEXT_FIELDS(X)
