@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "common/redis/journal.h"
-#include "common/redis/sync.h"
+#include "common/redis/shards.h"
 #include "flusher/database.h"
+#include "flusher/health.h"
 #include "flusher/jobs/note.h"
 #include "flusher/jobs/statements.h"
 #include "flusher/jobs/store.h"
@@ -23,29 +24,46 @@ static bool say(bool ok, const char *what, const char *detail)
 
 /* -- Redis -------------------------------------------------------------------------------------- */
 
+static bool check_shard(struct redis_shards *shards, struct redis_shard *shard, const struct flusher_config *config)
+{
+    struct redis_refusal why = {.text = ""};
+    struct health health = {.sentence = ""};
+    char what[64] = "Redis";
+    bool ok = redis_shard_connect(shards, shard, &why) && health_look(shard->redis, &health);
+    if (!shard->alone)
+        snprintf(what, sizeof what, "Redis, %d of %d partitions", shard->count, (int)config->partitions);
+    return say(ok, what, *health.sentence ? health.sentence : why.text);
+}
+
+/* Each server that has a part of the fleet. */
+static bool check_shards(struct redis_shards *shards, const struct flusher_config *config)
+{
+    struct redis_refusal why = {.text = "out of memory"};
+    bool ok = shards && redis_shards_find(shards, &why);
+    if (!ok)
+        return say(false, "Redis", why.text);
+    for (int i = 0; i < redis_shards_count(shards); i++)
+        ok = check_shard(shards, redis_shards_at(shards, i), config) && ok;
+    if (!redis_shards_complete(shards))
+        ok = say(false, "Redis", "no node of the cluster has the slots of some partitions");
+    return ok;
+}
+
 static bool check_redis(const struct flusher_config *config)
 {
     const struct key_space keys = {config->key_prefix, (int)config->partitions};
     struct redis_url url;
     const struct redis_sync_spec spec = {&url, &keys, "flusher-check", REDIS_TIMEOUT_MS, true};
-    struct redis_place found;
-    struct redis_refusal why;
-    bool cluster;
-    char risk[256] = "";
-    redisContext *redis = NULL;
-    redisReply *info;
-    if (redis_url_parse(config->redis_url, &url, why.text, sizeof why.text) == 0)
-        redis = redis_sync_find(&spec, &found, &cluster, &why);
+    struct redis_shards *shards;
+    char wrong[256];
+    bool ok;
+    if (redis_url_parse(config->redis_url, &url, wrong, sizeof wrong) != 0)
+        return say(false, "Redis", wrong);
+    shards = redis_shards_new(&spec);
+    ok = check_shards(shards, config);
+    redis_shards_free(shards);
     redis_url_release(&url);
-    if (!redis)
-        return say(false, "Redis", why.text);
-    info = redisCommand(redis, "INFO");
-    if (info && info->type == REDIS_REPLY_STRING)
-        (void)!redis_risk(info->str, risk, sizeof risk); /* too old was refused by then */
-    say(true, "Redis", risk);
-    freeReplyObject(info);
-    redisFree(redis);
-    return true;
+    return ok;
 }
 
 /* -- statements --------------------------------------------------------------------------------- */

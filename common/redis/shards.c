@@ -70,11 +70,18 @@ bool redis_shards_complete(const struct redis_shards *shards)
     return held == shards->keys.partitions;
 }
 
-struct redis_shard *redis_shards_of(struct redis_shards *shards, int partition)
+static int slot_of(const struct key_space *keys, int partition)
+{
+    char key[KEY_SIZE];
+    key_of_partition(key, keys, KEY_LIVE, partition);
+    return redis_slot(key, strlen(key));
+}
+
+struct redis_shard *redis_shards_of(struct redis_shards *shards, int slot)
 {
     for (int i = 0; i < shards->count; i++) {
         for (int k = 0; k < shards->shards[i].count; k++) {
-            if (shards->shards[i].partitions[k] == partition)
+            if (slot_of(&shards->keys, shards->shards[i].partitions[k]) == slot)
                 return &shards->shards[i];
         }
     }
@@ -112,20 +119,13 @@ static struct redis_shard *add_shard(struct redis_shards *next, const struct red
     return shard;
 }
 
-static int owner_of(const struct topology *map, const struct key_space *keys, int partition)
-{
-    char key[KEY_SIZE];
-    key_of_partition(key, keys, KEY_LIVE, partition);
-    return topology_owner(map, redis_slot(key, strlen(key)));
-}
-
 static void deal_out(struct redis_shards *next, const struct topology *map, const struct key_space *keys)
 {
     int *room = next->partitions;
     for (int node = 0; node < map->count; node++) {
         struct redis_shard *shard = NULL;
         for (int p = 0; p < keys->partitions; p++) {
-            if (owner_of(map, keys, p) != node)
+            if (topology_owner(map, slot_of(keys, p)) != node)
                 continue;
             if (!shard)
                 shard = add_shard(next, &map->nodes[node].place, room);

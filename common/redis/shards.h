@@ -31,8 +31,8 @@ struct redis_shard *redis_shards_at(struct redis_shards *shards, int i);
 /* Each partition is in one. */
 bool redis_shards_complete(const struct redis_shards *shards);
 
-/* The shard of a partition; NULL if none has it. */
-struct redis_shard *redis_shards_of(struct redis_shards *shards, int partition);
+/* The shard that has the partition whose keys are in this slot; NULL if none has. */
+struct redis_shard *redis_shards_of(struct redis_shards *shards, int slot);
 
 /* Connects if it is not. */
 RF_NODISCARD bool redis_shard_connect(struct redis_shards *shards, struct redis_shard *shard,

@@ -1,5 +1,6 @@
 #include "common/redis/slot.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -59,4 +60,38 @@ int redis_command_key(int argc, const char *const *argv)
     if (is_among(argv[0], nested))
         return argc > 2 ? 2 : -1;
     return 1;
+}
+
+/* Takes *<count> or $<length> and the line's end. */
+static int take_count(char **at)
+{
+    int count = (int)strtol(*at + 1, at, 10);
+    *at += 2;
+    return count;
+}
+
+int redis_wire_slot(const char *text, size_t len)
+{
+    enum { WORDS = 16 }; /* none of ours has its first key behind them */
+    const char *argv[WORDS];
+    size_t lens[WORDS];
+    char *copy = malloc(len + 1), *at = copy;
+    int argc = 0, key, count, slot = -1;
+    if (!copy)
+        return -1;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    count = take_count(&at);
+    for (; argc < count && argc < WORDS; argc++) {
+        lens[argc] = (size_t)take_count(&at);
+        argv[argc] = at;
+        at += lens[argc];
+        *at = '\0'; /* the \r of its end */
+        at += 2;
+    }
+    key = redis_command_key(argc, argv);
+    if (key >= 0)
+        slot = redis_slot(argv[key], lens[key]);
+    free(copy);
+    return slot;
 }

@@ -13,3 +13,6 @@ int redis_slot(const char *key, size_t len);
 /* Place of the first key among the words of a command that the fleet sends; -1: it has none (PING, INFO, SCAN).
  * The words up to it are C strings. */
 int redis_command_key(int argc, const char *const *argv);
+
+/* The slot of a command as it stands on the wire (redisFormatCommand); -1: it has no key, or memory is out. */
+int redis_wire_slot(const char *text, size_t len);

@@ -4,24 +4,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/utf8.h"
-#include "common/redis/sync.h"
+#include "common/redis/redirect.h"
+#include "common/redis/slot.h"
 
-enum { TIMEOUT_MS = 5000 };
+enum { TIMEOUT_MS = 5000, CHANGE_PAUSE_MS = 100 };
 
 bool look_begin(struct look *look, const struct flusher_config *config, const struct options *options)
 {
     const struct redis_sync_spec spec = {&look->_url, &look->keys, "flusher-look", TIMEOUT_MS, true};
-    struct redis_place found;
-    struct redis_refusal why;
+    struct redis_refusal why = {.text = "out of memory"};
     redisReply *time;
-    bool cluster;
     *look = (struct look){.config = config, .options = options};
     look->keys = (struct key_space){config->key_prefix, (int)config->partitions};
     if (redis_url_parse(config->redis_url, &look->_url, why.text, sizeof why.text) == 0)
-        look->redis = redis_sync_find(&spec, &found, &cluster, &why);
-    if (!look->redis) {
+        look->shards = redis_shards_new(&spec);
+    if (!look->shards || !redis_shards_find(look->shards, &why)) {
         fprintf(stderr, "flusher: %s\n", why.text);
         return false;
     }
@@ -34,9 +34,86 @@ bool look_begin(struct look *look, const struct flusher_config *config, const st
 
 void look_release(struct look *look)
 {
-    if (look->redis)
-        redisFree(look->redis);
+    redis_shards_free(look->shards);
     redis_url_release(&look->_url);
+}
+
+bool look_is_alone(const struct look *look)
+{
+    return redis_shards_count(look->shards) == 1 && redis_shards_at(look->shards, 0)->alone;
+}
+
+/* -- asking -------------------------------------------------------------------------------------- */
+
+static struct redis_shard *shard_for(struct look *look, int slot, struct redis_refusal *why)
+{
+    struct redis_shard *shard = slot < 0 || look_is_alone(look) ? redis_shards_at(look->shards, 0)
+                                                                : redis_shards_of(look->shards, slot);
+    snprintf(why->text, sizeof why->text, "no node of the cluster has slot %d", slot);
+    return shard && redis_shard_connect(look->shards, shard, why) ? shard : NULL;
+}
+
+/* NULL, with the reason, when the connection failed. */
+static redisReply *ask_once(struct look *look, const char *text, size_t len, struct redis_refusal *why)
+{
+    struct redis_shard *shard = shard_for(look, redis_wire_slot(text, len), why);
+    void *reply = NULL;
+    if (shard && (redisAppendFormattedCommand(shard->redis, text, len) != REDIS_OK ||
+                  redisGetReply(shard->redis, &reply) != REDIS_OK)) {
+        snprintf(why->text, sizeof why->text, "%s", shard->redis->errstr);
+        redis_shard_lose(shard);
+    }
+    return reply;
+}
+
+static bool is_elsewhere(const redisReply *reply)
+{
+    return reply && reply->type == REDIS_REPLY_ERROR && redirect_parse(reply->str).kind != REDIRECT_NONE;
+}
+
+/* A cluster that is changing is waited for. Takes text. */
+static redisReply *ask(struct look *look, char *text, int len)
+{
+    const struct timespec pause = {0, CHANGE_PAUSE_MS * 1000000L};
+    struct redis_refusal why, ignored;
+    redisReply *reply = NULL;
+    for (int waited = 0; len > 0; waited += CHANGE_PAUSE_MS) {
+        reply = ask_once(look, text, (size_t)len, &why);
+        if (!is_elsewhere(reply) || waited >= TIMEOUT_MS)
+            break;
+        freeReplyObject(reply);
+        nanosleep(&pause, NULL);
+        (void)!redis_shards_find(look->shards, &ignored);
+    }
+    if (!reply)
+        fprintf(stderr, "flusher: Redis: %s\n", len > 0 ? why.text : "out of memory");
+    if (len > 0)
+        redisFreeCommand(text);
+    return reply;
+}
+
+redisReply *look_try_words(struct look *look, int argc, const char **argv)
+{
+    char *text = NULL;
+    int len = redisFormatCommandArgv(&text, argc, argv, NULL);
+    return ask(look, text, len);
+}
+
+static redisReply *try_format(struct look *look, const char *format, va_list args)
+{
+    char *text = NULL;
+    int len = redisvFormatCommand(&text, format, args);
+    return ask(look, text, len);
+}
+
+redisReply *look_try(struct look *look, const char *format, ...)
+{
+    redisReply *reply;
+    va_list args;
+    va_start(args, format);
+    reply = try_format(look, format, args);
+    va_end(args);
+    return reply;
 }
 
 redisReply *look_ask(struct look *look, const char *format, ...)
@@ -44,14 +121,16 @@ redisReply *look_ask(struct look *look, const char *format, ...)
     redisReply *reply;
     va_list args;
     va_start(args, format);
-    reply = redisvCommand(look->redis, format, args);
+    reply = try_format(look, format, args);
     va_end(args);
-    if (reply && reply->type != REDIS_REPLY_ERROR)
+    if (!reply || reply->type != REDIS_REPLY_ERROR)
         return reply;
-    fprintf(stderr, "flusher: Redis: %s\n", reply ? reply->str : look->redis->errstr);
+    fprintf(stderr, "flusher: Redis: %s\n", reply->str);
     freeReplyObject(reply);
     return NULL;
 }
+
+/* -- showing ------------------------------------------------------------------------------------- */
 
 const char *look_text(const redisReply *reply)
 {

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "common/redis/keys.h"
+#include "common/redis/shards.h"
 #include "common/redis/url.h"
 #include "flusher/config.h"
 #include "flusher/inspect/mask.h"
@@ -15,7 +16,7 @@ struct look {
     const struct flusher_config *config;
     const struct options *options;
     struct key_space keys;
-    redisContext *redis;
+    struct redis_shards *shards;
     int64_t now_ms; /* the server's clock, when the look began */
     struct redis_url _url;
 };
@@ -24,8 +25,14 @@ struct look {
 RF_NODISCARD bool look_begin(struct look *look, const struct flusher_config *config, const struct options *options);
 void look_release(struct look *look);
 
-/* One command and its reply. NULL: said on stderr. Free with freeReplyObject. */
+/* All keys are on one server: a command may name those of several calls, and wait. */
+bool look_is_alone(const struct look *look);
+
+/* One command and its reply, from the shard of its key. NULL: said on stderr. Free with freeReplyObject. look_try gives
+ * error replies too. */
 RF_PRINTF(2, 3) redisReply *look_ask(struct look *look, const char *format, ...);
+RF_PRINTF(2, 3) redisReply *look_try(struct look *look, const char *format, ...);
+redisReply *look_try_words(struct look *look, int argc, const char **argv);
 
 /* Text of a reply; NULL when it is nil or no text. Borrowed. */
 const char *look_text(const redisReply *reply);

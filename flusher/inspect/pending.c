@@ -36,12 +36,12 @@ static bool add_partition(struct look *look, int partition, json_t *rows)
     redisReply *pending;
     bool ok;
     key_of_partition(name, &look->keys, KEY_ENDED, partition);
-    pending = redisCommand(look->redis, "XPENDING %s %s - + %d", name, FLUSHER_GROUP, (int)LOOK_MOST);
+    pending = look_try(look, "XPENDING %s %s - + %d", name, FLUSHER_GROUP, (int)LOOK_MOST);
     ok = pending && (pending->type == REDIS_REPLY_ARRAY || strncmp(pending->str, "NOGROUP", 7) == 0);
     for (size_t i = 0; ok && pending->type == REDIS_REPLY_ARRAY && i < pending->elements; i++)
         json_array_append_new(rows, row_of(look, name, pending->element[i]));
-    if (!ok)
-        fprintf(stderr, "flusher: Redis: %s\n", pending ? pending->str : look->redis->errstr);
+    if (pending && !ok)
+        fprintf(stderr, "flusher: Redis: %s\n", pending->str);
     freeReplyObject(pending);
     return ok;
 }

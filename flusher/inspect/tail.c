@@ -2,13 +2,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "flusher/inspect/inspect.h"
 #include "flusher/inspect/look.h"
 #include "flusher/inspect/table.h"
 
 /* Streams that are followed at once; one that is silent the longest gives way. */
-enum { STREAMS_MAX = 512, WAIT_MS = 1000, ID_SIZE = 48, PAGE = 100 };
+enum { STREAMS_MAX = 512, WAIT_MS = 1000, PAUSE_MS = 250, ID_SIZE = 48, PAGE = 100 };
 
 struct followed {
     char key[KEY_SIZE];
@@ -124,12 +125,19 @@ static void print_stream(struct tail *t, const redisReply *stream)
     }
 }
 
+static bool print_reply(struct tail *t, redisReply *reply)
+{
+    for (size_t i = 0; reply && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++)
+        print_stream(t, reply->element[i]);
+    freeReplyObject(reply);
+    return reply != NULL && fflush(stdout) == 0;
+}
+
 /* Waits for entries in any of the streams, and prints them. */
-static bool read_on(struct tail *t)
+static bool wait_for_any(struct tail *t)
 {
     char page[12], wait[12];
-    redisReply *reply;
-    size_t n = 0;
+    int n = 0;
     snprintf(page, sizeof page, "%d", (int)PAGE);
     snprintf(wait, sizeof wait, "%d", (int)WAIT_MS);
     t->argv[n++] = "XREAD";
@@ -142,11 +150,24 @@ static bool read_on(struct tail *t)
         t->argv[n++] = t->streams[i].key;
     for (size_t i = 0; i < t->count; i++)
         t->argv[n++] = t->streams[i].last;
-    reply = redisCommandArgv(t->look.redis, (int)n, t->argv, NULL);
-    for (size_t i = 0; reply && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++)
-        print_stream(t, reply->element[i]);
-    freeReplyObject(reply);
-    return reply != NULL && fflush(stdout) == 0;
+    return print_reply(t, look_try_words(&t->look, n, t->argv));
+}
+
+/* Nodes of a cluster are asked stream by stream, which none can wait in. */
+static bool read_each(struct tail *t)
+{
+    const struct timespec pause = {0, PAUSE_MS * 1000000L};
+    bool ok = true;
+    for (size_t i = 0; i < t->count && ok; i++)
+        ok = print_reply(t, look_try(&t->look, "XREAD COUNT %d STREAMS %s %s", (int)PAGE, t->streams[i].key,
+                                     t->streams[i].last));
+    nanosleep(&pause, NULL);
+    return ok;
+}
+
+static bool read_on(struct tail *t)
+{
+    return look_is_alone(&t->look) ? wait_for_any(t) : read_each(t);
 }
 
 /* Of all calls: with nothing to follow yet, a stream that is never there stands in to be waited for. */

@@ -97,6 +97,19 @@ static void test_which_word_is_the_key(void **state)
     assert_int_equal(KEY_AT("TIME"), -1);
 }
 
+static void test_slot_of_a_command_on_the_wire(void **state)
+{
+    static const char get[] = "*2\r\n$3\r\nGET\r\n$3\r\nfoo\r\n", time[] = "*1\r\n$4\r\nTIME\r\n";
+    char *text;
+    int len;
+    (void)state;
+    assert_int_equal(redis_wire_slot(get, sizeof get - 1), 12182);
+    assert_int_equal(redis_wire_slot(time, sizeof time - 1), -1);
+    len = redisFormatCommand(&text, "XREAD COUNT %d STREAMS %s %s", 10, "{user1000}.following", "0-0");
+    assert_int_equal(redis_wire_slot(text, (size_t)len), 3443);
+    redisFreeCommand(text);
+}
+
 /* -- redirects ----------------------------------------------------------------------------------- */
 
 static void test_redirects(void **state)
@@ -289,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_partitions_spread),
         cmocka_unit_test(test_all_keys_of_a_call_share_a_slot),
         cmocka_unit_test(test_which_word_is_the_key),
+        cmocka_unit_test(test_slot_of_a_command_on_the_wire),
         cmocka_unit_test(test_redirects),
         cmocka_unit_test(test_what_is_no_redirect),
         cmocka_unit_test(test_topology_is_taken),
