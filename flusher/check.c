@@ -29,10 +29,11 @@ static bool check_shard(struct redis_shards *shards, struct redis_shard *shard, 
     struct redis_refusal why = {.text = ""};
     struct health health = {.sentence = ""};
     char what[64] = "Redis";
-    bool ok = redis_shard_connect(shards, shard, &why) && health_look(shard->redis, &health);
+    bool connected = redis_shard_connect(shards, shard, &why);
+    bool ok = connected && health_look(shard->redis, &health);
     if (!shard->alone)
         snprintf(what, sizeof what, "Redis, %d of %d partitions", shard->count, (int)config->partitions);
-    return say(ok, what, *health.sentence ? health.sentence : why.text);
+    return say(ok, what, connected ? health.sentence : why.text);
 }
 
 /* Each server that has a part of the fleet. */

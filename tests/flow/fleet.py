@@ -16,7 +16,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence
 
 import redis
 
@@ -56,7 +56,7 @@ class Program:
         self._env = env
 
     def start(self) -> None:
-        env = {**os.environ, **self._env, "RINGFLEET_ADMIN_LISTEN": self.admin}
+        env = {**self.environment(), "RINGFLEET_ADMIN_LISTEN": self.admin}
         if self.kind != "flusher":
             env["RINGFLEET_LISTEN"] = self.listen
         self.expect_death = False
@@ -113,6 +113,10 @@ class Program:
             lines.append(entry if isinstance(entry, dict) else {"raw": line})
         return lines
 
+    def environment(self) -> dict[str, str]:
+        """For a command of its kind beside it."""
+        return {**os.environ, **self._env}
+
     def signal(self, number: int) -> None:
         self.expect_death = True
         self.process.send_signal(number)
@@ -141,15 +145,17 @@ class Fleet:
         ai_ca_file: str = "",
         workers: int = 1,
         seed: Path = TESTS / "demo_seed.sql",
+        redis: Callable = RedisServer,
         env: dict[str, str] | None = None,
     ) -> None:
-        """`env` is added to the environment of every program."""
+        """`env` is added to the environment of every program; `redis` makes what they meet in, in a directory."""
         self.workers: list[Program] = []
         self._directory = Path(tempfile.mkdtemp(prefix="ringfleet-"))
         self._directory.chmod(0o711)  # postgres may run as another user
         self._worker_count = workers
         self._seed = seed
-        self.redis_server = RedisServer(self._directory / "redis")
+        self.redis_server = redis(self._directory / "redis")
+        self.partitions = int((env or {}).get("RINGFLEET_PARTITIONS", 1))
         self.postgres = PostgresServer(self._directory / "postgres")
         self._env = {
             "RINGFLEET_PUBLIC_URL": PUBLIC_URL,
@@ -214,7 +220,7 @@ class Fleet:
         program = self._program("flusher", "migrate")
         done = subprocess.run(
             [str(bin_directory() / "flusher"), "migrate"],
-            env={**os.environ, **program._env},
+            env=program.environment(),
             capture_output=True,
             text=True,
             timeout=60,
@@ -249,8 +255,11 @@ class Fleet:
         return self.postgres.sql(query, *parameters)
 
     def key(self, sid: str, suffix: str = "") -> str:
-        """The key of a call in an installation with one partition."""
-        return f"rf:{{p0}}:call:{sid}{suffix}"
+        """The key of a call: its partition is the FNV-1a of its id."""
+        digest = 2166136261
+        for byte in sid.encode():
+            digest = (digest ^ byte) * 16777619 % 2**32
+        return f"rf:{{p{digest % self.partitions}}}:call:{sid}{suffix}"
 
     def context(self, sid: str) -> dict[str, str]:
         return self.redis().hgetall(self.key(sid))

@@ -54,6 +54,11 @@ def end_process(process: subprocess.Popen, how: int = signal.SIGTERM, seconds: f
         return False
 
 
+def start_process(command: list[str], log: Path) -> subprocess.Popen:
+    with open(log, "ab") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out)
+
+
 class RedisServer:
     """Set up as the design asks: noeviction, append-only file, an fsync with every write.
 
@@ -61,11 +66,14 @@ class RedisServer:
     it; what it was refused fails the test. The variable names a directory with users.acl and, for each
     program, a file redis-url-<program>."""
 
-    def __init__(self, directory: Path, fsync: str = "always") -> None:
+    def __init__(
+        self, directory: Path, fsync: str = "always", settings: dict[str, object] | None = None
+    ) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._directory = directory
         self._fsync = fsync
+        self._settings = settings or {}
         self._process: subprocess.Popen | None = None
         self._acl = os.environ.get("RINGFLEET_TEST_ACL")
         directory.mkdir(parents=True)
@@ -82,9 +90,13 @@ class RedisServer:
         command += ["--appendfsync", self._fsync, "--save", "", "--maxmemory-policy", "noeviction"]
         if self._acl is not None:
             command += ["--aclfile", str(Path(self._acl) / "users.acl")]
-        with open(self._directory / "redis.log", "ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        for name, value in self._settings.items():
+            command += [f"--{name}", str(value)]
+        self._process = start_process(command, self._directory / "redis.log")
         eventually("redis to answer", self._answers)
+
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self._process is None:

@@ -20,6 +20,7 @@ from standins.tls import Authority
 from standins.voice_server import VoiceServer
 
 from .fleet import API_KEY, AUTH_TOKEN, MEDIA_URL, PUBLIC_URL, Fleet, Program
+from .servers import RedisServer
 
 # Codes a correct client cannot avoid: they report a race that the provider has won.
 RACES = frozenset({"response_cancel_not_active", "conversation_already_has_active_response"})
@@ -33,6 +34,7 @@ class Stage:
         provider: VoiceServer | None = None,
         tls_directory: Path | None = None,
         workers: int = 1,
+        redis: Callable = RedisServer,
         env: dict[str, str] | None = None,
         on_call_event: Callable | None = None,
         on_ai_event: Callable | None = None,
@@ -45,6 +47,7 @@ class Stage:
         self._thread = threading.Thread(target=self._loop.run_forever, name="stand-ins")
         self._authority = Authority(tls_directory) if tls_directory else None
         self._workers = workers
+        self._redis = redis
         self._env = env
         self._on_call_event = on_call_event
         self.fleet: Fleet
@@ -61,6 +64,7 @@ class Stage:
                 ai_url=self.provider.url,
                 ai_ca_file=self._authority.certificate if self._authority else "",
                 workers=self._workers,
+                redis=self._redis,
                 env=self._env,
             )
             self.fleet.__enter__()
