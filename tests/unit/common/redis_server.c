@@ -21,7 +21,7 @@ static void become_redis(const struct redis_server *s, const char *password, int
     execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", port, "--unixsocket", sock, "--dir",
            s->dir, "--save", "", "--appendonly", s->durable ? "yes" : "no", "--appendfsync", "always", "--requirepass",
            password ? password : "", "--cluster-enabled", s->bus_port ? "yes" : "no", "--cluster-port", bus,
-           "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no", (char *)NULL);
+           "--cluster-node-timeout", "5000", "--cluster-require-full-coverage", "no", (char *)NULL);
     _exit(127);
 }
 
