@@ -55,8 +55,10 @@ struct config_spec {
 
 /* Settings every program has. */
 #define CONFIG_SHARED(X, admin_default)                                                                          \
-    X(SECRET, redis_url, "REDIS_URL", "redis://127.0.0.1:6379", "redis|unix", /* it may hold a password */        \
-      "the Redis of the fleet: redis://[user:pass@]host:port[/db] or unix:///path")                              \
+    X(SECRET, redis_url, "REDIS_URL", "redis://127.0.0.1:6379", "redis|rediss|redis+sentinel|rediss+sentinel|unix", \
+      /* it may hold a password */                                                                               \
+      "the fleet's Redis: redis://[user:pass@]host:port[,host:port][/db] (a server, or nodes of a cluster), "    \
+      "redis+sentinel://[user:pass@]host:port[,host:port]/master[/db] or unix:///path; rediss is with TLS")      \
     X(STR, key_prefix, "KEY_PREFIX", "rf", "text", "first part of every Redis key")                              \
     X(INT, partitions, "PARTITIONS", "1", "1..1024", "hash-tag partitions, the same in all programs for ever")   \
     X(ADDR, admin_listen, "ADMIN_LISTEN", admin_default, "host:port", "/healthz, /readyz and /metrics")          \

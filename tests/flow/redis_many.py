@@ -164,7 +164,10 @@ class RedisWithSentinels:
         self._sentinels: list = []
 
     def url_of(self, program: str) -> str:
-        return f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in self.ports)}/{MASTER}"
+        """The Sentinels have no users, and the programs bear that."""
+        user, at, _ = self.nodes[0].url_of(program).removeprefix("redis://").rpartition("@")
+        places = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        return f"redis+sentinel://{user}{at}{places}/{MASTER}"
 
     def start(self) -> None:
         for node in self.nodes:

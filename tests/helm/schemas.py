@@ -105,8 +105,8 @@ def keda_trigger(kind: str) -> set[str]:
     """The metadata that KEDA's scaler of this kind reads, from the tags of its Go structures."""
     scalers = tools.module("github.com/kedacore/keda/v2") / "pkg" / "scalers"
     # The connection to Redis is described beside the first scaler that had one.
-    files = {"redis": ["redis_scaler.go"], "redis-streams": ["redis_streams_scaler.go", "redis_scaler.go"]}
-    text = "".join((scalers / name).read_text() for name in files[kind])
+    files = ["redis_streams_scaler.go"] if kind.endswith("-streams") else []
+    text = "".join((scalers / name).read_text() for name in [*files, "redis_scaler.go"])
     tags = re.findall(r'keda:"name=([\w;]+), *order=([\w;]+)', text)
     found = {name for names, order in tags if "triggerMetadata" in order for name in names.split(";")}
     assert "databaseIndex" in found

@@ -203,7 +203,7 @@ def functions() -> dict[str, set[str]]:
 def test_every_command_in_the_source_is_allowed(server, program):
     """Also those that only rare events need: the functions a program calls, and the commands it sends."""
     sources = "".join(path.read_text() for path in (tools.ROOT / program).rglob("*.c"))
-    needed = {"AUTH", "PING", "INFO", "SELECT", "CLIENT|SETNAME", "FUNCTION|LOAD"}
+    needed = {"AUTH", "PING", "INFO", "SELECT", "CLIENT|SETNAME", "FUNCTION|LOAD", "ROLE", "CLUSTER|SLOTS", "ASKING"}
     called = {name for name in functions() if re.search(rf'"(?:FCALL )?{name}[" ]', sources)}
     assert called
     for name in called:
@@ -218,12 +218,13 @@ def test_every_command_in_the_source_is_allowed(server, program):
 
 @pytest.mark.usefixtures("programs")
 def test_the_real_programs_need_no_more(acl):
-    """The demo's call and its neighbours, with every program logged in as its user; RedisServer.stop
+    """The demo's call and its neighbours, also on a cluster and behind Sentinels, with every program logged in as its user; RedisServer.stop
     fails a test in which Redis refused anything."""
     done = tools.run(
         sys.executable,
         *("-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-q", "-p", "no:xdist"),
-        *("-p", "no:cacheprovider", "flow/test_first_call.py"),
+        *("-p", "no:cacheprovider", "flow/test_first_call.py", "flow/test_redis_sentinel.py"),
+        "flow/test_redis_cluster.py::test_slots_move_under_calls",
         *(f"flow/test_outbound.py::test_{name}" for name in DIALLED),
         *(f"flow/test_elevenlabs_calls.py::test_{name}" for name in CARRIED),
         cwd=tools.ROOT / "tests",

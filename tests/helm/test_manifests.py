@@ -12,7 +12,7 @@ TOPOLOGIES = [path.name.removesuffix("-values.yaml") for path in chart.CI]
 
 
 def test_there_is_a_matrix():
-    assert {"development", "minimal", "inline", "keda", "hpa-gateway"} <= set(TOPOLOGIES)
+    assert {"development", "minimal", "inline", "keda", "hpa-gateway", "cluster", "sentinel"} <= set(TOPOLOGIES)
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
@@ -58,18 +58,39 @@ def test_the_validation_sees_mistakes():
     assert broken(chart.pick(gateway, "HTTPRoute", "worker"), ["spec", "rules", 0, "timeout"], {})
 
 
-def test_keda_triggers_have_no_unknown_metadata():
+@pytest.mark.parametrize(
+    "topology, kind", [("keda", "redis"), ("cluster", "redis-cluster"), ("sentinel", "redis-sentinel")]
+)
+def test_keda_triggers_have_no_unknown_metadata(topology, kind):
     triggers = [
         trigger
-        for one in chart.render("keda")
+        for one in chart.render(topology)
         if one["kind"] == "ScaledObject"
         for trigger in one["spec"]["triggers"]
     ]
-    assert {one["type"] for one in triggers} == {"redis", "redis-streams"}
+    assert {one["type"] for one in triggers} == {kind, f"{kind}-streams"}
     assert "lagCounts" not in schemas.keda_trigger("redis-streams")
     for trigger in triggers:
         assert set(trigger["metadata"]) <= schemas.keda_trigger(trigger["type"])
         assert all(isinstance(value, str) for value in trigger["metadata"].values())
+
+
+@pytest.mark.parametrize(
+    "topology, ports", [("minimal", [6379]), ("cluster", [6379, 6380]), ("sentinel", [6379, 26379])]
+)
+def test_the_network_policy_leads_to_all_of_redis(topology, ports):
+    for program in ("warmer", "worker", "flusher"):
+        policy = chart.pick(chart.render(topology), "NetworkPolicy", program)
+        assert [{"port": port, "protocol": "TCP"} for port in ports] in [
+            rule["ports"] for rule in policy["spec"]["egress"]
+        ]
+
+
+def test_keda_asks_the_sentinels():
+    (trigger,) = chart.pick(chart.render("sentinel"), "ScaledObject", "worker")["spec"]["triggers"]
+    assert trigger["metadata"]["addresses"] == "sentinel.example.test:26379"
+    assert trigger["metadata"]["sentinelMaster"] == "mymaster"
+    assert trigger["metadata"]["databaseIndex"] == "2"
 
 
 # ---- wrong values ----
@@ -92,6 +113,11 @@ def test_keda_triggers_have_no_unknown_metadata():
         ({"fleet": {"mediaUrl": "wss://media.example.test/"}}, "mediaUrl"),
         ({"fleet": {"partitions": 0}}, "partitions"),
         ({"redis": {"mode": "internal"}}, "mode"),
+        ({"redis": {"kind": "clustered"}}, "kind"),
+        ({"redis": {"kind": "sentinel"}}, "redis.sentinel.master"),
+        ({"redis": {"kind": "cluster", "database": 1}}, "redis.database"),
+        ({"redis": {"mode": "development", "kind": "cluster"}}, "redis.kind"),
+        ({"redis": {"morePorts": [5432]}}, "workers would have a route to Postgres"),
         ({"secrets": {"keys": {"stream-secrets": "x"}}}, "stream-secrets"),
         ({"sql": {"open_call.txt": ""}}, "open_call.txt"),
         ({"networkPolicy": {"ingressFrom": [{"podselector": {}}]}}, "podselector"),

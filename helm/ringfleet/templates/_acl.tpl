@@ -6,7 +6,7 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 {{- define "ringfleet.aclRules" -}}
 {{- $p := (index . 0).Values.fleet.keyPrefix -}}
 {{- $call := printf "%s:{p*}:call:*" $p -}}
-{{- $hello := "resetkeys resetchannels -@all +auth +hello +ping +info +time +select +client|setname" -}}
+{{- $hello := "resetkeys resetchannels -@all +auth +hello +ping +info +time +select +client|setname +role +cluster|slots +asking" -}}
 {{- $load := "+function|load" -}}
 {{- $partitions := printf "(+get +set ~%s:{p0}:partitions)" $p -}}
 {{- if eq (index . 1) "warmer" -}}

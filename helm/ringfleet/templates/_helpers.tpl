@@ -167,6 +167,39 @@ checksum/secret: {{ toJson (index . 0).Values.secrets | sha256sum }}
 {{- end }}
 {{- end -}}
 
+{{/* Ports of the fleet's Redis, as a list. */}}
+{{- define "ringfleet.redisPorts" -}}
+{{- $redis := .Values.redis -}}
+{{- if eq $redis.mode "development" -}}
+- 6379
+{{- else -}}
+- {{ $redis.port | int }}
+{{- if eq $redis.kind "sentinel" }}
+- {{ $redis.sentinel.port | int }}
+{{- end }}
+{{- range $redis.morePorts }}
+- {{ . | int }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* How KEDA reaches it: the first words of a trigger's metadata. */}}
+{{- define "ringfleet.redisTrigger" -}}
+{{- $redis := .Values.redis -}}
+{{- $host := include "ringfleet.redisHost" . -}}
+{{- if eq $redis.mode "development" -}}
+address: {{ printf "%s:6379" $host | quote }}
+{{- else if eq $redis.kind "sentinel" -}}
+addresses: {{ printf "%s:%d" $host ($redis.sentinel.port | int) | quote }}
+sentinelMaster: {{ $redis.sentinel.master | quote }}
+{{- else -}}
+{{ ternary "addresses" "address" (eq $redis.kind "cluster") }}: {{ printf "%s:%d" $host ($redis.port | int) | quote }}
+{{- end }}
+{{- if ne $redis.kind "cluster" }}
+databaseIndex: {{ $redis.database | quote }}
+{{- end }}
+{{- end -}}
+
 {{/* Whom the fleet's Redis or Postgres may be: (list $ "redis" values). */}}
 {{- define "ringfleet.peers" -}}
 {{- $server := index . 2 -}}
