@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/redis/topology.h"
 #include "flusher/health.h"
 #include "flusher/retry.h"
 
@@ -16,7 +17,7 @@ struct reach {
     struct retry find;
     struct retry *each; /* by the numbers of the shards */
     bool stale;         /* the shards are to be found (again) */
-    bool renewed, misfit;
+    bool renewed, misfit, told_one;
     _Atomic int64_t away_since_ms; /* clock_mono_ms; 0: all is there */
 };
 
@@ -107,6 +108,15 @@ static struct redis_shard *greet(struct reach *r, struct redis_shard *shard)
     return shard;
 }
 
+static void tell_one_partition(struct reach *r)
+{
+    if (r->told_one || !r->spec.tells || r->stale || r->spec.keys->partitions > 1)
+        return;
+    r->told_one = true;
+    if (!redis_shards_at(r->shards, 0)->alone)
+        log_warn(NULL, TOPOLOGY_ONE_PARTITION);
+}
+
 void reach_find(struct reach *r)
 {
     struct redis_refusal why;
@@ -121,11 +131,12 @@ void reach_find(struct reach *r)
     r->stale = !redis_shards_complete(r->shards);
     if (r->stale)
         retry_later(&r->find);
-    else if (reach_count(r) == 1 && redis_shards_at(r->shards, 0)->alone)
+    else if (redis_shards_at(r->shards, 0)->alone)
         greet(r, redis_shards_at(r->shards, 0));
     else
         r->find.failures = 0;
     tell(r);
+    tell_one_partition(r);
 }
 
 struct redis_shard *reach_shard(struct reach *r, int i)

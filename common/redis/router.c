@@ -380,8 +380,7 @@ struct redis_router *redis_router_new(const struct redis_async_spec *spec, struc
         r->nodes[i].router = r;
     arm(r);
     if (spec->keys && spec->keys->partitions == 1)
-        log_warn(NULL, "Redis is a cluster, and RINGFLEET_PARTITIONS=1 keeps every call on one node of it; 16 or 64 at the "
-                       "installation spread them");
+        log_warn(NULL, TOPOLOGY_ONE_PARTITION);
     return r;
 }
 

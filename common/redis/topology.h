@@ -35,5 +35,9 @@ void topology_forget(struct topology *t, int node);
 /* TOPOLOGY_NOBODY if no node has it. */
 int topology_owner(const struct topology *t, int slot);
 
+/* What is to be said to who has one partition in a cluster. */
+#define TOPOLOGY_ONE_PARTITION "Redis is a cluster, and RINGFLEET_PARTITIONS=1 keeps every call on one node of it; 16 or 64 at the " \
+                               "installation spread them"
+
 /* Each slot has an owner. */
 bool topology_whole(const struct topology *t);
