@@ -199,8 +199,11 @@ class RedisWithSentinels:
         for node in self.nodes:
             node.stop(how)
 
+    def kill_sentinel(self) -> None:
+        end_process(self._sentinels[0], signal.SIGKILL)
+
     def primary(self) -> RedisServer:
-        _, port = redis.Redis(port=self.ports[0]).sentinel_get_master_addr_by_name(MASTER)
+        _, port = redis.Redis(port=self.ports[-1]).sentinel_get_master_addr_by_name(MASTER)
         return next(node for node in self.nodes if node.port == port)
 
     def client(self) -> redis.Redis:

@@ -14,23 +14,31 @@ from flow.stage import Stage
 pytestmark = pytest.mark.usefixtures("programs")
 
 
+def list_calls(stage: Stage, url: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(bin_directory() / "flusher"), "calls", "--json"],
+        env={**stage.fleet.flusher.environment(), "RINGFLEET_REDIS_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
 def test_the_primary_dies_under_calls():
     with Stage(CHAT, redis=RedisWithSentinels, env={"RINGFLEET_AI_POOL_SIZE": "0"}) as stage:
         stage.provider.play(Own)
         calls = [talk(stage) for _ in range(3)]
         for call in calls:
             underway(stage, call)
-        stage.fleet.redis_server.fail_over()
+        sentinels = stage.fleet.redis_server
+        sentinels.fail_over()
+        sentinels.kill_sentinel()  # the first that everybody asks
         for program in stage.fleet.programs():
             eventually("the other primary to be found", lambda: program.metrics()["ringfleet_redis_up"] == 1)
-        done = subprocess.run(
-            [str(bin_directory() / "flusher"), "calls", "--json"],
-            env=stage.fleet.flusher.environment(),
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-        assert {row["call"] for row in json.loads(done.stdout)} == {call.sid for call in calls}
+        listed = list_calls(stage, sentinels.url_of("flusher"))
+        assert {row["call"] for row in json.loads(listed.stdout)} == {call.sid for call in calls}
+        misnamed = list_calls(stage, sentinels.url_of("flusher") + "-2")
+        assert misnamed.returncode == 1 and "Sentinel knows no master called ringfleet-2" in misnamed.stderr
         for call in calls:
             check_whole(stage, call, streams=1)
             assert check_gapless(stage, call) == [1]
