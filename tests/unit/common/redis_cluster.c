@@ -85,6 +85,22 @@ void redis_cluster_release(struct redis_cluster *c)
         redis_server_release(&c->nodes[i]);
 }
 
+struct redis_cluster test_cluster;
+
+int redis_cluster_setup(void **state)
+{
+    (void)state;
+    redis_cluster_start(&test_cluster);
+    return 0;
+}
+
+int redis_cluster_teardown(void **state)
+{
+    (void)state;
+    redis_cluster_release(&test_cluster);
+    return 0;
+}
+
 void redis_cluster_restart(struct redis_cluster *c, int node)
 {
     redis_server_start(&c->nodes[node], NULL);

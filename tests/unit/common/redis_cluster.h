@@ -13,7 +13,12 @@ struct redis_cluster {
 void redis_cluster_start(struct redis_cluster *c);
 void redis_cluster_release(struct redis_cluster *c);
 
-/* Kills a node, and starts it again. */
+/* One for all tests of a program: group setup and teardown of cmocka. */
+extern struct redis_cluster test_cluster;
+int redis_cluster_setup(void **state);
+int redis_cluster_teardown(void **state);
+
+/* Starts a node that was killed, and waits until it serves. */
 void redis_cluster_restart(struct redis_cluster *c, int node);
 
 /* The slot is under way from one node to another: both know it. */

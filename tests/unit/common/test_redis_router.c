@@ -30,21 +30,6 @@ struct fixture {
     char text[256]; /* of the last answer */
 };
 
-static struct redis_cluster cluster;
-
-static int start_cluster(void **state)
-{
-    (void)state;
-    redis_cluster_start(&cluster);
-    return 0;
-}
-
-static int end_cluster(void **state)
-{
-    (void)state;
-    redis_cluster_release(&cluster);
-    return 0;
-}
 
 static void on_give_up(evutil_socket_t fd, short what, void *arg)
 {
@@ -114,7 +99,7 @@ static void begin(struct fixture *f, const char *text)
 static void begin_whole(struct fixture *f)
 {
     char url[64];
-    snprintf(url, sizeof url, "redis://127.0.0.1:%u", cluster.nodes[1].port);
+    snprintf(url, sizeof url, "redis://127.0.0.1:%u", test_cluster.nodes[1].port);
     begin(f, url);
     assert_false(redis_async_up(f->ra));
     TURN_UNTIL(f, f->ups > 0);
@@ -209,7 +194,7 @@ static void test_several_addresses_one_of_which_answers(void **state)
 {
     struct fixture *f = *state;
     char url[128];
-    snprintf(url, sizeof url, "redis://127.0.0.1:1,127.0.0.1:%u,127.0.0.1:2", cluster.nodes[2].port);
+    snprintf(url, sizeof url, "redis://127.0.0.1:1,127.0.0.1:%u,127.0.0.1:2", test_cluster.nodes[2].port);
     begin(f, url);
     TURN_UNTIL(f, f->ups > 0);
 }
@@ -254,9 +239,9 @@ static void test_a_moved_slot_is_learned(void **state)
     int slot = slot_of(key_on(0, key));
     begin_whole(f);
     assert_string_equal(ask(f, "SET", key, "before"), "OK");
-    redis_cluster_begin_move(&cluster, slot, 0, 2);
-    redis_cluster_move_key(&cluster, key, 0, 2);
-    redis_cluster_end_move(&cluster, slot, 2);
+    redis_cluster_begin_move(&test_cluster, slot, 0, 2);
+    redis_cluster_move_key(&test_cluster, key, 0, 2);
+    redis_cluster_end_move(&test_cluster, slot, 2);
     assert_string_equal(ask(f, "GET", key, NULL), "before");
     assert_int_equal(redirects(f), 1);
     assert_string_equal(ask(f, "SET", key, "after"), "OK");
@@ -270,36 +255,59 @@ static void test_a_slot_on_its_way(void **state)
     char key[32];
     int slot = slot_of(key_on(1, key));
     begin_whole(f);
-    redis_cluster_begin_move(&cluster, slot, 1, 0);
+    redis_cluster_begin_move(&test_cluster, slot, 1, 0);
     assert_string_equal(ask(f, "INCR", key, NULL), "1"); /* a key that is not there is made where the slot goes */
     assert_string_equal(ask(f, "INCR", key, NULL), "2");
     assert_int_equal(redirects(f), 2);
-    redis_cluster_end_move(&cluster, slot, 0);
+    redis_cluster_end_move(&test_cluster, slot, 0);
     assert_string_equal(ask(f, "INCR", key, NULL), "3");
     assert_string_equal(ask(f, "INCR", key, NULL), "4");
     assert_int_equal(redirects(f), 3);
+}
+
+/* Two keys of a slot, the first of which has gone ahead from one node to another. */
+struct split {
+    char tag[32], keys[2][40];
+    int slot, from, to;
+};
+
+static void begin_split(struct fixture *f, struct split *s, int from, int to)
+{
+    *s = (struct split){.from = from, .to = to};
+    s->slot = slot_of(key_on(from, s->tag));
+    for (int i = 0; i < 2; i++) {
+        snprintf(s->keys[i], sizeof s->keys[i], "{%s}%d", s->tag, i);
+        ask(f, "SET", s->keys[i], i ? "2" : "1");
+    }
+    redis_cluster_begin_move(&test_cluster, s->slot, from, to);
+    redis_cluster_move_key(&test_cluster, s->keys[0], from, to);
+}
+
+static void end_split(const struct split *s)
+{
+    redis_cluster_move_key(&test_cluster, s->keys[1], s->from, s->to);
+    redis_cluster_end_move(&test_cluster, s->slot, s->to);
+}
+
+static void send_for_both(struct fixture *f, const struct split *s)
+{
+    const char *argv[] = {"MGET", s->keys[0], s->keys[1]};
+    assert_int_equal(redis_async_send(f->ra, on_reply, f, 3, argv, NULL), 0);
 }
 
 /* One key of two is on the way: the command waits until both are there. */
 static void test_half_of_the_keys_have_moved(void **state)
 {
     struct fixture *f = *state;
-    char tag[32], a[40], b[40];
-    const char *argv[] = {"MGET", a, b};
-    int slot = slot_of(key_on(2, tag)), before;
+    struct split split;
+    int before;
     begin_whole(f);
-    snprintf(a, sizeof a, "{%s}a", tag);
-    snprintf(b, sizeof b, "{%s}b", tag);
-    ask(f, "SET", a, "1");
-    ask(f, "SET", b, "2");
-    redis_cluster_begin_move(&cluster, slot, 2, 1);
-    redis_cluster_move_key(&cluster, a, 2, 1);
+    begin_split(f, &split, 2, 1);
     before = f->answers;
-    assert_int_equal(redis_async_send(f->ra, on_reply, f, 3, argv, NULL), 0);
+    send_for_both(f, &split);
     TURN_UNTIL(f, redirects(f) > 2);
     assert_int_equal(f->answers, before);
-    redis_cluster_move_key(&cluster, b, 2, 1);
-    redis_cluster_end_move(&cluster, slot, 1);
+    end_split(&split);
     TURN_UNTIL(f, f->answers > before);
     assert_string_equal(f->text, "1 2");
 }
@@ -308,24 +316,16 @@ static void test_half_of_the_keys_have_moved(void **state)
 static void test_patience_ends(void **state)
 {
     struct fixture *f = *state;
-    char tag[32], a[40], b[40];
-    const char *argv[] = {"MGET", a, b};
-    int slot = slot_of(key_on(2, tag));
+    struct split split;
     int64_t began;
     begin_whole(f);
-    snprintf(a, sizeof a, "{%s}a", tag);
-    snprintf(b, sizeof b, "{%s}b", tag);
-    ask(f, "SET", a, "1");
-    ask(f, "SET", b, "2");
-    redis_cluster_begin_move(&cluster, slot, 2, 0);
-    redis_cluster_move_key(&cluster, a, 2, 0);
+    begin_split(f, &split, 2, 0);
     began = clock_mono_ms();
-    assert_int_equal(redis_async_send(f->ra, on_reply, f, 3, argv, NULL), 0);
+    send_for_both(f, &split);
     TURN_UNTIL(f, f->errors == 1);
     assert_non_null(strstr(f->text, "no node took the command in time"));
     assert_in_range(clock_mono_ms() - began, 2500, 6000);
-    redis_cluster_move_key(&cluster, b, 2, 0);
-    redis_cluster_end_move(&cluster, slot, 0);
+    end_split(&split);
 }
 
 /* A member without slots gets one: its link is made, our functions are loaded, then the command goes. */
@@ -336,9 +336,9 @@ static void test_a_new_primary(void **state)
     const char *argv[] = {"FCALL", REDIS_FUNCTION("rf_fill"), "1", key};
     int slot = slot_of(key_on(1, key));
     begin_whole(f);
-    redis_server_do(&cluster.nodes[CLUSTER_NODES], NULL, "FUNCTION FLUSH");
-    redis_cluster_begin_move(&cluster, slot, 1, CLUSTER_NODES);
-    redis_cluster_end_move(&cluster, slot, CLUSTER_NODES);
+    redis_server_do(&test_cluster.nodes[CLUSTER_NODES], NULL, "FUNCTION FLUSH");
+    redis_cluster_begin_move(&test_cluster, slot, 1, CLUSTER_NODES);
+    redis_cluster_end_move(&test_cluster, slot, CLUSTER_NODES);
     assert_int_equal(redis_async_send(f->ra, on_reply, f, 4, argv, NULL), 0);
     TURN_UNTIL(f, f->answers == 1);
     assert_string_equal(f->text, "GONE ");
@@ -349,24 +349,17 @@ static void test_a_new_primary(void **state)
 static void test_free_tells_what_waits(void **state)
 {
     struct fixture *f = *state;
-    char tag[32], a[40], b[40], key[32];
-    const char *argv[] = {"MGET", a, b};
-    int slot = slot_of(key_on(0, tag));
+    struct split split;
+    char key[32];
     begin_whole(f);
-    snprintf(a, sizeof a, "{%s}a", tag);
-    snprintf(b, sizeof b, "{%s}b", tag);
-    ask(f, "SET", a, "1");
-    ask(f, "SET", b, "2");
-    redis_cluster_begin_move(&cluster, slot, 0, 1);
-    redis_cluster_move_key(&cluster, a, 0, 1);
+    begin_split(f, &split, 0, 1);
     assert_int_equal(send_words(f, "BLPOP", key_on(2, key), "0"), 0);
-    assert_int_equal(redis_async_send(f->ra, on_reply, f, 3, argv, NULL), 0);
+    send_for_both(f, &split);
     TURN_UNTIL(f, redirects(f) > 4);
     redis_async_free(f->ra);
     f->ra = NULL;
     assert_int_equal(f->losses, 2);
-    redis_cluster_move_key(&cluster, b, 0, 1);
-    redis_cluster_end_move(&cluster, slot, 1);
+    end_split(&split);
 }
 
 /* -- nodes that go ----------------------------------------------------------------------------------- */
@@ -382,14 +375,14 @@ static void test_a_node_is_lost(void **state)
     ask(f, "SET", key, "kept");
     assert_int_equal(send_words(f, "BLPOP", key_on(0, blocked), "0"), 0);
     ups = f->ups;
-    redis_server_kill(&cluster.nodes[0]);
+    redis_server_kill(&test_cluster.nodes[0]);
     TURN_UNTIL(f, f->downs == 1);
     assert_int_equal(f->losses, 1);
     assert_true(redis_async_up(f->ra));
     assert_false(redis_async_whole(f->ra));
     assert_int_equal(send_words(f, "GET", key, NULL), -1);
     assert_string_equal(ask(f, "SET", key_on(1, other), "x"), "OK");
-    redis_cluster_restart(&cluster, 0);
+    redis_cluster_restart(&test_cluster, 0);
     TURN_UNTIL(f, f->ups > ups);
     TURN_UNTIL(f, redis_async_whole(f->ra));
     assert_string_equal(ask(f, "GET", key, NULL), "kept");
@@ -413,5 +406,5 @@ int main(void)
         TEST(test_a_node_is_lost),
     };
     signal(SIGPIPE, SIG_IGN);
-    return cmocka_run_group_tests(tests, start_cluster, end_cluster);
+    return cmocka_run_group_tests(tests, redis_cluster_setup, redis_cluster_teardown);
 }

@@ -13,23 +13,8 @@
 enum { PARTITIONS = 16, TIMEOUT_MS = 5000 };
 
 static const struct key_space keys = {"rf", PARTITIONS};
-static struct redis_cluster cluster;
 static struct redis_url url;
 static struct redis_refusal why;
-
-static int start_cluster(void **state)
-{
-    (void)state;
-    redis_cluster_start(&cluster);
-    return 0;
-}
-
-static int end_cluster(void **state)
-{
-    (void)state;
-    redis_cluster_release(&cluster);
-    return 0;
-}
 
 static struct redis_shards *shards_at(uint16_t port)
 {
@@ -69,7 +54,7 @@ static void assert_answers(struct redis_shard *shard, const char *word)
 
 static void test_each_primary_has_its_partitions(void **state)
 {
-    struct redis_shards *shards = shards_at(cluster.nodes[2].port);
+    struct redis_shards *shards = shards_at(test_cluster.nodes[2].port);
     (void)state;
     assert_true(redis_shards_find(shards, &why));
     assert_true(redis_shards_complete(shards));
@@ -77,7 +62,7 @@ static void test_each_primary_has_its_partitions(void **state)
     for (int p = 0; p < PARTITIONS; p++) {
         struct redis_shard *shard = redis_shards_of(shards, slot_of(p));
         assert_non_null(shard);
-        assert_int_equal(shard->_place.port, cluster.nodes[redis_cluster_home(slot_of(p))].port);
+        assert_int_equal(shard->_place.port, test_cluster.nodes[redis_cluster_home(slot_of(p))].port);
     }
     for (int i = 0; i < CLUSTER_NODES; i++) {
         struct redis_shard *shard = redis_shards_at(shards, i);
@@ -117,18 +102,18 @@ static void test_a_server_has_all(void **state)
 /* Whoever asks the old node hears of it, and finds the new one; the other connections stay. */
 static void test_a_partition_moves(void **state)
 {
-    struct redis_shards *shards = shards_at(cluster.nodes[0].port);
+    struct redis_shards *shards = shards_at(test_cluster.nodes[0].port);
     struct redis_shard *shard;
     redisContext *kept;
     int slot = slot_of(1), from = redis_cluster_home(slot), to = (from + 1) % CLUSTER_NODES;
-    uint16_t port = cluster.nodes[to].port;
+    uint16_t port = test_cluster.nodes[to].port;
     (void)state;
     assert_true(redis_shards_find(shards, &why));
     for (int i = 0; i < CLUSTER_NODES; i++)
         assert_true(redis_shard_connect(shards, redis_shards_at(shards, i), &why));
     kept = redis_shards_of(shards, slot)->redis;
-    redis_cluster_begin_move(&cluster, slot, from, to);
-    redis_cluster_end_move(&cluster, slot, to);
+    redis_cluster_begin_move(&test_cluster, slot, from, to);
+    redis_cluster_end_move(&test_cluster, slot, to);
     do
         assert_true(redis_shards_find(shards, &why)); /* each node is asked in turn, one may not know yet */
     while (redis_shards_of(shards, slot)->_place.port != port);
@@ -144,14 +129,14 @@ static void test_a_partition_moves(void **state)
 /* A node that is lost takes nothing from the others. */
 static void test_a_node_is_lost(void **state)
 {
-    struct redis_shards *shards = shards_at(cluster.nodes[1].port);
+    struct redis_shards *shards = shards_at(test_cluster.nodes[1].port);
     int answered = 0;
     (void)state;
     assert_true(redis_shards_find(shards, &why));
-    redis_server_kill(&cluster.nodes[0]);
+    redis_server_kill(&test_cluster.nodes[0]);
     for (int i = 0; i < CLUSTER_NODES; i++) {
         struct redis_shard *shard = redis_shards_at(shards, i);
-        if (shard->_place.port == cluster.nodes[0].port) {
+        if (shard->_place.port == test_cluster.nodes[0].port) {
             assert_false(redis_shard_connect(shards, shard, &why));
             continue;
         }
@@ -160,7 +145,7 @@ static void test_a_node_is_lost(void **state)
     }
     assert_int_equal(answered, CLUSTER_NODES - 1);
     assert_true(redis_shards_find(shards, &why));
-    redis_cluster_restart(&cluster, 0);
+    redis_cluster_restart(&test_cluster, 0);
     for (int i = 0; i < CLUSTER_NODES; i++) {
         assert_true(redis_shard_connect(shards, redis_shards_at(shards, i), &why));
         assert_answers(redis_shards_at(shards, i), "GONE");
@@ -177,5 +162,5 @@ int main(void)
         cmocka_unit_test(test_a_node_is_lost),
     };
     signal(SIGPIPE, SIG_IGN);
-    return cmocka_run_group_tests(tests, start_cluster, end_cluster);
+    return cmocka_run_group_tests(tests, redis_cluster_setup, redis_cluster_teardown);
 }
