@@ -53,12 +53,11 @@ static redisReply *words(const char *const values[], size_t count)
 #define TURN(speaker, message) ENTRY("type", "turn", "speaker", speaker, "message", message)
 #define FACT(data) ENTRY("type", "callsession_update", "by", "worker", "data", data)
 
-static struct worker w;
 static struct claim claim;
 
 static const char *take(redisReply *context, redisReply *journal)
 {
-    return claim_take(&w, LIST(text("CLAIMED"), text("2"), text("7"), text("1790000000000"), context, journal), &claim);
+    return claim_take(LIST(text("CLAIMED"), text("2"), text("7"), text("1790000000000"), context, journal), &claim);
 }
 
 static int forget(void **state)
@@ -130,13 +129,13 @@ static void test_not_claimed(void **state)
     redisReply error = {.type = REDIS_REPLY_ERROR, .str = (char[]){"OOM command not allowed"}};
     redisReply nil = {.type = REDIS_REPLY_NIL};
     (void)state;
-    assert_string_equal(claim_take(&w, NULL, &claim), "redis connection lost");
-    assert_string_equal(claim_take(&w, &error, &claim), "OOM command not allowed");
-    assert_string_equal(claim_take(&w, WORDS("REPLAYED"), &claim), "REPLAYED");
-    assert_string_equal(claim_take(&w, WORDS("OVER"), &claim), "OVER");
-    assert_string_equal(claim_take(&w, &nil, &claim), "unexpected reply");
-    assert_string_equal(claim_take(&w, WORDS("CLAIMED", "1"), &claim), "unexpected reply");
-    assert_string_equal(claim_take(&w, WORDS("CLAIMED", "1", "1", "1", "context", "journal"), &claim), "unexpected reply");
+    assert_string_equal(claim_take(NULL, &claim), "redis connection lost");
+    assert_string_equal(claim_take(&error, &claim), "OOM command not allowed");
+    assert_string_equal(claim_take(WORDS("REPLAYED"), &claim), "REPLAYED");
+    assert_string_equal(claim_take(WORDS("OVER"), &claim), "OVER");
+    assert_string_equal(claim_take(&nil, &claim), "unexpected reply");
+    assert_string_equal(claim_take(WORDS("CLAIMED", "1"), &claim), "unexpected reply");
+    assert_string_equal(claim_take(WORDS("CLAIMED", "1", "1", "1", "context", "journal"), &claim), "unexpected reply");
 }
 
 int main(void)
