@@ -8,6 +8,7 @@
 #include "common/redis/context.h"
 #include "warmer/context.h"
 #include "warmer/load.h"
+#include "warmer/outbound/outbound.h"
 
 enum { SHOWN_MAX = 60 };
 
@@ -142,6 +143,19 @@ static int print_call(PGconn *conn, const struct check_spec *spec)
     return wrong;
 }
 
+/* Only where people are called from here. Returns how many things are wrong. */
+static int check_outbound(PGconn *conn, const struct warmer_config *config)
+{
+    struct store_statement store = {0};
+    PGresult *description = NULL;
+    bool dials = outbound_wanted(config);
+    if (dials && store_statement_read(&store, config->sql_dir))
+        description = prepare(conn, &store.prepared);
+    statements_release(&store.statement, 1);
+    PQclear(description);
+    return dials && !description;
+}
+
 static int check(PGconn *conn, const struct load_statements *statements, const struct check_spec *spec)
 {
     int wrong = 0;
@@ -182,7 +196,7 @@ int check_run(const struct warmer_config *config, const struct check_spec *spec)
         printf("BAD   cannot connect: %s", PQerrorMessage(conn));
         goto out;
     }
-    wrong = check(conn, &statements, spec);
+    wrong = check(conn, &statements, spec) + check_outbound(conn, config);
     if (wrong)
         printf("things that are wrong: %d\n", wrong);
     else

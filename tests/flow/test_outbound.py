@@ -1,13 +1,16 @@
 """Calls that we dial: from POST /calls over the carrier's API to the row in Postgres, and what may go wrong."""
 
 import json
+import os
 import re
 import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from flow.fleet import bin_directory
 from flow.outbound_rig import BUSINESS, SHORT, OutboundStage, jobs, new_number, outbound_key
 from flow.servers import eventually
 from flow.warmer_rig import metric
@@ -331,6 +334,14 @@ def test_quiet_hours(stage):
     finally:
         in_settings(stage, "{}")
         stage.fleet.redis().delete(*[outbound_key(kind) for kind in ("queue", "jobs", "active", "busy")])
+
+
+def test_hours_that_are_not_understood_are_refused_at_start(stage):
+    program = stage.fleet.warmer
+    env = {**os.environ, **program._env, "RINGFLEET_CALLING_HOURS": "21:00-08:00", "RINGFLEET_LISTEN": "127.0.0.1:0"}
+    env["RINGFLEET_ADMIN_LISTEN"] = "127.0.0.1:0"
+    done = subprocess.run([str(bin_directory() / "warmer")], env=env, capture_output=True, text=True, timeout=20)
+    assert done.returncode != 0 and "RINGFLEET_CALLING_HOURS is not right" in done.stderr
 
 
 def test_rate_and_places():

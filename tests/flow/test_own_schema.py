@@ -134,6 +134,18 @@ def test_check_of_a_schema_that_does_not_fit(fleet, tmp_path, load, said):
     assert code == 1 and said in text and "things that are wrong: " in text
 
 
+def test_check_of_who_calls_people(fleet, tmp_path):
+    """Only there the statement that records such a call is needed."""
+    dials = {"RINGFLEET_TWILIO_ACCOUNT_SID": "AC1"}
+    code, text = check(fleet, **dials)
+    assert code == 0 and "ok    open_outbound_call.sql (overridden)" in text, text
+    assert "open_outbound_call" not in check(fleet)[1]
+    for name in ("open_call.sql", "load_call_context.sql"):
+        (tmp_path / name).write_text((OWN / name).read_text())
+    code, text = check(fleet, RINGFLEET_SQL_DIR=str(tmp_path), **dials)
+    assert code == 1 and "open_outbound_call.sql cannot be prepared" in text
+
+
 def test_check_of_a_template_that_is_broken(fleet, tmp_path):
     for name in ("open_call.sql", "load_call_context.sql"):
         text = (OWN / name).read_text().replace("tenant.config ->> 'prompt'", "E'fine\\n{{oops'")

@@ -107,9 +107,10 @@ bool hours_good(const char *hours)
 int64_t hours_next(const char *hours, const char *zone, int64_t now)
 {
     struct piece daily = {0, 0};
-    json_t *days = every_day(&daily, hours) ? NULL : json_loads(hours, 0, NULL);
+    bool same = every_day(&daily, hours);
+    json_t *days = same ? NULL : json_loads(hours, 0, NULL);
     int64_t next = -1;
-    if ((days ? json_is_object(days) : daily.end > 0) && local_time_zone(zone))
+    if ((same || json_is_object(days)) && local_time_zone(zone))
         next = search(days, &daily, now);
     json_decref(days);
     return next;

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/redis/async.h"
 #include "warmer/outbound/attempt.h"
+#include "warmer/outbound/hours.h"
 #include "warmer/outbound/provider.h"
 #include "warmer/outbound/queue.h"
 
@@ -85,7 +86,13 @@ bool outbound_wanted(const struct warmer_config *config)
 
 struct outbound *outbound_new(struct warmer *w, struct resolver *resolver)
 {
-    struct outbound *o = calloc(1, sizeof *o);
+    struct outbound *o;
+    if (!hours_good(w->config.calling_hours)) {
+        log_error(NULL, "RINGFLEET_CALLING_HOURS is not right", log_str("value", w->config.calling_hours),
+                  log_str("wanted", "hours such as 08:00-21:00"));
+        return NULL;
+    }
+    o = calloc(1, sizeof *o);
     if (!o)
         return NULL;
     o->w = w;

@@ -119,6 +119,21 @@ static void test_global_that_does_not_fit(void **state)
     assert_int_equal(strlen(key), KEY_SIZE - 1);
 }
 
+static void test_keys_of_calls_that_we_dial(void **state)
+{
+    char key[KEY_SIZE], id[KEY_SIZE + 1];
+    (void)state;
+    assert_string_equal(key_alias(key, &one, "CA1"), "rf:{p0}:alias:CA1");
+    snprintf(id, sizeof id, "rf:{p%d}:alias:CA1", key_partition(&sixteen, "CA1"));
+    assert_string_equal(key_alias(key, &sixteen, "CA1"), id);
+    assert_string_equal(key_outbound(key, &sixteen, "queue", NULL), "rf:{outbound}:queue");
+    assert_string_equal(key_outbound(key, &one, "key", "ab"), "rf:{outbound}:key:ab");
+    memset(id, '9', KEY_SIZE);
+    id[KEY_SIZE] = '\0';
+    assert_null(key_alias(key, &one, id));
+    assert_null(key_outbound(key, &one, "key", id));
+}
+
 static void test_a_sessions_call(void **state)
 {
     static const struct key_space four = {"rf", 4};
@@ -151,6 +166,7 @@ int main(void)
         cmocka_unit_test(test_sid_validity),
         cmocka_unit_test(test_longest_names_fit),
         cmocka_unit_test(test_global_that_does_not_fit),
+        cmocka_unit_test(test_keys_of_calls_that_we_dial),
         cmocka_unit_test(test_a_sessions_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
