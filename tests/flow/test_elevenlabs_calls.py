@@ -1,11 +1,12 @@
 """Calls whose media ElevenLabs carries: dialled through its API, asked about during the call, reported afterwards."""
 
-import asyncio
 import base64
 import http.client
 import json
 import os
+import re
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -304,8 +305,6 @@ def test_what_is_no_webhook(stage):
 
 
 def raw(stage, text: bytes) -> int:
-    import socket
-
     host, port = stage.intake.split(":")
     with socket.create_connection((host, int(port)), 10) as peer:
         peer.sendall(text)
@@ -336,6 +335,11 @@ def resident_kb(stage) -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
+def sanitized(stage) -> bool:
+    with open(f"/proc/{stage.fleet.warmer.process.pid}/maps") as maps:
+        return re.search("lib[at]san", maps.read()) is not None
+
+
 @pytest.mark.parametrize("chunks", [0, 60000])
 def test_a_large_recording_is_never_in_memory(stage, chunks):
     sid, conversation = stage.dial()
@@ -345,7 +349,8 @@ def test_a_large_recording_is_never_in_memory(stage, chunks):
     body = json.dumps({"type": "post_call_audio", "event_timestamp": 1, "data": envelope}).encode()
     before = resident_kb(stage)
     assert stage.post(body, chunks=chunks) == 200
-    assert resident_kb(stage) - before < 6000
+    if not sanitized(stage):  # those keep freed memory on purpose
+        assert resident_kb(stage) - before < 6000
     assert (stage.audio / f"{conversation.id}.mp3").read_bytes() == audio
     assert stage.post(body[:-4] + b"A" + body[-3:], signature(SECRET, body)) in (400, 401)
     assert not list(stage.audio.glob(".*"))
