@@ -27,7 +27,7 @@ def bars(title: str, unit: str, values: Bars, y: int) -> tuple[list[str], int]:
     for name, value in values:
         width = max(2, round((WIDTH - LEFT - 110) * value / longest))
         colour = COLOURS.get(name, OTHER)
-        shown = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+        shown = f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
         lines += [
             f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{NAMES[name]}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{width}" height="{BAR}" fill="{colour}"/>',
