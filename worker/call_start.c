@@ -52,6 +52,12 @@ static void on_journal(void *arg, enum journal_outcome outcome)
     call_on(arg, &(struct call_event){.kind = CALL_EV_JOURNAL, .outcome = outcome});
 }
 
+/* As the carrier's detection has it: machine_start, machine_end_beep and the like, or fax. */
+static bool is_machine(const char *answered_by)
+{
+    return strncmp(answered_by, "machine", 7) == 0 || strcmp(answered_by, "fax") == 0;
+}
+
 /* An outbound call that was answered by a machine: the message takes the greeting's place. */
 static void leave_message(struct call *c)
 {
@@ -78,9 +84,9 @@ bool call_start_claimed(struct call *c, const redisReply *reply)
     if (c->claim.history.count > 0) {
         c->past_greeting = true;
         c->rejoin = c->claim.idle ? NULL : RESUME_HINT;
-    } else if (strncmp(c->claim.context.answered_by, "machine", 7) == 0) {
+    } else if (is_machine(c->claim.context.answered_by)) {
         leave_message(c);
-        if (!*c->claim.context.greeting) {
+        if (!*c->claim.context.greeting || strcmp(c->claim.context.answered_by, "fax") == 0) {
             call_end(c, REASON_VOICEMAIL, "");
             return false;
         }

@@ -168,6 +168,7 @@ OTHERS = [
     Case("keys", line(unscripted="Thank you."), presses_keys),
     machine("message left", MESSAGE, "machine_end_beep", a_machine_talks_on),
     machine("no message", "", "machine_start", says_nothing),
+    machine("a fax", MESSAGE, "fax", says_nothing),
     machine("a person", MESSAGE, "human", None),
     machine("perhaps a person", MESSAGE, "unknown", None),
 ]
@@ -304,8 +305,9 @@ def test_a_machine_gets_the_message_whole(plays):
     assert bytes(play.call.received) == audio(MESSAGE)
 
 
-def test_a_machine_without_a_message_is_hung_up_on(plays):
-    play = plays["no message"]
+@pytest.mark.parametrize("name", ["no message", "a fax"])
+def test_a_machine_that_cannot_be_told_anything_is_hung_up_on(plays, name):
+    play = plays[name]
     assert (play.ended["reason"], play.ended["verdict"]) == ("voicemail", "hangup")
     assert play.sessions == [] and not play.call.received
 

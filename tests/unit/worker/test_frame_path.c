@@ -1,5 +1,6 @@
 /* Audio passes both ways through the worker's own sockets, codecs and call, and nothing is allocated for
- * it: not by us, not by a library on our behalf. */
+ * it: not by us, not by a library on our behalf. Memory that grows with every second of a call is what long
+ * calls die of. */
 #include "tests/unit/unit.h"
 
 #include <arpa/inet.h>
