@@ -128,8 +128,8 @@ def test_the_last_second_of_the_line_is_heard_again(plays):
     """A word that had just begun when the session changed."""
     _, second, _ = took_over(plays["in a pause"])
     appends = second.received("input_audio_buffer.append")
-    at_once = [one.event["audio"] for one in appends if one.ms - appends[0].ms < 15]
-    assert 3500 <= sum(at_once) <= 8500
+    at_once = [one.event["audio"] for one in appends if one.ms - appends[0].ms < 100]
+    assert 3500 <= sum(at_once) <= 10_000
 
 
 @pytest.mark.parametrize(
