@@ -27,7 +27,7 @@ void ai_leg_replace(struct call *c);
 char *ai_leg_settings(const struct call *c);
 
 /* A session that stood by, configured, is the call's from now on: it is told the turns so far, and hears the
- * last second again, in case a word has begun that the old one has not told of yet. */
+ * last half second again, in case a word has begun that the old one has not told of yet. */
 void ai_leg_adopt(struct call *c, struct ws_conn *ws, const struct ai_memory *memory);
 
 /* The settings are in force: the session is to be used. */

@@ -16,7 +16,7 @@ void media_fill_pause(struct call *c, int64_t now_ms);
 /* What no session has understood yet goes to one that can hear now. */
 void media_send_tail(struct call *c);
 
-/* To a session that takes over in a pause: the last second, because it is told late that words began. */
+/* To a session that takes over in a pause: the last half second, because it is told late that words began. */
 void media_send_lead(struct call *c);
 
 /* The caller began, or ended, an utterance. */

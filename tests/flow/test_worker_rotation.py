@@ -124,7 +124,7 @@ def test_the_next_session_knows_what_was_said_and_keeps_quiet(plays):
         assert configured < session.received("conversation.item.create")[0].ms
 
 
-def test_the_last_second_of_the_line_is_heard_again(plays):
+def test_the_last_half_second_of_the_line_is_heard_again(plays):
     """A word that had just begun when the session changed."""
     _, second, _ = took_over(plays["in a pause"])
     appends = second.received("input_audio_buffer.append")
