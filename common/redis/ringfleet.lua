@@ -10,7 +10,7 @@
 -- the Redis server, so that no two machines' clocks are compared. KEYS of one call share a slot.
 --
 -- Session hash: v, phase (ringing, live, ended), epoch, worker, stream_sid, started_ms, seen_ms,
--- ended_ms, reason, verdict, status, status_seq, final, claimed_n, losses, handed_over, token:<n>,
+-- ended_ms, reason, verdict, status, status_seq, final, offered_n, claimed_n, losses, handed_over, token:<n>,
 -- indexed, last_writes (id of the entry that ended the journal), flushed_writes, flushed_events,
 -- dead:<stream>:<entry id>; of a call that we dialled also
 -- provider_call_sid, conversation_id, said (lines of dialogue that webhooks brought).
@@ -142,6 +142,7 @@ local function rf_after(keys, args)
   if verdict ~= '' then return { 'VERDICT', verdict } end
   local name = 'token:' .. args[2]
   if redis.call('HSETNX', session, name, args[3]) == 1 then
+    redis.call('HSET', session, 'offered_n', args[2])
     redis.call('ZADD', live, 'GT', int(now_ms() + args[4]), args[1])
   end
   local misses = math.max(0, args[2] - 1 - number_field(session, 'claimed_n', -1))
@@ -241,11 +242,16 @@ local function rf_event(keys, args)
       and (args[3] == '1' or tonumber(args[5]) > number_field(session, 'status_seq', -1)) then
     redis.call('HSET', session, 'v', FORMAT_VERSION, 'status', args[4], 'status_seq', args[5], 'final', args[3])
   end
-  -- While a worker carries the call its own end, or the reaper, hands the call over.
+  -- While a worker carries the call its own end, or the reaper, hands the call over. The reaper need not wait if
+  -- none has taken the stream that was offered last.
   local phase = field(session, 'phase')
   if phase ~= 'live' and (phase == 'ended' or phase == '' or field(session, 'final') == '1') then
     redis.call('HSET', session, 'phase', 'ended')
     index_ended(session, ended, live, args[1], 'event')
+  end
+  if phase == 'live' and field(session, 'final') == '1'
+      and number_field(session, 'offered_n', 0) > number_field(session, 'claimed_n', -1) then
+    redis.call('ZADD', live, 'XX', 'LT', int(now_ms()), args[1])
   end
   return { 'ADDED' }
 end

@@ -17,7 +17,8 @@ def main() -> int:
     parser.add_argument("--round", type=float, default=60, help="seconds of faults for each seed")
     parser.add_argument("--calls", type=int, default=12, help="at once")
     parser.add_argument("--every", type=float, default=2.5, help="seconds between two faults")
-    parser.add_argument("--kinds", default=",".join(KINDS), help="of faults (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of faults, or kind:action (default: %(default)s)")
     given = parser.parse_args()
     seconds = min(given.round, given.minutes * 60)
     seed = random.randrange(1_000_000) if given.seed is None else given.seed
@@ -25,7 +26,7 @@ def main() -> int:
     deadline = time.monotonic() + given.minutes * 60
     while not results or time.monotonic() < deadline:
         kinds = tuple(given.kinds.split(","))
-        options = Options(seed, seconds, given.calls, given.every, kinds)
+        options = Options(seed, seconds, given.calls, given.every, kinds, given.workers)
         result = run(options, lambda line: print(line, flush=True))
         results.append(result)
         for problem in result.findings.problems:

@@ -77,8 +77,9 @@ def draw(
     faults: list[Fault] = []
     at = 0.0
     while (at := at + rng.expovariate(1 / every)) < seconds:
-        kind = rng.choice(kinds)
-        action, shortest, longest = rng.choice(ACTIONS[kind])
+        kind, _, only = rng.choice(kinds).partition(":")
+        actions = [one for one in ACTIONS[kind] if only in ("", one[0])]
+        action, shortest, longest = rng.choice(actions)
         target = rng.choice(_targets(kind, action, names))
         length = shortest + (longest - shortest) * rng.random() ** 2  # mostly short ones
         fault = Fault(at, kind, action, target, length, rng.choice(LAGS))

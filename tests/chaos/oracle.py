@@ -18,6 +18,7 @@ from .rig import Rig
 from .story import Story
 
 APPEND_MS = 1500  # a turn that is complete is in the journal by then, unless something is wrong
+SETTLED_MS = 1000  # a worker that has come back has its connections and sessions
 BACK_MS = 6000  # after Redis came back: the longest pause between two tries, and the replay
 SLOT = re.compile(r"^[CA]\d+\.(\d+)\b")
 
@@ -54,6 +55,12 @@ class Weather:
             if later <= until:
                 return until
             until = later
+
+    def troubled(self, begin: float, end: float) -> bool:
+        """Something else was not as it should be while a call changed hands. A worker that is dead is the
+        reason for it; one that is frozen may have the stream offered and keep it waiting."""
+        targets = {one.target for one in self._faults}
+        return any(one.action != "kill" for one in self._between(targets, begin, end, SETTLED_MS))
 
     def disturbed(self, worker: str, begin: float, end: float) -> bool:
         own = {worker, f"media-{worker}", f"ai-{worker}"}
@@ -125,8 +132,8 @@ def _check_call(
     _check_heard(rig, one, who, rows, weather, found)
     _check_told(rig, one, who, found)
     _check_status(rig, one, who, found)
-    greeting = story.sound(story.greeting_of(one.plan.index))[:3200]
-    times = bytes(one.call._heard).count(greeting)
+    # A greeting that was cut by the loss of its worker is begun again.
+    times = bytes(one.call._heard).count(story.sound(story.greeting_of(one.plan.index)))
     found.expect(times <= 1, f"{who} was greeted {times} times")
     found.counts["resumes"] += max(0, len(one.call.data("start")) - 1)
 

@@ -117,6 +117,7 @@ class Story:
     faults: None = None  # of the AI: none of this call's own
     greetings_asked: int = 0
     asked_ms: float | None = None  # response.create without an answer so far
+    asks: list[float] = field(default_factory=list)
     thinking: list[tuple[float, float]] = field(default_factory=list)  # asked, first audio
     finished: bool = False  # the caller's script ran to its end
     repeats: int = 0
@@ -170,6 +171,7 @@ class Story:
         kind = event["type"]
         if direction == "in" and kind == "response.create":
             self.asked_ms = now_ms()
+            self.asks.append(self.asked_ms)
             wanted = (event.get("response") or {}).get("instructions", "")
             if wanted.startswith("Greet the caller"):
                 self._greeting_due = True

@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from standins.clock import now_ms
 
@@ -30,13 +31,23 @@ class Options:
     flushers: int = 2
 
 
+class Resume(NamedTuple):
+    """After a lost stream: from the webhook's request until the AI is asked to go on, and from its first audio
+    to the carrier's. What lies between is its thinking, and the caller's words if he speaks just then."""
+
+    ms: float
+    began_ms: float
+    worker: str
+    call: str
+
+
 @dataclass
 class Result:
     options: Options
     faults: list[Fault]
     stories: list[Story]
     findings: oracle.Findings
-    resume_ms: list[float]
+    resumes: list[Resume]
 
     def check(self) -> None:
         if self.findings.problems:
@@ -107,7 +118,7 @@ def run(options: Options, tell=lambda line: None) -> Result:
             time.sleep(0.05)
         _wait_for_calls(callers, tell)
         findings = oracle.check(rig, faults)
-        return Result(options, faults, callers.stories, findings, resume_times(callers.stories))
+        return Result(options, faults, callers.stories, findings, resumes(rig, callers.stories, faults))
 
 
 def _wait_for_calls(callers: Callers, tell) -> None:
@@ -119,21 +130,25 @@ def _wait_for_calls(callers: Callers, tell) -> None:
         one.call.violate("the call does not end")
 
 
-def resume_times(stories: list[Story]) -> list[float]:
-    """From the webhook after a lost stream to the first audio of the next, less the time the AI thought."""
-    found = []
+def resumes(rig: Rig, stories: list[Story], faults: list[Fault]) -> list[Resume]:
+    """Those that no other fault was in the way of: what a worker lacks is not its own slowness."""
+    weather, found = oracle.Weather(faults), []
     for one in stories:
-        asked = None
+        asked, worker = None, ""
         for event in one.call.events:
-            if event.kind == "twiml" and "/voice/after/" in event.data["url"] and "<Pause" not in event.data["body"]:
-                asked = event.ms - event.data["ms"] if "<Connect" in event.data["body"] else None
+            if event.kind == "twiml" and "/voice/after/" in event.data["url"]:
+                body = event.data["body"]
+                asked = event.ms - event.data["ms"] if "<Connect" in body and "<Pause" not in body else None
             elif event.kind == "media-refused":
                 asked = None
+            elif event.kind == "media-target":
+                worker = rig.media_ports[event.data]
             elif event.kind == "media" and asked is not None:
                 begin, end = one.call.began_ms + asked, one.call.began_ms + event.ms
-                thought = [(a, b) for a, b in one.thinking if begin <= a and b <= end]
-                if len(thought) == 1:
-                    found.append(end - begin - (thought[0][1] - thought[0][0]))
+                asks = [ms for ms in one.asks if begin <= ms <= end]
+                audio = [ms for _, ms in one.thinking if begin <= ms <= end]
+                if asks and audio and not weather.troubled(begin, end):
+                    found.append(Resume(asks[0] - begin + end - audio[-1], begin, worker, one.call.sid))
                 asked = None
     return sorted(found)
 
@@ -145,7 +160,8 @@ def percentile(values: list[float], share: float) -> float:
 def summary(results: list[Result]) -> str:
     by_action: dict[str, Counter] = defaultdict(Counter)
     counts: Counter = Counter()
-    times = sorted(ms for result in results for ms in result.resume_ms)
+    slowest_last = sorted(one for result in results for one in result.resumes)
+    times = [one.ms for one in slowest_last]
     for result in results:
         counts += result.findings.counts
         counts["calls"] += len(result.stories)
@@ -164,5 +180,6 @@ def summary(results: list[Result]) -> str:
             f"after-connect webhook to first audio, less thinking: p50 {percentile(times, 0.5):.0f} ms,"
             f" p99 {percentile(times, 0.99):.0f} ms ({len(times)} resumes)"
         )
+        lines += [f"  {one.ms:.0f} ms: {one.call} on {one.worker} at {one.began_ms:.0f}" for one in slowest_last[-3:]]
     lines.append("seeds: " + ", ".join(str(result.options.seed) for result in results))
     return "\n".join(lines)

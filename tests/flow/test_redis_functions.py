@@ -515,6 +515,18 @@ def test_index_after_the_end(call):
     assert call.index() == ["end", "event"]
 
 
+def test_a_caller_who_hangs_up_between_two_workers_is_reaped_without_delay(call):
+    call.open()
+    call.claim()
+    lease = call.lease()
+    call.event("e1", status="completed", sequence=0, final=1)
+    assert call.lease() == lease  # its worker has it, and may have something to add
+    call.db.hset(call.session, "final", 0)
+    call.after(1, "t1", lease=9 * MINUTE)
+    call.event("e2", status="completed", sequence=1, final=1)
+    assert call.reap() == ["REAPED", "worker_lost"]
+
+
 def test_event_of_a_call_nobody_knows_reaches_the_flusher(call):
     assert call.event("a", type="recording") == ["ADDED"]
     assert call.index() == ["event"] and call.field("phase") == "ended"
