@@ -102,8 +102,13 @@ def schedule(options: Options) -> list[Fault]:
     return draw(rng, options.seconds, options.every, list(options.kinds), names)
 
 
-def run(options: Options, tell=lambda line: None) -> Result:
-    faults = schedule(options)
+def replacement(workers: int, every: float) -> list[Fault]:
+    """An upgrade: each worker is asked to go, and another starts in its place, while calls are on the line."""
+    return [Fault(i * every, "worker", "term", f"worker-{i + 1}", 0.05) for i in range(workers)]
+
+
+def run(options: Options, tell=lambda line: None, faults: list[Fault] | None = None) -> Result:
+    faults = schedule(options) if faults is None else faults
     tell(f"seed {options.seed}: {len(faults)} faults in {options.seconds:.0f} s, {options.calls} calls at once")
     with Rig(workers=options.workers, warmers=options.warmers, flushers=options.flushers) as rig:
         callers = Callers(rig, random.Random(f"callers {options.seed}"), options.calls)
