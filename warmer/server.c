@@ -298,6 +298,7 @@ static bool start(struct server *server)
         close(fd);
         return false;
     }
+    listen_guard(evhttp_bound_socket_get_listener(spec.socket));
     server->connections = connections_new(&spec);
     return server->connections != NULL;
 }
