@@ -2,12 +2,13 @@
 
 import json
 import os
+import shlex
 import subprocess
 
 import pytest
 
 from .fleet import bin_directory
-from .flusher_rig import ENDED, FlusherRig
+from .flusher_rig import ENDED, TESTS, FlusherRig
 from .servers import end_process, eventually
 
 CALLER = {"from": "+14155550123", "to": "+14155550199", "lead_full_name": "Dana Levy", "lead_first_name": "Dana",
@@ -120,6 +121,32 @@ def test_what_a_caller_says_does_not_reach_the_terminal(rig):
     call.turn("\x1b[2Jgone\r\nCA9  live")
     text = said(rig.command("show", "CA1"))
     assert "\x1b" not in text and "\r" not in text and "[2Jgone  CA9" in text
+
+
+def test_the_plain_lines_of_the_readme(rig):
+    """Each is what it says it is, and the last one does no harm."""
+    text = (TESTS.parent / "README.md").read_text()
+    lines = [shlex.split(line, comments=True) for line in text.splitlines() if line.startswith("redis-cli ")]
+    call = rig.call("CA123").open(business_name="Harbour Dental").claim()
+    call.turn("what was said")
+    call.end()
+    call.status("completed", 3, final=True)
+    rig.redis.xgroup_create(ENDED, "flusher", id="0")
+    rig.redis.xreadgroup("flusher", "somebody", {ENDED: ">"})
+    said = []
+    for line in lines:
+        words = ["50" if word == "0" and before == "block" else word for before, word in zip(line, line[1:])]
+        done = subprocess.run(
+            ["redis-cli", "-p", str(rig.redis_server.port), *words], capture_output=True, text=True, timeout=10
+        )
+        assert done.returncode == 0 and "ERR" not in done.stdout, (line, done)
+        said.append(done.stdout)
+    everything = "".join(said)
+    for wanted in ("rf:{p0}:call:CA123:session", "Harbour Dental", "what was said", "completed", "somebody"):
+        assert wanted in everything
+    rig.start(claim_idle_ms=100)
+    rig.wait_flushed()
+    assert rig.turns("CA123") == ["what was said"]
 
 
 def test_pending(rig):
