@@ -139,6 +139,7 @@ void flusher_free(struct flusher *f)
 static void sum_metrics(const struct flusher *f, struct flusher_metrics *sum)
 {
     bool redis_up = true, postgres_up = true;
+    int64_t delay_ms = 0;
     metric_value *to = (metric_value *)sum;
     memset(sum, 0, sizeof *sum);
     for (int i = 0; i < f->lane_count; i++) {
@@ -146,12 +147,13 @@ static void sum_metrics(const struct flusher *f, struct flusher_metrics *sum)
         const metric_value *from = (const metric_value *)m;
         for (size_t k = 0; k < sizeof *sum / sizeof *to; k++)
             metric_add(&to[k], metric_get(&from[k]));
+        delay_ms = lane_delay_ms(f->lanes[i]) > delay_ms ? lane_delay_ms(f->lanes[i]) : delay_ms;
         redis_up = redis_up && metric_get(&m->redis_up);
         postgres_up = postgres_up && metric_get(&m->postgres_up);
     }
     metric_set(&sum->redis_up, redis_up);
     metric_set(&sum->postgres_up, postgres_up);
-    metric_set(&sum->delay_seconds, (uint64_t)lane_delay_ms(f->lanes[0]) / 1000);
+    metric_set(&sum->delay_seconds, (uint64_t)delay_ms / 1000);
 }
 
 const char *flusher_not_ready(void *flusher)

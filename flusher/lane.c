@@ -34,6 +34,7 @@ struct lane {
     int number;
     char consumer[320];
     struct flusher_metrics metrics;
+    _Atomic int64_t asked_ms; /* clock_mono_ms: a transaction is with Postgres since then; 0: none is */
     pthread_t thread;
     bool started;
     /* the rest belongs to the thread */
@@ -235,9 +236,11 @@ static enum apply_result apply_timed(struct lane *l, struct flush_call *calls, s
 {
     int64_t started_us = clock_mono_us();
     enum apply_result result;
+    l->asked_ms = clock_mono_ms();
     l->apply.postgres = l->postgres;
     l->apply.redis = l->shard->redis;
     result = apply_calls(&l->apply, calls, count, error);
+    l->asked_ms = 0;
     metric_add(&l->metrics.entries_dead, l->apply.dead);
     metric_add(&l->metrics.journal_gaps, l->apply.gaps);
     l->apply.dead = l->apply.gaps = 0;
@@ -482,7 +485,11 @@ const struct flusher_metrics *lane_metrics(const struct lane *lane)
 
 int64_t lane_delay_ms(const struct lane *lane)
 {
-    int64_t since = lane->sweep.waiting_since_ms, away_ms = reach_away_ms(lane->reach);
-    int64_t waiting_ms = since ? clock_mono_ms() - since : 0;
-    return waiting_ms > away_ms ? waiting_ms : away_ms;
+    const int64_t since[] = {lane->sweep.waiting_since_ms, lane->asked_ms};
+    int64_t delay_ms = reach_away_ms(lane->reach);
+    for (size_t i = 0; i < ARRAY_LEN(since); i++) {
+        if (since[i] && clock_mono_ms() - since[i] > delay_ms)
+            delay_ms = clock_mono_ms() - since[i];
+    }
+    return delay_ms;
 }

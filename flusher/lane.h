@@ -33,5 +33,6 @@ RF_NODISCARD bool lane_start(struct lane *lane);
 /* For any thread. */
 const struct flusher_metrics *lane_metrics(const struct lane *lane);
 
-/* How long the oldest ended call has been waiting, or Redis has been away; only lane 0 knows. */
+/* How long the oldest ended call has been waiting (only lane 0 knows), Redis has been away, or Postgres has been
+ * owing an answer. */
 int64_t lane_delay_ms(const struct lane *lane);

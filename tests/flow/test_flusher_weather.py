@@ -192,6 +192,19 @@ def test_a_server_that_takes_no_writes_is_away(rig):
     assert all_there(rig, 3) and ready(flusher)
 
 
+def test_a_slow_answer_is_waited_for_and_told(rig):
+    """Also by the lane that would tell of waiting calls: it is the one that waits."""
+    flusher = rig.start(flush_threads=1)
+    with psycopg.connect(rig.postgres.url("x")) as connection:
+        connection.execute("lock table conversation_turn in access exclusive mode")
+        ended_calls(rig, 3)
+        eventually("the alarm", lambda: flusher.metrics()["ringfleet_flush_delay_seconds"] >= 2)
+        assert rig.sql("select 1 from call_flush") == []
+    rig.wait_flushed()
+    assert all_there(rig, 3) and flusher.metrics()["ringfleet_flush_failures_total"] == 0
+    eventually("the alarm to end", lambda: flusher.metrics()["ringfleet_flush_delay_seconds"] == 0)
+
+
 def test_no_connection_to_be_had(rig):
     rig.sql("drop role if exists crowded")
     rig.sql("create role crowded login connection limit 0")
