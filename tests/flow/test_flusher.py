@@ -364,7 +364,7 @@ def test_a_live_call_is_not_flushed(rig):
     call.index()
     flusher = rig.start()
     rig.wait_flushed()
-    assert flusher.metrics()["ringfleet_db_write_refused_live_call_total"] == 1
+    eventually("the refusal", lambda: flusher.metrics()["ringfleet_db_write_refused_live_call_total"] == 1)
     assert rig.sql("select * from call_flush") == []
     call.end()
     rig.wait_flushed()
