@@ -19,8 +19,14 @@ ACTIONS: dict[str, list[tuple[str, float, float]]] = {
     "worker": [("kill", 0.05, 2), ("kill", 0.05, 2), ("term", 0.05, 1), ("freeze", 0.3, 10)],
     "warmer": [("kill", 0.05, 2), ("freeze", 0.3, 4)],
     "flusher": [("kill", 0.05, 2), ("kill", 0.05, 1), ("freeze", 0.3, 6)],
-    "redis": [("kill", 0.05, 3), ("restart", 0.05, 1), ("freeze", 0.2, 4)],
-    "postgres": [("crash", 0.1, 6), ("backend", 0.1, 0.5), ("mute", 1, 3), ("lose", 1, 3)],
+    "redis": [("kill", 0.05, 3), ("restart", 0.05, 1), ("freeze", 0.2, 4), ("full", 0.3, 4)],
+    "postgres": [
+        ("crash", 0.1, 6),
+        ("backend", 0.1, 0.5),
+        ("readonly", 0.5, 5),
+        ("mute", 1, 3),
+        ("lose", 1, 3),
+    ],
     "socket": [("cut", 0, 0.01), ("stall", 0.2, 3), ("close", 0.2, 2), ("lag", 1, 4)],
 }
 KINDS = tuple(ACTIONS)
@@ -142,13 +148,17 @@ def _redis(fault: Fault, rig: Rig) -> tuple[Callable, Callable]:
     server = rig.redis_server
 
     def begin() -> None:
-        if fault.action == "freeze":
+        if fault.action == "full":
+            rig.redis().config_set("maxmemory", 1)
+        elif fault.action == "freeze":
             server._process.send_signal(signal.SIGSTOP)
         else:
             server.stop(signal.SIGKILL if fault.action == "kill" else signal.SIGTERM)
 
     def end() -> None:
-        if fault.action == "freeze":
+        if fault.action == "full":
+            rig.redis().config_set("maxmemory", 0)
+        elif fault.action == "freeze":
             server._process.send_signal(signal.SIGCONT)
         else:
             server.start()
@@ -156,7 +166,15 @@ def _redis(fault: Fault, rig: Rig) -> tuple[Callable, Callable]:
     return begin, end
 
 
+def _refuse_writes(rig: Rig, refuse: bool) -> None:
+    rig.sql("set default_transaction_read_only = off")  # for ourselves
+    rig.sql(f"alter system set default_transaction_read_only = {'on' if refuse else 'off'}")
+    rig.sql("select pg_reload_conf()")
+
+
 def _postgres(fault: Fault, rig: Rig) -> tuple[Callable, Callable]:
+    if fault.action == "readonly":
+        return lambda: _refuse_writes(rig, True), lambda: _refuse_writes(rig, False)
     if fault.action in ("mute", "lose"):
         return lambda: rig.proxies.trap(fault.target, "commit", fault.action), lambda: None
 
