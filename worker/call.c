@@ -196,7 +196,9 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
         call_end(c, REASON_DRAINED, "");
         return true;
     case CALL_EV_JOURNAL:
-        if (ev->outcome == JOURNAL_FENCED && c->state != CALL_ENDING)
+        if (ev->outcome == JOURNAL_KEPT)
+            call_tools_kept(c);
+        else if (ev->outcome == JOURNAL_FENCED && c->state != CALL_ENDING)
             call_end(c, REASON_FENCED, "another worker has the call");
         else
             call_enter(c, CALL_GONE);
@@ -444,6 +446,7 @@ void call_tick(struct call *c)
     if (c->state > CALL_PARTING)
         return;
     late_context_look(c);
+    call_tools_look(c);
     greeting_hurry(c, clock_mono_ms());
     conversation_tick(c);
     if (c->state == CALL_GREETING || c->state == CALL_TALKING)

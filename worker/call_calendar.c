@@ -181,10 +181,10 @@ static void tell_booked(struct tool_run *run)
     char starts_at[CALENDAR_TIME_SIZE], ends_at[CALENDAR_TIME_SIZE];
     calendar_format(run->calendar, starts_at, run->request.time.from);
     calendar_format(run->calendar, ends_at, run->request.time.to);
-    tool_run_answer(run, json_pack("{s:b, s:s, s:s}", "ok", 1, "starts_at", starts_at, "ends_at", ends_at));
+    tool_run_answer_kept(run, json_pack("{s:b, s:s, s:s}", "ok", 1, "starts_at", starts_at, "ends_at", ends_at));
 }
 
-static void journal_appointment(struct tool_run *run)
+static bool journal_appointment(struct tool_run *run)
 {
     struct call *c = run->call;
     const struct tool_request *r = &run->request;
@@ -193,8 +193,32 @@ static void journal_appointment(struct tool_run *run)
                                   r->notes};
     iso_time_format(starts_at, r->time.from);
     iso_time_format(ends_at, r->time.to);
-    journal_append(&c->journal, JOURNAL_APPOINTMENT_CREATE, values);
     log_info(c->sid, "appointment held", log_str("starts_at", starts_at));
+    return journal_append(&c->journal, JOURNAL_APPOINTMENT_CREATE, values);
+}
+
+/* The call is over before the caller was told: the time is free again. On the same connection this comes
+ * after the hold; nobody waits for its answer, and if it is lost the hold ends by itself. Who is fenced
+ * leaves it to the worker that has the call now. */
+static void abandon_hold(struct tool_run *run)
+{
+    if (!run->call->journal.fenced)
+        ticket_drop(call_function(run, REDIS_FUNCTION("rf_release"), NULL, NULL));
+}
+
+/* From here on it is the journal's: the hold stays, also if the call ends before the caller is told. */
+static void book(struct tool_run *run)
+{
+    struct call *c = run->call;
+    if (!journal_appointment(run)) {
+        abandon_hold(run);
+        tool_run_error(run, AWAY);
+        return;
+    }
+    metric_add(&c->w->metrics.appointments_held, 1);
+    claim_add_booking(&c->claim, run->request.time);
+    run->abandon = NULL;
+    tell_booked(run);
 }
 
 static void on_held(void *owner, const redisReply *reply)
@@ -204,25 +228,13 @@ static void on_held(void *owner, const redisReply *reply)
     const char *word = redis_word(reply);
     run->ticket = NULL;
     if (strcmp(word, "HELD") == 0) {
-        metric_add(&c->w->metrics.appointments_held, 1);
-        claim_add_booking(&c->claim, run->request.time);
-        journal_appointment(run);
-        tell_booked(run);
+        book(run);
     } else if (strcmp(word, "TAKEN") == 0) {
         metric_add(&c->w->metrics.appointments_taken, 1);
         tool_run_error(run, "that time has just been taken: offer another one");
     } else { /* held or not: asking again finds out */
         tool_run_error(run, AWAY);
     }
-}
-
-/* The call is over before the caller was told: the time is free again. On the same connection this comes
- * after the hold; nobody waits for its answer, and if it is lost the hold ends by itself. Who is fenced
- * leaves it to the worker that has the call now. */
-static void abandon_hold(struct tool_run *run)
-{
-    if (!run->call->journal.fenced)
-        ticket_drop(call_function(run, REDIS_FUNCTION("rf_release"), NULL, on_held));
 }
 
 /* What this very call has booked, or is booking. *same: it is exactly this time. */

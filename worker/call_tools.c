@@ -12,6 +12,12 @@
 #include "worker/tool_run.h"
 #include "worker/transfer.h"
 
+/* Redis answers in a millisecond. When it is away the conversation must not wait for it. */
+enum { KEPT_WAIT_MS = 2500 };
+
+#define UNCERTAIN "it is noted but not confirmed yet: tell the caller that it will be taken care of, and go on"
+#define NOT_WRITTEN "it could not be written down: tell the caller so, and that they may have to say it again"
+
 json_t *call_tools_describe(const struct call *c)
 {
     const struct context *ctx = &c->claim.context;
@@ -46,6 +52,7 @@ void tool_run_free(struct tool_run *run)
     *at = run->next;
     ticket_drop(run->ticket);
     http_cancel(run->http);
+    json_decref(run->done);
     calendar_free(run->calendar);
     free(run);
 }
@@ -100,9 +107,16 @@ void tool_run_answer(struct tool_run *run, json_t *output)
         answers_ask(c, NULL);
 }
 
-void tool_run_ok(struct tool_run *run)
+void tool_run_answer_kept(struct tool_run *run, json_t *output)
 {
-    tool_run_answer(run, json_pack("{s:b}", "ok", 1));
+    struct journal *j = &run->call->journal;
+    run->written = j->given;
+    if (!output || journal_has_kept(j, run->written)) {
+        tool_run_answer(run, output);
+        return;
+    }
+    run->done = output;
+    journal_await(j);
 }
 
 void tool_run_error(struct tool_run *run, const char *sentence)
@@ -110,29 +124,71 @@ void tool_run_error(struct tool_run *run, const char *sentence)
     tool_run_answer(run, json_pack("{s:b, s:s}", "ok", 0, "error", sentence));
 }
 
+static void give_answer(struct tool_run *run)
+{
+    json_t *output = run->done;
+    run->done = NULL;
+    tool_run_answer(run, output);
+}
+
+/* An answer may end the run of others too, so each look begins anew; there are few. */
+static struct tool_run *written_run(const struct call *c)
+{
+    for (struct tool_run *run = c->tools; run; run = run->next) {
+        if (run->done && journal_has_kept(&c->journal, run->written))
+            return run;
+    }
+    return NULL;
+}
+
+void call_tools_kept(struct call *c)
+{
+    for (struct tool_run *run; (run = written_run(c));)
+        give_answer(run);
+}
+
+void call_tools_look(struct call *c)
+{
+    int64_t since = clock_mono_ms() - KEPT_WAIT_MS;
+    for (struct tool_run *run = c->tools, *next; run; run = next) {
+        next = run->next;
+        if (run->done && run->started_ms < since)
+            tool_run_error(run, UNCERTAIN);
+    }
+}
+
 /* ---- the tools that need only the journal ---- */
 
-static void journal_lead(struct call *c, const char *field, const char *value)
+static bool journal_lead(struct call *c, const char *field, const char *value)
 {
     const char *const values[] = {c->claim.context.lead_id, field, value};
-    journal_append(&c->journal, JOURNAL_LEAD_UPDATE, values);
+    return journal_append(&c->journal, JOURNAL_LEAD_UPDATE, values);
+}
+
+static void say_written(struct tool_run *run, bool accepted)
+{
+    if (accepted)
+        tool_run_answer_kept(run, json_pack("{s:b}", "ok", 1));
+    else
+        tool_run_error(run, NOT_WRITTEN);
 }
 
 static void set_customer_name(struct tool_run *run)
 {
     struct call *c = run->call;
-    journal_lead(c, "full_name", run->request.name);
+    bool accepted = journal_lead(c, "full_name", run->request.name);
     log_info(c->sid, "customer name set", log_name("name", run->request.name));
-    tool_run_ok(run);
+    say_written(run, accepted);
 }
 
 static void update_customer(struct tool_run *run)
 {
+    bool accepted = true;
     if (*run->request.email)
-        journal_lead(run->call, "email", run->request.email);
+        accepted = journal_lead(run->call, "email", run->request.email);
     if (*run->request.notes)
-        journal_lead(run->call, "notes", run->request.notes);
-    tool_run_ok(run);
+        accepted = journal_lead(run->call, "notes", run->request.notes) && accepted;
+    say_written(run, accepted);
 }
 
 /* Kept twice: with the call, and where people look at the customer. */
@@ -140,11 +196,13 @@ static void take_message(struct tool_run *run)
 {
     const struct tool_request *r = &run->request;
     char note[TOOL_LONG_SIZE + TOOL_TEXT_SIZE + 32];
+    bool accepted;
     snprintf(note, sizeof note, *r->callback ? "Message: %s (call back: %s)" : "Message: %s", r->message, r->callback);
-    journal_lead(run->call, "notes", note);
-    journal_fact(&run->call->journal, json_pack("{s:{s:s, s:s}}", "message", "text", r->message, "callback_number", r->callback));
+    accepted = journal_lead(run->call, "notes", note);
+    accepted = journal_fact(&run->call->journal, json_pack("{s:{s:s, s:s}}", "message", "text", r->message,
+                                                           "callback_number", r->callback)) && accepted;
     log_info(run->call->sid, "message taken");
-    tool_run_ok(run);
+    say_written(run, accepted);
 }
 
 /* No answer: the AI has said what it had to say. */

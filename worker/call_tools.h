@@ -10,6 +10,12 @@ json_t *call_tools_describe(const struct call *c);
  * that was seen before is left alone: providers repeat themselves. */
 void call_tools_run(struct call *c, const struct ai_event *ev);
 
+/* The journal has kept what somebody waited for. */
+void call_tools_kept(struct call *c);
+
+/* Once a second: answers that wait for Redis do not wait for ever. */
+void call_tools_look(struct call *c);
+
 /* The AI session is gone. What is under way goes on; the next session is told the outcome in words. */
 void call_tools_session_lost(struct call *c);
 

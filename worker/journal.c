@@ -43,8 +43,17 @@ static void pop(struct journal *j)
     if (!j->head)
         j->tail = NULL;
     j->waiting--;
+    j->kept++;
     metric_add(&j->w->metrics.journal_appended, 1);
     free(e);
+}
+
+static void tell_kept(struct journal *j)
+{
+    if (!j->awaited || j->kept < j->awaited)
+        return;
+    j->awaited = 0;
+    j->on_outcome(j->arg, JOURNAL_KEPT);
 }
 
 static void retry_later(struct journal *j, const char *error)
@@ -82,6 +91,7 @@ static void on_appended(void *owner, const redisReply *reply)
     if (reply->type == REDIS_REPLY_STRING) {
         pop(j);
         go_on(j);
+        tell_kept(j);
     } else if (reply->type == REDIS_REPLY_NIL) {
         fence(j, "the journal is gone: the call was flushed and purged");
     } else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "equal or smaller")) {
@@ -113,6 +123,7 @@ static void on_last_id(void *owner, const redisReply *reply)
     while (j->head && j->head->seq <= last.lo)
         pop(j);
     go_on(j);
+    tell_kept(j);
 }
 
 /* What waits follows the entries that came between: seq has no gaps, whoever wrote. */
@@ -146,6 +157,7 @@ static void on_reclaimed(void *owner, const redisReply *reply)
     metric_add(&j->w->metrics.journal_reclaimed, 1);
     log_warn(j->call_sid, "call taken back", log_int("epoch", (int64_t)j->epoch), log_int("unwritten", j->waiting));
     go_on(j);
+    tell_kept(j);
 }
 
 /* ZADD XX CH changes nothing if the call is not live any more: it was ended for a dead worker. */
@@ -315,7 +327,7 @@ static struct journal_entry *entry_new(enum journal_type type, const char *const
     return e;
 }
 
-void journal_append(struct journal *j, enum journal_type type, const char *const values[])
+bool journal_append(struct journal *j, enum journal_type type, const char *const values[])
 {
     struct journal_entry *e = NULL;
     if (!j->fenced && !j->end.wanted && j->waiting < JOURNAL_WAITING_MAX)
@@ -324,9 +336,10 @@ void journal_append(struct journal *j, enum journal_type type, const char *const
         metric_add(&j->w->metrics.journal_refused, 1);
         log_error(j->call_sid, "journal entry refused", log_str("type", journal_types[type].name),
                   log_int("waiting", j->waiting));
-        return;
+        return false;
     }
     e->seq = ++j->seq;
+    j->given++;
     if (j->tail)
         j->tail->next = e;
     else
@@ -334,18 +347,29 @@ void journal_append(struct journal *j, enum journal_type type, const char *const
     j->tail = e;
     j->waiting++;
     go_on(j);
+    return true;
 }
 
-void journal_fact(struct journal *j, json_t *object)
+void journal_await(struct journal *j)
+{
+    j->awaited = j->given;
+}
+
+bool journal_has_kept(const struct journal *j, uint64_t entries)
+{
+    return j->kept >= entries;
+}
+
+bool journal_fact(struct journal *j, json_t *object)
 {
     char *data = object ? json_dumps(object, JSON_COMPACT) : NULL;
     const char *const values[] = {data};
-    if (data)
-        journal_append(j, JOURNAL_CALLSESSION_UPDATE, values);
-    else
+    bool accepted = data && journal_append(j, JOURNAL_CALLSESSION_UPDATE, values);
+    if (!data)
         log_error(j->call_sid, "out of memory for a fact of the call");
     free(data);
     json_decref(object);
+    return accepted;
 }
 
 void journal_end(struct journal *j, const char *reason, const char *verdict, const char *metrics)

@@ -17,7 +17,8 @@ enum {
     JOURNAL_RETRY_MS = 250,     /* after a refusal that may pass (memory full, loading) */
 };
 
-enum journal_outcome { JOURNAL_ENDED, JOURNAL_FENCED };
+/* KEPT: what somebody waits for (journal_await) is in Redis. */
+enum journal_outcome { JOURNAL_ENDED, JOURNAL_FENCED, JOURNAL_KEPT };
 
 struct journal_entry;
 struct json_t;
@@ -30,6 +31,8 @@ struct journal {
     int64_t clock_skew_ms; /* the claim's; set it behind journal_init */
     struct journal_entry *head, *tail;
     int waiting;
+    uint64_t given, kept; /* entries accepted, and of these those that are in Redis; not seq, which others raise too */
+    uint64_t awaited;     /* whoever waits wants so many kept; 0: nobody waits */
     bool unsure;    /* the connection was lost: look what is there before anything is sent */
     bool displaced; /* somebody raised the epoch: ask for the call back */
     bool fenced;
@@ -52,11 +55,17 @@ void journal_init(struct journal *j, struct worker *w, const char *call_sid, con
                   uint64_t seq, void (*on_outcome)(void *arg, enum journal_outcome outcome), void *arg);
 
 /* Appends an entry with the fields of its type, in the order of journal.h (common/redis). Copies.
- * Past the bound, or when fenced, the entry is refused, counted and logged. */
-void journal_append(struct journal *j, enum journal_type type, const char *const values[]);
+ * Past the bound, or when fenced, the entry is refused (false), counted and logged. */
+bool journal_append(struct journal *j, enum journal_type type, const char *const values[]);
 
-/* Appends a fact of the call (callsession_update). Takes the reference; NULL (out of memory) is logged. */
-void journal_fact(struct journal *j, struct json_t *object);
+/* The outcome KEPT tells, from the loop, when all that was accepted so far is in Redis. */
+void journal_await(struct journal *j);
+
+/* Whether the first entries, so many, are in Redis. */
+bool journal_has_kept(const struct journal *j, uint64_t entries);
+
+/* Appends a fact of the call (callsession_update). Takes the reference; NULL (out of memory) is refused and logged. */
+bool journal_fact(struct journal *j, struct json_t *object);
 
 /* After everything that waits: ends the call (rf_end). on_outcome tells when it is done. reason is
  * borrowed. */

@@ -22,6 +22,8 @@ struct tool_run {
     struct ticket *ticket;                     /* waits for Redis */
     struct http_request *http;                 /* waits for the business's own system */
     void (*abandon)(struct tool_run *run);     /* the call ended meanwhile; NULL: nothing to undo */
+    json_t *done;                              /* the answer, once what it tells of is in Redis; NULL: not that far */
+    uint64_t written;                          /* the journal's entries it tells of */
     struct calendar *calendar;                 /* check_availability */
     int64_t starts[TOOL_CANDIDATES_MAX];
     size_t start_count;
@@ -30,7 +32,9 @@ struct tool_run {
 /* Each of these gives the answer and frees the run; the AI is asked to go on once no other tool is under
  * way. tool_run_answer takes the reference; output NULL means out of memory. */
 void tool_run_answer(struct tool_run *run, json_t *output);
-void tool_run_ok(struct tool_run *run);
+/* The answer is given once all that was appended to the journal so far is in Redis: what a caller is told has
+ * happened must survive this worker. Takes the reference. */
+void tool_run_answer_kept(struct tool_run *run, json_t *output);
 /* A sentence for the AI: what is wrong, and what to do or say. */
 void tool_run_error(struct tool_run *run, const char *sentence);
 

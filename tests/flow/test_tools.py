@@ -286,6 +286,50 @@ def test_a_time_the_caller_was_never_told_of_is_given_back(stage):
     stage.provider.check()  # not the carrier: Redis stood still, so its callback got a 503
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["in a moment", "too late to wait for"])
+def test_the_caller_is_told_only_of_what_is_kept(stage, late):
+    """The time is held and Redis takes no entries: a worker that dies now takes the appointment with it, so it is not
+    confirmed before it is written; nor does the conversation wait for ever."""
+    db = stage.fleet.redis()
+
+    async def script(call: Call) -> None:
+        def kept() -> list[str]:
+            types = [one["type"] for _, one in stage.fleet.journal(call.sid)]
+            return [one for one in types if one == "appointment_create"]
+
+        await call.hear(200)
+        await call.wait_assistant_quiet()
+        session = sessions(stage)[-1]
+        db.execute_command("ACL", "SETUSER", "default", "-xadd")
+        try:
+            await call.say(speech.speak("Please.", speech.CALLER))
+            await call.wait_for(lambda: list(db.scan_iter("rf:slot:*")), 5, "the hold")
+            frames = itertools.count()
+            await call.wait_for(lambda: next(frames) > 25, 5, "half a second")
+            assert session.tool_outputs == [] and kept() == []
+            if late:
+                await call.wait_for(lambda: session.tool_outputs, 5, "the end of the wait")
+                assert kept() == []
+        finally:
+            db.execute_command("ACL", "SETUSER", "default", "+xadd")
+        await call.wait_for(lambda: session.tool_outputs, 5, "the answer")
+        if not late:
+            assert kept() == ["appointment_create"]
+        await call.wait_for(lambda: session.sent("response.done")[2:], 10, "the assistant's words")
+        await call.wait_assistant_quiet()
+        call.hang_up()
+
+    stage.scenario = asking(booking(at(18)))
+    stage.provider.play(stage.scenario)
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    (answer,) = outputs(sessions(stage)[-1])
+    assert answer["ok"] is not late and ("not confirmed" in answer.get("error", "")) is late
+    stage.fleet.wait_flushed(call.sid)
+    rows = stage.fleet.sql("select starts_at from appointment where call_sid = %s", call.sid)
+    assert [row["starts_at"] for row in rows] == [at(18)]
+    stage.provider.check()
+
+
 def tool_called(session: Session) -> bool:
     items = [one.event["item"] for one in session.sent("response.output_item.done")]
     return any(item["type"] == "function_call" for item in items)

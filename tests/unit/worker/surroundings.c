@@ -70,19 +70,21 @@ void journal_init(struct journal *j, struct worker *worker, const char *sid, con
     (void)sid, (void)stream_sid, (void)epoch, (void)seq, (void)on_outcome, (void)arg;
 }
 
-void journal_append(struct journal *j, enum journal_type type, const char *const values[])
+bool journal_append(struct journal *j, enum journal_type type, const char *const values[])
 {
     (void)j, (void)values;
     around.turns += type == JOURNAL_TURN;
+    return true;
 }
 
-void journal_fact(struct journal *j, json_t *object)
+bool journal_fact(struct journal *j, json_t *object)
 {
     char *text = json_dumps(object, JSON_COMPACT);
     (void)j;
     snprintf(around.fact, sizeof around.fact, "%s", text);
     free(text);
     json_decref(object);
+    return true;
 }
 
 void journal_end(struct journal *j, const char *reason, const char *said, const char *metrics)
@@ -142,6 +144,16 @@ void call_tools_run(struct call *c, const struct ai_event *ev)
 {
     (void)ev;
     call_part(c, REASON_AGENT_HANGUP);
+}
+
+void call_tools_kept(struct call *c)
+{
+    (void)c;
+}
+
+void call_tools_look(struct call *c)
+{
+    (void)c;
 }
 
 void call_tools_session_lost(struct call *c)

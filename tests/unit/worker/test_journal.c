@@ -175,6 +175,37 @@ static void test_server_restarted(void **state)
     expect_gapless(f, 31);
 }
 
+/* Whoever waits is told when what was accepted by then is there, not before, and once. */
+static void test_awaited(void **state)
+{
+    struct fixture *f = *state;
+    say_numbered(f, 8, 10);
+    assert_false(journal_has_kept(&f->journal, f->journal.given));
+    journal_await(&f->journal);
+    say_numbered(f, 11, 30);
+    wait_until(f, f->outcome == JOURNAL_KEPT);
+    assert_true(journal_has_kept(&f->journal, 3));
+    assert_true(f->journal.waiting > 0); /* the later ones were not waited for */
+    f->outcome = -1;
+    wait_until(f, f->journal.waiting == 0);
+    assert_int_equal(f->outcome, -1);
+    expect_gapless(f, 24);
+}
+
+/* Redis goes before it has answered: told when it is back and was looked at. */
+static void test_awaited_over_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_kill(&f->server);
+    say_numbered(f, 8, 9);
+    journal_await(&f->journal);
+    wait_until(f, !f->up);
+    assert_int_equal(f->outcome, -1);
+    redis_server_start(&f->server, NULL);
+    wait_until(f, f->outcome == JOURNAL_KEPT);
+    expect_gapless(f, 3);
+}
+
 static void test_fenced(void **state)
 {
     struct fixture *f = *state;
@@ -345,6 +376,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_server_restarted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_awaited, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_awaited_over_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fenced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_back_without_doubling, setup, teardown),
