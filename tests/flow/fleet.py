@@ -20,7 +20,8 @@ from typing import Callable, Sequence
 
 import redis
 
-from .servers import PostgresServer, RedisServer, end_process, eventually, free_port
+from .ports import free_port
+from .servers import PostgresServer, RedisServer, end_process, eventually
 
 TESTS = Path(__file__).resolve().parent.parent
 PUBLIC_URL = "https://phone.example.test"

@@ -10,7 +10,8 @@ from standins.dialled import DialledCall, Person
 from standins.scenario import Scenario, turn
 
 from .fleet import AUTH_TOKEN, Fleet
-from .servers import eventually, free_port
+from .ports import free_port
+from .servers import eventually
 from .stage import Stage
 from .warmer_rig import Answer, send
 

@@ -8,7 +8,8 @@ import redis
 import redis.cluster
 from redis.crc import key_slot
 
-from .servers import RedisServer, end_process, eventually, free_port, start_process
+from .ports import free_port
+from .servers import RedisServer, end_process, eventually, start_process
 
 NODE_TIMEOUT_MS = 4000  # a primary that is silent for so long is replaced; a busy machine must not look like it
 PRIMARIES = 3

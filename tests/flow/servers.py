@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -15,17 +14,13 @@ import psycopg
 import redis
 from psycopg.rows import dict_row
 
+from .ports import free_port
+
 HARNESS = "ringfleet-harness"  # application_name of our own connections
 # Time, sender and text of a statement in the log; its further lines are indented.
 _STATEMENT = re.compile(
     r"^([0-9.]+)\|(.*?)\|LOG:  (?:statement|execute (?:.*?)): (.*(?:\n  .*)*)", re.MULTILINE
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def eventually(what: str, condition: Callable[[], object], timeout: float = 20) -> object:

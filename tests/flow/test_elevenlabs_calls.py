@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flow.outbound_rig import BUSINESS, OutboundStage, jobs, new_number, outbound_key
-from flow.servers import eventually, free_port
+from flow.ports import free_port
+from flow.servers import eventually
 from flow.warmer_rig import Answer, call_row, metric, new_sid, send, set_settings, wait_database
 from standins.elevenlabs_api import AgentsApi, signature
 

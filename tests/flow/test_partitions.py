@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from .fleet import API_KEY, AUTH_TOKEN, MEDIA_URL, PUBLIC_URL, bin_directory
-from .servers import RedisServer, free_port
+from .ports import free_port
+from .servers import RedisServer
 
 RECORD = "rf:{p0}:partitions"
 

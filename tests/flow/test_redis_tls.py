@@ -8,7 +8,8 @@ import pytest
 from standins.tls import Authority
 
 from .fleet import Fleet, bin_directory
-from .servers import RedisServer, free_port
+from .ports import free_port
+from .servers import RedisServer
 
 NO_TLS = "this build's hiredis has no TLS"
 

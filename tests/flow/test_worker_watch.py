@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from flow.cast import Cast, Case, audio, line
-from flow.servers import free_port
+from flow.ports import free_port
 from standins.call import CallEnded
 from standins.scenario import Reply, tool, turn
 

@@ -6,7 +6,8 @@ import pytest
 import redis
 
 from flow.fleet import Fleet
-from flow.servers import end_process, eventually, free_port
+from flow.ports import free_port
+from flow.servers import end_process, eventually
 
 from . import chart
 

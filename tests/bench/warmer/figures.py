@@ -22,7 +22,8 @@ TESTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS / "bench"), str(TESTS)]
 
 from flow.fleet import Fleet  # noqa: E402
-from flow.servers import eventually, free_port  # noqa: E402
+from flow.ports import free_port  # noqa: E402
+from flow.servers import eventually  # noqa: E402
 from table import row  # noqa: E402
 
 HERE = Path(__file__).resolve().parent

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Iterator
 
 from flow.fleet import Program, bin_directory
+from flow.ports import free_port
 from flow.redis_functions import library, named
-from flow.servers import RedisServer, end_process, eventually, free_port
+from flow.servers import RedisServer, end_process, eventually
 from standins.tls import Authority
 
 HERE = Path(__file__).resolve().parent

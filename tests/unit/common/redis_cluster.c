@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tests/unit/common/loopback.h"
+#include "tests/unit/loopback.h"
 
 enum { SLOTS = 16384, PATIENCE_MS = 20000 };
 

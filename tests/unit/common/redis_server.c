@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "tests/unit/common/loopback.h"
+#include "tests/unit/loopback.h"
 
 static void become_redis(const struct redis_server *s, const char *password, int log)
 {

@@ -8,7 +8,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 
-#include "tests/unit/common/loopback.h"
+#include "tests/unit/loopback.h"
 
 enum { GIVE_UP_SECONDS = 20 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/redis/functions.h"
-#include "tests/unit/common/loopback.h"
+#include "tests/unit/loopback.h"
 #include "tests/unit/common/redis_server.h"
 
 enum { TIMEOUT_MS = 5000 };

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 
 #include "common/base/log.h"
+#include "tests/unit/loopback.h"
 
 struct loop {
     int load;
@@ -40,27 +41,14 @@ struct fixture {
     struct sockaddr_in address;
 };
 
-/* A port nobody has: bound once to learn its number. */
-static int free_port(struct sockaddr_in *address)
-{
-    socklen_t len = sizeof *address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    assert_true(fd >= 0);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    assert_int_equal(bind(fd, (struct sockaddr *)address, len), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)address, &len), 0);
-    close(fd);
-    return ntohs(address->sin_port);
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     char listen[32];
     for (int i = 0; i < 4; i++)
         f->pointers[i] = &f->loops[i];
-    snprintf(listen, sizeof listen, "127.0.0.1:%d", free_port(&f->address));
+    f->address = (struct sockaddr_in){AF_INET, htons(free_port()), {htonl(INADDR_LOOPBACK)}, {0}};
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", ntohs(f->address.sin_port));
     f->base = event_base_new();
     f->acceptor = acceptor_new(f->base, listen, f->pointers, 4, &f->refused);
     assert_non_null(f->acceptor);
