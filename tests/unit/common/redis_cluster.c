@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "tests/unit/loopback.h"
+#include "tests/unit/unit.h"
 
 enum { SLOTS = 16384, PATIENCE_MS = 20000 };
 

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "tests/unit/loopback.h"
+#include "tests/unit/unit.h"
 
 static void become_redis(const struct redis_server *s, const char *password, int log)
 {

@@ -9,6 +9,7 @@
 #include <event2/event.h>
 
 #include "tests/unit/loopback.h"
+#include "tests/unit/unit.h"
 
 enum { GIVE_UP_SECONDS = 20 };
 

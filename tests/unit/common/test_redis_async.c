@@ -15,6 +15,7 @@
 #include "common/redis/functions.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/loopback.h"
+#include "tests/unit/unit.h"
 #include "tests/unit/common/redis_server.h"
 
 enum { GIVE_UP_SECONDS = 20 };

@@ -6,6 +6,7 @@
 
 #include "common/redis/functions.h"
 #include "tests/unit/loopback.h"
+#include "tests/unit/unit.h"
 #include "tests/unit/common/redis_server.h"
 
 enum { TIMEOUT_MS = 5000 };

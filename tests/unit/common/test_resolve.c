@@ -1,5 +1,6 @@
 #include "common/base/resolve.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include <event2/event.h>
 
 #include "tests/unit/loopback.h"
+#include "tests/unit/unit.h"
 
 enum { GIVE_UP_SECONDS = 20 };
 
