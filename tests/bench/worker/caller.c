@@ -390,7 +390,7 @@ static void run_slots(int64_t now_ns)
     for (int i = 0; i < SLOTS && all.turn_ns <= now_ns; i++) {
         tick_slot(&all.slots[all.slot], all.turn_ns);
         all.slot = (all.slot + 1) % SLOTS;
-        all.turn_ns += SLOT_NS;
+        all.turn_ns += (int64_t)SLOT_NS * load.options.slower;
     }
 }
 

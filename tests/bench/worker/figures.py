@@ -53,6 +53,7 @@ LIMIT_FAST_US, LIMIT_SLOW_US = 10_000, 25_000
 TRIES = 3
 SHORT_CALLS, SHORT_LIVE, SHORT_RATE, SHORT_WINDOWS = 100_000, 400, 300, 20
 TRACE_SECONDS = 4
+SLOWER = 5  # 1,000 calls as 200: of memory, pace is no part
 LOOP_CALLS = 300
 JOURNAL_DEPTHS, JOURNAL_ENTRIES = (1, 16, 64, 256), 100_000
 
@@ -140,7 +141,7 @@ def memory(rig: Rig, number: int) -> Round:
     """Resident memory of 1,000 live calls, above that of none."""
     result = {}
     for name in in_turn(OURS, number):
-        steps = measured(rig, name, 1100, "--steps", "0:1000:1000", "--seconds", 1, "--settle", 3, "--ramp", 60)
+        steps = measured(rig, name, 1100, "--steps", "0:1000:1000", "--seconds", 1, "--settle", 3, "--ramp", 60, "--slower", SLOWER)
         if len(steps) == 2:
             result[name] = (steps[1]["memory_kb"] - steps[0]["memory_kb"]) / steps[1]["calls"]
     name = "Node, equal work"

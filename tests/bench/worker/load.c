@@ -30,7 +30,8 @@ static const char usage[] =
     "  --stop-p99 US      no step after one whose p99 was above\n"
     "  --updates N        session.update messages before a session speaks (2)\n"
     "  --real             turns, answers, tools, barge-ins; without it every frame is echoed\n"
-    "  --burst            all callers send at the same instant\n";
+    "  --burst            all callers send at the same instant\n"
+    "  --slower N         a frame every 20 ms times N (1): memory does not depend on it, and a core carries more\n";
 
 void fault(const char *what, const char *detail, size_t len)
 {
@@ -44,10 +45,10 @@ static void read_options(int argc, char **argv)
         {"provider", 1, NULL, 'p'}, {"calls", 1, NULL, 'c'},  {"steps", 1, NULL, 'n'},   {"ramp", 1, NULL, 'r'},
         {"churn", 1, NULL, 'u'},    {"seconds", 1, NULL, 'w'}, {"settle", 1, NULL, 'e'}, {"stop-p99", 1, NULL, 'x'},
         {"updates", 1, NULL, 'd'},  {"real", 0, NULL, 'R'},   {"burst", 0, NULL, 'B'},   {"tls", 1, NULL, 't'},
-        {NULL, 0, NULL, 0}};
+        {"slower", 1, NULL, 's'},   {NULL, 0, NULL, 0}};
     struct options *o = &load.options;
     char *comma;
-    *o = (struct options){.from = 100, .to = 100, .step = 1, .ramp = 200, .seconds = 5, .settle = 1, .updates = 2};
+    *o = (struct options){.from = 100, .to = 100, .step = 1, .ramp = 200, .seconds = 5, .settle = 1, .updates = 2, .slower = 1};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (c) {
         case 'p': o->provider_port = atoi(optarg); break;
@@ -64,6 +65,7 @@ static void read_options(int argc, char **argv)
         case 'd': o->updates = atoi(optarg); break;
         case 'R': o->profile = PROFILE_REAL; break;
         case 'B': o->burst = true; break;
+        case 's': o->slower = atoi(optarg); break;
         case 't':
             comma = strchr(optarg, ',');
             o->certificate = optarg;
@@ -74,7 +76,7 @@ static void read_options(int argc, char **argv)
         default: fputs(usage, stderr); exit(2);
         }
     }
-    if (!o->provider_port || !o->calls_file || o->step < 1) {
+    if (!o->provider_port || !o->calls_file || o->step < 1 || o->slower < 1) {
         fputs(usage, stderr);
         exit(2);
     }

@@ -3,7 +3,7 @@
 #include "tests/bench/worker/link.h"
 #include "tests/bench/worker/stamp.h"
 
-/* Ticks of 20 ms: the turn of each member comes at its own place in them. */
+/* Ticks of 20 ms: the turn of each member comes at its own place in them. options.slower stretches them. */
 enum { FRAME_NS = 20000000, SLOTS = 200, SLOT_NS = FRAME_NS / SLOTS };
 
 enum profile { PROFILE_ECHO, PROFILE_REAL };
@@ -13,6 +13,7 @@ struct options {
     int server_pid;          /* whose CPU and memory are read; 0: nobody's */
     enum profile profile;
     bool burst;              /* all callers send at the same instant */
+    int slower;              /* a tick takes so many times as long: for calls beyond what a core carries */
     int from, to, step;      /* calls carried at once */
     double ramp;             /* new calls a second, while they are fewer than they should be */
     double churn;            /* calls replaced a second */

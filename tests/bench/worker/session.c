@@ -340,7 +340,7 @@ void sessions_tick(int64_t now_ns)
     for (int i = 0; i < SLOTS && all.turn_ns <= now_ns; i++) {
         tick_slot(&all.slots[all.slot]);
         all.slot = (all.slot + 1) % SLOTS;
-        all.turn_ns += SLOT_NS;
+        all.turn_ns += (int64_t)SLOT_NS * load.options.slower;
     }
 }
 
