@@ -14,6 +14,7 @@
 #include "worker/playout.h"
 #include "worker/transfer.h"
 #include "worker/reorder.h"
+#include "worker/tail.h"
 #include "worker/turns.h"
 #include "worker/watch.h"
 #include "worker/worker.h"
@@ -41,7 +42,6 @@ enum call_state {
 };
 
 enum {
-    TAIL_AUDIO_MAX = 5 * 8000, /* caller audio the AI may not have: the last 5 s of mu-law */
     DIGITS_MAX = 32,           /* keys pressed in one go */
     TOOL_IDS_MAX = 64,         /* tool calls that are known again if the provider repeats them */
 };
@@ -83,9 +83,7 @@ struct call {
     const struct carrier *carrier; /* whose protocol the stream speaks */
     struct ws_conn *stream;        /* NULL once its socket is gone */
     struct ws_conn *ai;
-    uint8_t *tail; /* the caller's last seconds */
-    size_t tail_len, tail_room;
-    size_t unheard;        /* its last bytes: what no session has understood yet */
+    struct tail tail; /* the caller's last seconds */
     uint64_t line_next_ms; /* timestamp the next frame should have */
     struct bucket heard;   /* ms of caller audio, against the clock */
     struct watch watch;

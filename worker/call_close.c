@@ -63,7 +63,7 @@ static void forget(struct call *c)
     turns_release(&c->turns);
     claim_release(&c->claim);
     greeting_release(c);
-    free(c->tail);
+    tail_release(&c->tail);
     free(c->tool_ids.hashes);
     free(c->reorder);
     worker_defer(w, &c->deferred, release, c);

@@ -1,6 +1,5 @@
 #include "worker/media.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/base64.h"
@@ -17,9 +16,6 @@ enum { FAST_MS_PER_SECOND = 2000, FAST_BURST_MS = 10000 };
 
 enum {
     FRAME_BYTES_MAX = 4096,    /* of one carrier message; usual are 160 */
-    TAIL_DROP = 4000,          /* what a full tail lets go of at once */
-    TAIL_LEAD_MAX = 4800,      /* kept of a caller who is silent: turn detection tells late that words began */
-    TAIL_LEAD_DROP = 800,      /* half a second is always there */
     WORDS_WAIT_MS = 3000,      /* after that, words that were not written down never will be */
     GAP_MIN_MS = 60,           /* later than this is a gap, not jitter */
     GAP_MAX_MS = 10000,        /* silence sent for one gap */
@@ -30,54 +26,6 @@ enum {
 static bool ai_hears(const struct call *c)
 {
     return c->ai && c->state >= CALL_GREETING && !c->machine;
-}
-
-/* The room of the tail grows with what is needed, and shrinks to what may be. */
-static bool fit_tail(struct call *c, size_t more, size_t most)
-{
-    size_t room = c->tail_room;
-    uint8_t *tail;
-    if (c->tail_len > most) {
-        memmove(c->tail, c->tail + c->tail_len - most, most);
-        c->tail_len = most;
-    }
-    if (room < TAIL_LEAD_MAX || room > most)
-        room = TAIL_LEAD_MAX;
-    while (room < most && room < c->tail_len + more)
-        room = room * 2 < most ? room * 2 : most;
-    if (room == c->tail_room)
-        return true;
-    tail = realloc(c->tail, room);
-    if (!tail)
-        return c->tail_room > room;
-    c->tail = tail;
-    c->tail_room = room;
-    return true;
-}
-
-/* At least so much goes, and at least a step of it at once: not a little with every frame. */
-static void drop_oldest(struct call *c, size_t bytes, size_t step)
-{
-    size_t drop = bytes > step ? bytes : step;
-    c->tail_len -= drop;
-    memmove(c->tail, c->tail + drop, c->tail_len);
-}
-
-static void keep_tail(struct call *c, const uint8_t *audio, size_t len)
-{
-    bool needed = c->unheard > 0 || !ai_hears(c);
-    if (len > TAIL_DROP || !fit_tail(c, len, needed ? TAIL_AUDIO_MAX : TAIL_LEAD_MAX))
-        return;
-    if (c->tail_len + len > c->tail_room)
-        drop_oldest(c, c->tail_len + len - c->tail_room, needed ? TAIL_DROP : TAIL_LEAD_DROP);
-    memcpy(c->tail + c->tail_len, audio, len);
-    c->tail_len += len;
-    if (needed)
-        c->unheard += len;
-    if (c->unheard > c->tail_len) {
-        metric_add(&c->w->metrics.early_audio_dropped, c->unheard - c->tail_len);
-        c->unheard = c->tail_len;
-    }
 }
 
 static void append(struct call *c, const char *base64, size_t len)
@@ -118,6 +66,13 @@ bool media_in_time(struct call *c, const struct carrier_event *ev)
     return bucket_take(&c->heard, ms, FAST_MS_PER_SECOND, FAST_BURST_MS, clock_mono_ms());
 }
 
+static void keep(struct call *c, const uint8_t *audio, size_t len)
+{
+    size_t lost = tail_keep(&c->tail, audio, len, c->tail.unheard > 0 || !ai_hears(c));
+    if (lost > 0)
+        metric_add(&c->w->metrics.early_audio_dropped, lost);
+}
+
 void media_from_caller(struct call *c, const struct carrier_event *ev)
 {
     uint8_t audio[FRAME_BYTES_MAX];
@@ -128,7 +83,7 @@ void media_from_caller(struct call *c, const struct carrier_event *ev)
     if (ev->audio_len / 4 * 3 <= sizeof audio)
         n = base64_decode(audio, ev->audio, ev->audio_len);
     if (n > 0)
-        keep_tail(c, audio, (size_t)n);
+        keep(c, audio, (size_t)n);
     if (ai_hears(c))
         append(c, ev->audio, ev->audio_len);
 }
@@ -142,26 +97,21 @@ void media_fill_pause(struct call *c, int64_t now_ms)
         c->line_next_ms += PAUSE_FILL_MS; /* the gap, if frames come again, is that much smaller */
 }
 
-static void append_bytes(struct call *c, const uint8_t *audio, size_t len)
-{
-    char text[BASE64_TEXT_SIZE(PIECE_BYTES)];
-    for (size_t at = 0; at < len; at += PIECE_BYTES) {
-        size_t piece = len - at < PIECE_BYTES ? len - at : PIECE_BYTES;
-        append(c, text, base64_encode(text, audio + at, piece));
-    }
-}
-
 void media_send_tail(struct call *c)
 {
-    if (c->unheard > 0 && !c->machine)
-        append_bytes(c, c->tail + c->tail_len - c->unheard, c->unheard);
+    uint8_t piece[PIECE_BYTES];
+    char text[BASE64_TEXT_SIZE(PIECE_BYTES)];
+    for (size_t left = c->machine ? 0 : c->tail.unheard, n; left > 0; left -= n) {
+        n = tail_copy(&c->tail, left, piece, sizeof piece);
+        append(c, text, base64_encode(text, piece, n));
+    }
     c->words_ms = clock_mono_ms(); /* until the session has understood, it may be lost as well */
     c->speaking = false;           /* if the caller still is, the new session will say so */
 }
 
 void media_send_lead(struct call *c)
 {
-    c->unheard = c->tail_len;
+    tail_unheard_all(&c->tail);
     media_send_tail(c);
 }
 
@@ -172,15 +122,15 @@ void media_speaking(struct call *c, bool speaking)
     c->speaking = speaking;
     c->words_unheard = true;
     c->words_ms = clock_mono_ms();
-    if (speaking && c->unheard == 0)
-        c->unheard = c->tail_len;
+    if (speaking && c->tail.unheard == 0)
+        tail_unheard_all(&c->tail);
 }
 
 void media_understood(struct call *c)
 {
     if (c->speaking)
         return; /* these were the words before */
-    c->unheard = 0;
+    c->tail.unheard = 0;
     c->words_unheard = false;
 }
 
