@@ -10,9 +10,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "flusher/apply.h"
-#include "flusher/dead.h"
-#include "flusher/ended.h"
+#include "flusher/delivery.h"
 #include "flusher/reach.h"
 #include "flusher/retry.h"
 #include "flusher/sweep.h"
@@ -22,7 +20,6 @@ enum {
     REST_MS = 1000,      /* the longest rest, so that sweeps go on while Postgres is away */
     PAUSE_FIRST_MS = 10, /* between two looks at a cluster that had nothing, */
     PAUSE_LAST_MS = 160, /* which nobody can wait for: a blocking read sees one slot */
-    ATTEMPTS_MAX = 5,    /* at a call on which Postgres fails without saying that an entry is at fault */
 };
 
 /* A statement that waits for somebody's lock gives up and is tried again; so nothing hangs for ever. */
@@ -46,8 +43,7 @@ struct lane {
     int64_t pause_ms;
     PGconn *postgres;
     struct retry postgres_retry;
-    struct apply apply;
-    struct reply_arena arena;
+    struct delivery delivery;
 };
 
 static bool stopping(const struct lane *l)
@@ -95,8 +91,8 @@ static bool postgres_ready(struct lane *l)
     l->postgres = db_connect(l->spec->config->database_url, session_options, &error);
     if (l->postgres && db_writable(l->postgres, &error) &&
         db_prepare(l->postgres, l->spec->sql->statements, l->spec->sql->count, &error) &&
-        note_prepare(&l->apply.note, l->postgres, l->spec->config, &error)) {
-        l->apply.copy_turns = !sql_named(l->spec->sql, "apply_turn")->overridden;
+        note_prepare(&l->delivery.apply.note, l->postgres, l->spec->config, &error)) {
+        l->delivery.apply.copy_turns = !sql_named(l->spec->sql, "apply_turn")->overridden;
         metric_set(&l->metrics.postgres_up, 1);
         log_info(NULL, "Postgres connected");
         return true;
@@ -122,7 +118,7 @@ static bool crossed(const struct lane *l, const struct db_error *error)
 }
 
 /* Nothing was acknowledged: the calls stay ours and are read again when the time has come. */
-static void apply_failed(struct lane *l, const struct db_error *error)
+static void delivery_failed(struct lane *l, const struct db_error *error)
 {
     metric_add(&l->metrics.failures, 1);
     log_error(NULL, pg_fault_of(error->sqlstate) == PG_FAULT_SCHEMA ? "the statements do not fit the schema; waiting"
@@ -134,211 +130,24 @@ static void apply_failed(struct lane *l, const struct db_error *error)
     ended_rewind(l->ended);
 }
 
-/* -- one batch -------------------------------------------------------------------------------- */
+/* -- ended calls ------------------------------------------------------------------------------ */
 
-/* Calls that satisfy the test go to the front, in their order. Returns how many. */
-static size_t to_front(struct flush_call *calls, size_t count, bool (*test)(const struct flush_call *call))
-{
-    size_t front = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!test(&calls[i]))
-            continue;
-        if (i != front) {
-            struct flush_call swapped = calls[front];
-            calls[front] = calls[i];
-            calls[i] = swapped;
-        }
-        front++;
-    }
-    return front;
-}
-
-static bool is_over(const struct flush_call *call)
-{
-    return !call->live;
-}
-
-static bool has_entries(const struct flush_call *call)
-{
-    return call->journals[STREAM_WRITES].count + call->journals[STREAM_EVENTS].count > 0;
-}
-
-static bool is_applied(const struct flush_call *call)
-{
-    return !call->held;
-}
-
-static bool has_more(const struct flush_call *call)
-{
-    return call->more;
-}
-
-static struct ended_entry index_entry(const struct flush_call *call)
-{
-    struct ended_entry entry = {.id = call->index_id};
-    memcpy(entry.sid, call->sid, sizeof entry.sid);
-    return entry;
-}
-
-/* Iron rule: no commit in a live call. Its end will index it again, so its entry can go. */
-static bool refuse_live(struct lane *l, const struct flush_call *calls, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct ended_entry entry = index_entry(&calls[i]);
-        if (!ended_drop(l->ended, l->shard->redis, &entry))
-            return false;
-        metric_add(&l->metrics.refused_live, 1);
-        log_warn(calls[i].sid, "not flushed: the call is live");
-    }
-    return true;
-}
-
-static void report(struct lane *l, const struct flush_call *calls, size_t count, int64_t started_us, int64_t now_ms)
-{
-    int64_t took_us = clock_mono_us() - started_us;
-    metric_observe_us(&l->metrics.flush, took_us);
-    for (size_t i = 0; i < count; i++) {
-        const struct flush_call *call = &calls[i];
-        metric_add(&l->metrics.calls_flushed, 1);
-        metric_add(&l->metrics.entries_applied, call->applied);
-        metric_observe_us(&l->metrics.hangup_to_commit, (now_ms - (int64_t)call->index_id.hi) * 1000 + took_us);
-        log_info(call->sid, "call flushed", log_int("turns", (int64_t)call->turns),
-                 log_int("entries", (int64_t)call->applied), log_int("ms", took_us / 1000));
-        if (!call->lacks_end)
-            continue;
-        metric_add(&l->metrics.journal_gaps, 1);
-        log_error(call->sid, "the journal lacks entries at its end",
-                  log_int("last", (int64_t)batch_last_read(call, STREAM_WRITES).lo));
-    }
-}
-
-/* The call is left where it is, and comes again when it has lain for claim_idle_ms; after some attempts it is parked,
- * with its journal, and somebody must look. */
-static bool hold(struct lane *l, struct flush_call *call, const struct db_error *error)
-{
-    struct ended_entry entry = index_entry(call);
-    int64_t attempts = ended_attempts(l->ended, l->shard->redis, &entry);
-    bool ok = attempts >= 0;
-    call->held = true;
-    log_error(call->sid, "Postgres fails on this call", log_int("attempts", attempts),
-              log_str("error", error->message), log_str("sqlstate", error->sqlstate));
-    if (ok && attempts >= ATTEMPTS_MAX) {
-        ok = dead_send_call(call->sid, call->index_id, error, l->shard->redis, l->spec->keys) &&
-             ended_drop(l->ended, l->shard->redis, &entry);
-        metric_add(&l->metrics.calls_parked, ok);
-    }
-    if (!ok)
-        redis_lost(l);
-    return ok;
-}
-
-static enum apply_result apply_timed(struct lane *l, struct flush_call *calls, size_t count, struct db_error *error)
-{
-    int64_t started_us = clock_mono_us();
-    enum apply_result result;
-    l->asked_ms = clock_mono_ms();
-    l->apply.postgres = l->postgres;
-    l->apply.redis = l->shard->redis;
-    result = apply_calls(&l->apply, calls, count, error);
-    l->asked_ms = 0;
-    metric_add(&l->metrics.entries_dead, l->apply.dead);
-    metric_add(&l->metrics.journal_gaps, l->apply.gaps);
-    l->apply.dead = l->apply.gaps = 0;
-    metric_observe_us(&l->metrics.transaction, clock_mono_us() - started_us);
-    return result;
-}
-
-/* An error that is nobody's in particular is brought home to its call: half of the calls, then half of those. */
-static bool apply(struct lane *l, struct flush_call *calls, size_t count)
+static bool deliver(struct lane *l, const struct ended_entry *entries, size_t count)
 {
     struct db_error error = {0};
-    if (count == 0)
-        return true;
-    switch (apply_timed(l, calls, count, &error)) {
-    case APPLY_COMMITTED:
+    enum delivery_result result;
+    l->delivery.apply.postgres = l->postgres;
+    l->delivery.apply.redis = l->shard->redis;
+    result = delivery_make(&l->delivery, entries, count, &error);
+    if (l->delivery.committed)
         l->postgres_retry.failures = 0;
-        return true;
-    case APPLY_NO_REDIS:
+    if (result == DELIVERY_NO_REDIS)
         redis_lost(l);
-        return false;
-    case APPLY_NO_POSTGRES:
-        break;
-    }
-    if (!pg_fault_is_strange(error.sqlstate) || !db_idle(l->postgres)) {
-        apply_failed(l, &error);
-        return false;
-    }
-    if (count == 1)
-        return hold(l, calls, &error);
-    return apply(l, calls, count / 2) && apply(l, calls + count / 2, count - count / 2);
-}
-
-/* One page of each call: read, write, say done for those that are finished. Puts the ones that go on
- * to the front; *count becomes how many. false: something failed, nothing is lost. */
-static bool flush_page(struct lane *l, struct flush_call *calls, size_t *count)
-{
-    const struct flusher_config *c = l->spec->config;
-    const struct batch_retention retention = {c->retention_seconds, c->final_wait_seconds};
-    int64_t started_us = clock_mono_us(), now_ms;
-    size_t over, applied, more;
-    if (!batch_read(calls, *count, l->shard->redis, &l->arena, l->spec->keys, &now_ms)) {
-        redis_lost(l);
-        return false;
-    }
-    over = to_front(calls, *count, is_over);
-    if (!refuse_live(l, calls + over, *count - over)) {
-        redis_lost(l);
-        return false;
-    }
-    if (!apply(l, calls, to_front(calls, over, has_entries)))
-        return false;
-    applied = to_front(calls, over, is_applied);
-    more = to_front(calls, applied, has_more);
-    for (size_t i = 0; i < more; i++)
-        batch_turn_page(&calls[i]);
-    if (!batch_done(calls + more, applied - more, l->shard->redis, l->spec->keys, &retention)) {
-        redis_lost(l);
-        return false;
-    }
-    report(l, calls + more, applied - more, started_us, now_ms);
-    *count = more;
-    return true;
-}
-
-/* A call that is on the index twice is flushed once: the entry that remains stands for both. Returns
- * how many calls there are; 0, and Redis is lost, if that failed. */
-static size_t take_calls(struct lane *l, const struct ended_entry *entries, size_t count, struct flush_call *calls)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (n > 0 && strcmp(calls[n - 1].sid, entries[i].sid) == 0) {
-            if (!ended_drop(l->ended, l->shard->redis, &entries[i])) {
-                redis_lost(l);
-                return 0;
-            }
-            continue;
-        }
-        memcpy(calls[n].sid, entries[i].sid, sizeof calls[n].sid);
-        calls[n++].index_id = entries[i].id;
-    }
-    return n;
-}
-
-static bool flush_batch(struct lane *l, const struct ended_entry *entries, size_t count)
-{
-    struct flush_call *calls = calloc(count, sizeof *calls);
-    size_t left = 0;
-    bool ok = calls != NULL;
-    if (ok) {
-        left = take_calls(l, entries, count, calls);
-        ok = left > 0;
-    }
-    while (ok && left > 0)
-        ok = flush_page(l, calls, &left);
-    if (calls)
-        batch_release(calls, count);
-    free(calls);
-    return ok;
+    else if (result == DELIVERY_NO_MEMORY)
+        (void)db_out_of_memory(&error);
+    if (result == DELIVERY_NO_POSTGRES || result == DELIVERY_NO_MEMORY)
+        delivery_failed(l, &error);
+    return result == DELIVERY_MADE;
 }
 
 static int by_sid_then_id(const void *a, const void *b)
@@ -362,7 +171,7 @@ static void flush_next(struct lane *l)
     if (list.count > 0)
         qsort(list.entries, list.count, sizeof *list.entries, by_sid_then_id);
     for (size_t i = 0; i < list.count && ok && !stopping(l); i += most)
-        ok = flush_batch(l, list.entries + i, list.count - i < most ? list.count - i : most);
+        ok = deliver(l, list.entries + i, list.count - i < most ? list.count - i : most);
     ended_list_release(&list);
 }
 
@@ -441,8 +250,10 @@ struct lane *lane_new(const struct lane_spec *spec, int number, const char *cons
     l->sweep.ended = l->ended;
     l->sweep.metrics = &l->metrics;
     l->sweep.reap_grace_ms = spec->config->reap_grace_ms;
-    l->apply.keys = spec->keys;
-    l->apply.note = note_wanted(spec->config);
+    l->delivery = (struct delivery){.config = spec->config, .keys = spec->keys, .ended = l->ended, .metrics = &l->metrics,
+                                    .asked_ms = &l->asked_ms};
+    l->delivery.apply.keys = spec->keys;
+    l->delivery.apply.note = note_wanted(spec->config);
     l->reach = reach_new(&(struct reach_spec){.url = spec->url, .keys = spec->keys, .consumer = l->consumer,
                                               .metrics = &l->metrics, .tells = number == 0});
     if (!sweep_init(&l->sweep) || !l->ended || !l->reach) {
@@ -471,8 +282,7 @@ void lane_free(struct lane *l)
         pthread_join(l->thread, NULL);
     reach_free(l->reach);
     PQfinish(l->postgres);
-    apply_release(&l->apply);
-    reply_arena_release(&l->arena);
+    delivery_release(&l->delivery);
     ended_free(l->ended);
     sweep_release(&l->sweep);
     free(l);
