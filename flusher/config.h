@@ -39,6 +39,10 @@
       "recordings are fetched from addresses that begin like this, and from no others")                          \
     X(STR, twilio_account_sid, "TWILIO_ACCOUNT_SID", "", "text", "user for them: the account, or an API key's SID") \
     X(SECRET, twilio_auth_token, "TWILIO_AUTH_TOKEN", "", "text", "password for them; of a comma list the first") \
+    X(URL, elevenlabs_url, "ELEVENLABS_URL", "https://api.elevenlabs.io", "https|http",                            \
+      "the same for calls whose media ElevenLabs carries")                                                       \
+    X(SECRET, elevenlabs_api_key, "ELEVENLABS_API_KEY", "", "text",                                              \
+      "key for them; none: those recordings stay with ElevenLabs")                                               \
     X(URL, s3_endpoint, "S3_ENDPOINT", "", "https|http", "address of the S3 service; none: AWS's in the region")   \
     X(STR, s3_region, "S3_REGION", "us-east-1", "text", "region of the bucket")                                  \
     X(SECRET, s3_access_key, "S3_ACCESS_KEY", "", "text", "access key that may put and get objects")             \

@@ -6,9 +6,9 @@
 
 #include "common/base/clock.h"
 #include "common/redis/context.h"
+#include "warmer/call_store.h"
 #include "warmer/context.h"
 #include "warmer/load.h"
-#include "warmer/outbound/outbound.h"
 
 enum { SHOWN_MAX = 60 };
 
@@ -143,17 +143,18 @@ static int print_call(PGconn *conn, const struct check_spec *spec)
     return wrong;
 }
 
-/* Only where people are called from here. Returns how many things are wrong. */
-static int check_outbound(PGconn *conn, const struct warmer_config *config)
+/* What is needed only where people are called from here, or a provider reports. Returns how many things are wrong. */
+static int check_calls(PGconn *conn, const struct warmer_config *config)
 {
-    struct store_statement store = {0};
-    PGresult *description = NULL;
-    bool dials = outbound_wanted(config);
-    if (dials && store_statement_read(&store, config->sql_dir))
-        description = prepare(conn, &store.prepared);
-    statements_release(&store.statement, 1);
-    PQclear(description);
-    return dials && !description;
+    struct call_statements statements = {0};
+    int wrong = !call_statements_read(&statements, config);
+    for (size_t i = 0; i < statements.used_count; i++) {
+        PGresult *description = prepare(conn, &statements.used[i]);
+        wrong += description == NULL;
+        PQclear(description);
+    }
+    call_statements_release(&statements);
+    return wrong;
 }
 
 static int check(PGconn *conn, const struct load_statements *statements, const struct check_spec *spec)
@@ -196,7 +197,7 @@ int check_run(const struct warmer_config *config, const struct check_spec *spec)
         printf("BAD   cannot connect: %s", PQerrorMessage(conn));
         goto out;
     }
-    wrong = check(conn, &statements, spec) + check_outbound(conn, config);
+    wrong = check(conn, &statements, spec) + check_calls(conn, config);
     if (wrong)
         printf("things that are wrong: %d\n", wrong);
     else

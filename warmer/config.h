@@ -48,7 +48,7 @@
       "what ElevenLabs' post-call webhooks are signed with; without it that path is closed")                      \
     X(ADDR, elevenlabs_listen, "ELEVENLABS_LISTEN", "0.0.0.0:8082", "host:port",                                   \
       "ElevenLabs' post-call webhooks, which may be large; open where their secret is set")                       \
-    X(STR, audio_dir, "AUDIO_DIR", "", "directory", "where recordings go that post-call webhooks bring; else they are not kept") \
+    X(STR, audio_dir, "AUDIO_DIR", "", "directory", "where recordings stay that post-call webhooks bring; none: the flusher fetches them") \
     X(STR, api_ca_file, "API_CA_FILE", "", "file", "certificates that vouch for the providers' APIs; else the system's")
 
 struct warmer_config {

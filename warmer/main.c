@@ -11,8 +11,10 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/http/client.h"
+#include "warmer/call_store.h"
 #include "warmer/check.h"
 #include "warmer/elevenlabs/intake.h"
+#include "warmer/elevenlabs/shelf.h"
 #include "warmer/load.h"
 #include "warmer/outbound/outbound.h"
 #include "warmer/server.h"
@@ -147,16 +149,25 @@ static struct event_base *base_new(void)
     return base;
 }
 
+static bool build_calls(struct parts *p)
+{
+    return !call_store_wanted(&p->w.config) || (p->w.calls = call_store_new(&p->w, p->resolver));
+}
+
 static bool build_outbound(struct parts *p)
 {
     if (!outbound_wanted(&p->w.config))
         return true;
-    return (p->w.http = http_client_new(p->w.base)) && (p->w.outbound = outbound_new(&p->w, p->resolver));
+    return (p->w.http = http_client_new(p->w.base)) && (p->w.outbound = outbound_new(&p->w));
 }
 
 static bool build_intake(struct parts *p)
 {
-    return !*p->w.config.elevenlabs_webhook_secret || (p->intake = intake_new(&p->w));
+    if (!*p->w.config.elevenlabs_webhook_secret)
+        return true;
+    if (*p->w.config.audio_dir && !(p->w.shelf = shelf_new(p->w.base, p->w.config.audio_dir)))
+        return false;
+    return (p->intake = intake_new(&p->w)) != NULL;
 }
 
 static bool build(struct parts *p)
@@ -167,7 +178,7 @@ static bool build(struct parts *p)
     p->w.keys = (struct key_space){p->w.config.key_prefix, (int)p->w.config.partitions};
     return (p->w.base = base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
            connect_redis(p) && (p->w.loads = load_pool_new(&p->w, p->resolver)) &&
-           build_outbound(p) &&
+           build_calls(p) && build_outbound(p) &&
            (p->server = server_new(&p->w)) && build_intake(p) && (p->admin = admin_new(p->w.base, &admin));
 }
 
@@ -183,9 +194,11 @@ static void take_down(struct parts *p)
     admin_free(p->admin);
     outbound_stop(p->w.outbound);
     load_pool_free(p->w.loads);
+    call_store_free(p->w.calls);
     redis_async_free(p->w.redis);
     outbound_free(p->w.outbound);
     intake_free(p->intake);
+    shelf_free(p->w.shelf);
     http_client_free(p->w.http);
     server_free(p->server);
     redis_url_release(&p->redis_url);

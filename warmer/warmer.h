@@ -8,9 +8,11 @@
 #include "warmer/memo.h"
 #include "warmer/metrics.h"
 
+struct call_store;
 struct http_client;
 struct load_pool;
 struct outbound;
+struct shelf;
 
 struct warmer {
     struct warmer_config config; /* public_url without a slash at its end */
@@ -23,7 +25,9 @@ struct warmer {
     struct memos memos;
     struct load_pool *loads;
     struct http_client *http;  /* what the providers are asked with */
+    struct call_store *calls;  /* NULL: nobody is dialled here, and no provider reports */
     struct outbound *outbound; /* NULL: nobody is dialled here */
+    struct shelf *shelf;       /* NULL: recordings that webhooks bring are not kept here */
 };
 
 /* A call nobody streamed for is given up this long after its token has expired. */

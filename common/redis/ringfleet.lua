@@ -246,7 +246,7 @@ local function rf_event(keys, args)
   -- none has taken the stream that was offered last.
   local phase = field(session, 'phase')
   if phase ~= 'live' and (phase == 'ended' or phase == '' or field(session, 'final') == '1') then
-    redis.call('HSET', session, 'phase', 'ended')
+    redis.call('HSET', session, 'v', FORMAT_VERSION, 'phase', 'ended')
     index_ended(session, ended, live, args[1], 'event')
   end
   if phase == 'live' and field(session, 'final') == '1'
@@ -299,16 +299,18 @@ local function rf_said(keys, args)
 end
 
 -- rf_told: what a provider says of a conversation that is over. Where a worker carried the media, or the lines came
--- one by one, what was spoken is there already.
+-- one by one, what was spoken is there already. A call that has left Redis is opened anew, if Postgres knows it.
 -- KEYS session, events, live, ended
--- ARGV sid, conversation_id, status, duration, reason, entries (JSON: [[type, field, value, ...], ...])
+-- ARGV sid, conversation_id, status, duration, reason, entries (JSON: [[type, field, value, ...], ...]),
+--      known ('': nobody has asked Postgres; known: the call is there; spoken: and what was said in it)
 -- -> KEPT | DUPLICATE | UNKNOWN
 local function rf_told(keys, args)
   local session, events = keys[1], keys[2]
-  if redis.call('EXISTS', session) == 0 then return { 'UNKNOWN' } end
+  local gone = redis.call('EXISTS', session) == 0
+  if gone and args[7] == '' then return { 'UNKNOWN' } end
   if redis.call('HSETNX', session, 'told:' .. args[2], '1') == 0 then return { 'DUPLICATE' } end
   local ours = number_field(session, 'epoch', 0) > 0
-  local spoken = ours or number_field(session, 'said', 0) > 0
+  local spoken = ours or number_field(session, 'said', 0) > 0 or args[7] == 'spoken'
   for i, entry in ipairs(cjson.decode(args[6])) do
     if entry[1] ~= 'turn' or not spoken then
       redis.call('XADD', events, '*', 'id', 'told:' .. args[2] .. ':' .. i, 'at', int(now_ms()), 'type', entry[1],

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "flusher/jobs/job.h"
+#include "flusher/jobs/source.h"
 #include "note_sql.h"
 
 #define NAME "job_note"
@@ -11,7 +12,7 @@ enum { FIELD_SID, FIELD_URL }; /* of a recording, in common/redis/journal.h */
 
 struct note note_wanted(const struct flusher_config *config)
 {
-    return (struct note){jobs_want_recordings(config), jobs_want_hooks(config)};
+    return (struct note){config, jobs_want_recordings(config), jobs_want_hooks(config)};
 }
 
 bool note_prepare(const struct note *note, PGconn *conn, const struct flusher_config *config, struct db_error *error)
@@ -35,10 +36,11 @@ static void add(struct pgarray params[PARAMS], const char *kind, const char *sub
 }
 
 /* Its id becomes the name of a file; what has no usable one stays with the carrier, and in the journal. */
-static void add_recording(struct pgarray params[PARAMS], const struct pick *pick)
+static void add_recording(const struct note *note, struct pgarray params[PARAMS], const struct pick *pick)
 {
     const struct journal_text *sid = &pick->entry->fields[FIELD_SID], *url = &pick->entry->fields[FIELD_URL];
-    if (sid->str && call_sid_valid(sid->str) && *sid->str != '.' && url->str && *url->str)
+    if (sid->str && call_sid_valid(sid->str) && *sid->str != '.' && url->str && *url->str &&
+        !source_stays(note->config, url->str))
         add(params, recording_trade.name, sid->str, pick->call->sid, url->str);
 }
 
@@ -49,7 +51,7 @@ static void fill(const struct note *note, struct pgarray params[PARAMS], const s
     for (int i = 0; i < PARAMS; i++)
         pgarray_init(&params[i], PGARRAY_TEXT_OID);
     for (size_t i = begin[JOURNAL_RECORDING]; note->recordings && i < begin[JOURNAL_RECORDING + 1]; i++)
-        add_recording(params, &selection->picks[i]);
+        add_recording(note, params, &selection->picks[i]);
     for (size_t i = 0; note->hooks && i < count; i++) {
         if (calls[i].is_new)
             add(params, hook_trade.name, calls[i].sid, calls[i].sid, NULL);

@@ -7,6 +7,7 @@
 struct flusher_config;
 
 struct note {
+    const struct flusher_config *config; /* borrowed */
     bool recordings, hooks;
 };
 

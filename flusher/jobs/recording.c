@@ -1,4 +1,4 @@
-/* Fetches a recording from the carrier and puts it into the store. */
+/* Fetches a recording from who has it (source.h) and puts it into the store. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,16 +6,18 @@
 #include "flusher/jobs/audio.h"
 #include "flusher/jobs/fetch.h"
 #include "flusher/jobs/job.h"
+#include "flusher/jobs/source.h"
 #include "flusher/jobs/store.h"
 
 enum {
     STALL_SECONDS = 30,
     WHOLE_MS = 3600000,      /* the longest a file may take on its way, in or out */
-    NOT_READY_MS = 1000,     /* the carrier tells of recordings before they can be had */
+    NOT_READY_MS = 1000,     /* they are told of before they can be had */
 };
 
 struct recording {
     struct job *job;
+    const struct source *source;
     struct fetch *fetch;
     struct http_request *request; /* to the bucket */
     int fd;
@@ -47,6 +49,7 @@ static void on_written(struct job *job, PGresult *const *rows)
 static void tell(struct job *job)
 {
     struct recording *r = job->work;
+    bool follows = r->source->can_be_cut && jobs_want_transcripts(job->shop->config);
     char wait[24];
     const struct job_query queries[] = {
         {JOB_SQL_STORED, {job->subject, job->call_sid, r->location, r->bytes, r->sha256}},
@@ -54,7 +57,7 @@ static void tell(struct job *job)
     };
     snprintf(wait, sizeof wait, "%lld", (long long)job->shop->config->transcription_wait_seconds * 1000);
     fetch_forget(r->partial);
-    job_ask(job, queries, jobs_want_transcripts(job->shop->config) ? 2 : 1, on_written);
+    job_ask(job, queries, follows ? 2 : 1, on_written);
 }
 
 /* -- to the bucket ----------------------------------------------------------------------------------- */
@@ -87,15 +90,17 @@ static void upload(struct job *job, int64_t bytes)
                              .stall_seconds = STALL_SECONDS,
                              .ca_file = job->shop->config->job_ca_file,
                              .source = &file};
+    char type[64];
     if (store_request(job->shop->store, r->location, r->sha256, &request, &spec)) {
-        spec.headers[1] = "Content-Type: audio/wav";
+        snprintf(type, sizeof type, "Content-Type: %s", r->source->content_type);
+        spec.headers[1] = type;
         r->request = http_send(job->shop->http, &spec, on_uploaded, job);
     }
     if (!r->request)
         job_again(job, 0, "the request to the bucket could not be made");
 }
 
-/* -- from the carrier -------------------------------------------------------------------------------- */
+/* -- from who has it --------------------------------------------------------------------------------- */
 
 static void keep(struct job *job, const struct fetched *file)
 {
@@ -117,13 +122,14 @@ static void keep(struct job *job, const struct fetched *file)
 
 static void not_fetched(struct job *job, const struct fetched *file)
 {
+    const struct recording *r = job->work;
     int status = file->error && file->status / 100 == 2 ? 0 : file->status;
     if (file->ours)
         job_again(job, 0, file->error);
     else if (status == 401 || status == 403)
-        job_strike(job, "the carrier refuses RINGFLEET_TWILIO_ACCOUNT_SID and its token");
+        job_strike(job, r->source->refused);
     else if (status == 404)
-        job_again(job, NOT_READY_MS, "the carrier does not have it, or not yet (404)");
+        job_again(job, NOT_READY_MS, "it is not there, or not yet (404)");
     else if (status / 100 == 4 && status != 408 && status != 416 && status != 425 && status != 429)
         job_dead(job, file->error);
     else
@@ -148,45 +154,16 @@ static void on_fetched(void *arg, const struct fetched *file)
     }
 }
 
-/* Of a comma list the first: the warmer's setting of that name may hold several. */
-static void first_token(char *out, size_t size, const char *tokens)
-{
-    snprintf(out, size, "%.*s", (int)strcspn(tokens, ","), tokens);
-}
-
-static bool url_of(char out[STORE_URL_SIZE], const char *source)
-{
-    size_t len = strlen(source);
-    bool named = len > 4 && strcmp(source + len - 4, ".wav") == 0;
-    return (size_t)snprintf(out, STORE_URL_SIZE, "%s%s", source, named ? "" : ".wav") < STORE_URL_SIZE;
-}
-
 static void fetch(struct job *job)
 {
     struct recording *r = job->work;
-    const struct flusher_config *config = job->shop->config;
-    char url[STORE_URL_SIZE], token[512];
     const char *why = "its URL is too long";
-    struct http_spec spec = {.url = url,
-                             .user = *config->twilio_account_sid ? config->twilio_account_sid : NULL,
-                             .password = token,
-                             .follow = true,
-                             .timeout_ms = WHOLE_MS,
-                             .stall_seconds = STALL_SECONDS,
-                             .ca_file = config->job_ca_file};
-    first_token(token, sizeof token, config->twilio_auth_token);
-    if (url_of(url, job->source))
+    struct source_request request;
+    struct http_spec spec = {.timeout_ms = WHOLE_MS, .stall_seconds = STALL_SECONDS, .ca_file = job->shop->config->job_ca_file};
+    if (source_request(r->source, job->shop->config, job->source, &request, &spec))
         r->fetch = fetch_begin(job->shop->http, &spec, r->partial, on_fetched, job, &why);
     if (!r->fetch)
         job_again(job, 0, why);
-}
-
-/* Our credentials go to the carrier only, whatever a journal says. */
-static bool is_carriers(const struct job *job)
-{
-    const char *base = job->shop->config->twilio_api_url;
-    size_t len = strlen(base);
-    return strncmp(job->source, base, len) == 0 && (job->source[len] == '/' || (len > 0 && base[len - 1] == '/'));
 }
 
 static bool begin(struct job *job)
@@ -196,13 +173,15 @@ static bool begin(struct job *job)
         return false;
     r->job = job;
     job->work = r;
-    store_name(r->name, job->day, job->call_sid, job->subject);
+    r->source = source_of(job->shop->config, job->source);
+    if (!r->source) {
+        job_dead(job, "its address begins neither with RINGFLEET_TWILIO_API_URL nor with RINGFLEET_ELEVENLABS_URL (with a key)");
+        return true;
+    }
+    store_name(r->name, job->day, job->call_sid, job->subject, r->source->extension);
     store_location(r->location, job->shop->store, r->name);
-    store_partial(r->partial, job->shop->store, job->subject, ".wav");
-    if (is_carriers(job))
-        fetch(job);
-    else
-        job_dead(job, "its address does not begin with RINGFLEET_TWILIO_API_URL");
+    store_partial(r->partial, job->shop->store, job->subject, r->source->extension);
+    fetch(job);
     return true;
 }
 

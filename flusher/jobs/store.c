@@ -82,9 +82,10 @@ bool store_open(struct store *store, const struct flusher_config *config, char *
                                            : open_directory(store, place, error, error_size);
 }
 
-const char *store_name(char out[STORE_PATH_SIZE / 4], const char *day, const char *call_sid, const char *recording_sid)
+const char *store_name(char out[STORE_PATH_SIZE / 4], const char *day, const char *call_sid, const char *recording_sid,
+                       const char *extension)
 {
-    snprintf(out, STORE_PATH_SIZE / 4, "%s/%s_%s.wav", day, call_sid, recording_sid);
+    snprintf(out, STORE_PATH_SIZE / 4, "%s/%s_%s%s", day, call_sid, recording_sid, extension);
     for (char *c = out; *c; c++)
         *c = *c == ':' || *c == '+' ? '-' : *c;
     return out;

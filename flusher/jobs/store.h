@@ -19,9 +19,10 @@ struct store {
  * one sentence in error. */
 RF_NODISCARD bool store_open(struct store *store, const struct flusher_config *config, char *error, size_t error_size);
 
-/* A recording's name in the store: 2026-11-26/CA..._RE....wav. The ids are such as call_sid_valid allows; what a file
+/* A recording's name in the store: 2026-11-26/CA..._RE....wav (its extension with the dot). The ids are such as call_sid_valid allows; what a file
  * system or a signature may stumble over becomes '-', and recording_sid alone keeps names apart. */
-const char *store_name(char out[STORE_PATH_SIZE / 4], const char *day, const char *call_sid, const char *recording_sid);
+const char *store_name(char out[STORE_PATH_SIZE / 4], const char *day, const char *call_sid, const char *recording_sid,
+                       const char *extension);
 
 /* Where the file of that name is, as recording.location says it: a path, or s3://bucket/key. */
 const char *store_location(char out[STORE_PATH_SIZE], const struct store *store, const char *name);

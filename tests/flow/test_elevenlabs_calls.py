@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 class AgentStage(OutboundStage):
-    def __init__(self, audio_dir: str) -> None:
+    def __init__(self, **env: str) -> None:
         self.agents_port = free_port()
         self.intake = f"127.0.0.1:{free_port()}"
         super().__init__(
@@ -41,7 +41,7 @@ class AgentStage(OutboundStage):
             RINGFLEET_ELEVENLABS_TOOL_KEY=TOOL_KEY,
             RINGFLEET_ELEVENLABS_WEBHOOK_SECRET=SECRET,
             RINGFLEET_ELEVENLABS_LISTEN=self.intake,
-            RINGFLEET_AUDIO_DIR=audio_dir,
+            **env,
         )
 
     def __enter__(self) -> "AgentStage":
@@ -86,7 +86,7 @@ class AgentStage(OutboundStage):
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     directory = tmp_path_factory.mktemp("audio")
-    with AgentStage(str(directory)) as stage:
+    with AgentStage(RINGFLEET_AUDIO_DIR=str(directory)) as stage:
         stage.audio = directory
         yield stage
         stage.agents.check()
@@ -341,13 +341,22 @@ def sanitized(stage) -> bool:
         return re.search("lib[at]san", maps.read()) is not None
 
 
+def audio_of(conversation_id: str, audio: bytes) -> bytes:
+    """The webhook that brings it."""
+    envelope = {"agent_id": "agent_1", "conversation_id": conversation_id, "full_audio": base64.b64encode(audio).decode()}
+    return json.dumps({"type": "post_call_audio", "event_timestamp": 1, "data": envelope}).encode()
+
+
+def recordings(stage, sid: str) -> list[tuple[str, str, str]]:
+    rows = stage.fleet.sql("select recording_sid, status, location from recording where call_sid = %s", sid)
+    return [(row["recording_sid"], row["status"], row["location"]) for row in rows]
+
+
 @pytest.mark.parametrize("chunks", [0, 60000])
 def test_a_large_recording_is_never_in_memory(stage, chunks):
     sid, conversation = stage.dial()
     audio = os.urandom(30_000_001)
-    text = base64.b64encode(audio).decode()
-    envelope = {"agent_id": "agent_1", "conversation_id": conversation.id, "full_audio": text}
-    body = json.dumps({"type": "post_call_audio", "event_timestamp": 1, "data": envelope}).encode()
+    body = audio_of(conversation.id, audio)
     before = resident_kb(stage)
     assert stage.post(body, chunks=chunks) == 200
     if not sanitized(stage):  # those keep freed memory on purpose
@@ -356,6 +365,123 @@ def test_a_large_recording_is_never_in_memory(stage, chunks):
     assert stage.post(body[:-4] + b"A" + body[-3:], signature(SECRET, body)) in (400, 401)
     assert not list(stage.audio.glob(".*"))
     assert (stage.audio / f"{conversation.id}.mp3").read_bytes() == audio
+
+
+@pytest.mark.parametrize("first", ["audio", "report"])
+def test_a_recording_is_found_by_its_call(stage, first):
+    """Also if it comes twice, and before the report that names the call."""
+    sid, conversation = new_sid(), f"conv_{new_sid()}"
+    wait_database(stage.fleet)
+    assert personalization(stage, sid).status == 200
+    eventually("the call", lambda: stage.fleet.session(sid))
+    data = {"conversation_id": conversation, "status": "done", "has_audio": True,
+            "metadata": {"phone_call": {"call_sid": sid}, "call_duration_secs": 3}}
+    audio = audio_of(conversation, b"ID3" + os.urandom(5000))
+    posts = [lambda: stage.post(audio), lambda: stage.report("post_call_transcription", data)]
+    for post in posts if first == "audio" else reversed(posts):
+        assert post() == 200 and post() == 200
+    stage.row(sid, status="completed")
+    stage.fleet.wait_flushed(sid)
+    place = stage.audio / f"{conversation}.mp3"
+    eventually("the row", lambda: recordings(stage, sid))
+    assert recordings(stage, sid) == [(conversation, "stored", str(place))] and place.exists()
+    noted = [one for _, one in stage.fleet.journal(sid, "events") if one["type"] == "recording"]
+    assert len(noted) == 1
+
+
+def test_a_recording_of_nobody(stage):
+    before = stage.fleet.sql("select count(*) as n from recording")
+    assert stage.post(audio_of("conv_of_nobody", b"ID3")) == 200  # it would not be known the next time either
+    assert (stage.audio / "conv_of_nobody.mp3").exists()
+    assert stage.fleet.sql("select count(*) as n from recording") == before
+
+
+def test_a_recording_that_the_disk_does_not_take(stage):
+    sid, conversation = stage.dial()
+    stage.linked(sid)
+    (stage.audio / f"{conversation.id}.mp3").mkdir()  # rename fails
+    try:
+        assert stage.post(audio_of(conversation.id, b"ID3")) == 500
+    finally:
+        (stage.audio / f"{conversation.id}.mp3").rmdir()
+    assert not list(stage.audio.glob(".*"))
+    assert stage.post(audio_of(conversation.id, b"ID3")) == 200
+    eventually("the entry", lambda: any(one["type"] == "recording" for _, one in stage.fleet.journal(sid, "events")))
+
+
+def test_what_a_dead_warmer_has_left_is_removed(stage):
+    old, young, other = (stage.audio / name for name in (".a.part", ".b.part", "notes.txt"))
+    for path in (old, young, other):
+        path.write_bytes(b"ID3")
+    for path in (old, other):
+        os.utime(path, (time.time() - 7200,) * 2)
+    stage.fleet.restart(stage.fleet.warmer, signal.SIGTERM)
+    assert not old.exists() and young.exists() and other.exists()
+    young.unlink()
+    other.unlink()
+
+
+def test_without_a_directory_recordings_are_fetched(tmp_path):
+    """By the flusher, with the report as with the webhook that would bring them."""
+    with AgentStage(RINGFLEET_RECORDING_STORE=str(tmp_path / "store"), RINGFLEET_JOB_RETRY_MS="50") as stage:
+        calls = [stage.dial() for _ in range(2)]
+        for n, (sid, conversation) in enumerate(calls):
+            stage.linked(sid)
+            conversation.audio = b"ID3" + os.urandom(50_000)
+            told = [lambda: stage.post(audio_of(conversation.id, b"ID3")),
+                    lambda: stage.report("post_call_transcription", finish(conversation) | {"has_audio": n == 0})]
+            for tell in told if n else told[1:]:
+                assert tell() == 200
+        for sid, conversation in calls:
+            stage.row(sid, status="completed")
+            ((_, _, place),) = eventually("the file", lambda: (found := recordings(stage, sid)) and found[0][1] == "stored" and found)
+            assert open(place, "rb").read() == conversation.audio and place.endswith(f"_{conversation.id}.mp3")
+        stage.agents.check()
+
+
+# ---- what comes when Redis has forgotten the call ----
+
+
+def forget(stage, *sids: str) -> None:
+    """As if the retention had passed."""
+    for sid in sids:
+        stage.fleet.wait_flushed(sid)
+        stage.fleet.redis().delete(*[f"rf:{{p0}}:call:{sid}{part}" for part in ("", ":session", ":writes", ":events")])
+        stage.fleet.redis().zrem("rf:{p0}:flushed", sid)
+
+
+def test_a_report_that_comes_late_comes_through_once(stage):
+    sid, conversation = stage.dial()
+    stage.linked(sid)
+    conversation.say("user", "Better late than never.", 1)
+    data = finish(conversation) | {"has_audio": False}
+    stage.fleet.redis().zadd("rf:{p0}:live", {sid: 1})  # its lease is over
+    forget(stage, sid)
+    for _ in range(2):
+        assert stage.report("post_call_transcription", data) == 200
+    row = stage.row(sid, status="completed")
+    assert (row["conversation_id"], row["duration_seconds"]) == (conversation.id, 61)
+    eventually("the turns", lambda: turns(stage, sid))
+    forget(stage, sid)
+    assert stage.report("post_call_transcription", data) == 200  # once more, to a call that is forgotten once more
+    forget(stage, sid)
+    assert turns(stage, sid) == [(1, "caller", "Better late than never.")]
+    (session,) = stage.fleet.sql("select data from call_session where call_sid = %s", sid)
+    assert session["data"]["summary"] == "They spoke of the time."
+
+
+def test_a_late_report_waits_for_the_database(stage):
+    sid, conversation = stage.dial()
+    stage.linked(sid)
+    stage.fleet.redis().zadd("rf:{p0}:live", {sid: 1})
+    forget(stage, sid)
+    stage.fleet.postgres.stop()
+    try:
+        assert stage.report("post_call_transcription", finish(conversation)) == 500
+    finally:
+        stage.fleet.postgres.start()
+    eventually("the next try", lambda: stage.report("post_call_transcription", finish(conversation)) == 200)
+    stage.row(sid, status="completed", conversation_id=conversation.id)
 
 
 # ---- callers ----

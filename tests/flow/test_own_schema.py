@@ -139,6 +139,9 @@ def test_check_of_who_calls_people(fleet, tmp_path):
     dials = {"RINGFLEET_TWILIO_ACCOUNT_SID": "AC1"}
     code, text = check(fleet, **dials)
     assert code == 0 and "ok    open_outbound_call.sql (overridden)" in text, text
+    assert "ok    find_call.sql (overridden)" in text
+    code, text = check(fleet, RINGFLEET_ELEVENLABS_WEBHOOK_SECRET="wsec_1")
+    assert code == 0 and "ok    find_call.sql (overridden)" in text and "open_outbound_call" not in text, text
     assert "open_outbound_call" not in check(fleet)[1]
     for name in ("open_call.sql", "load_call_context.sql"):
         (tmp_path / name).write_text((OWN / name).read_text())

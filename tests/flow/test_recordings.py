@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from standins.conversation_audio import ConversationAudio
 from standins.recordings import Media, Recordings
 from standins.s3 import S3
 
@@ -345,3 +346,68 @@ def test_a_bucket_that_does_not_exist_gives_nothing_up(rig, carrier, bucket, buc
     eventually("it to rest", lambda: flusher.metrics()["ringfleet_jobs_resting"] == 1)
     bucket.bucket = "calls"
     wait_job(rig, "recording", "RE1")
+
+
+# ---- from ElevenLabs ----
+
+SPEECH = b"ID3\x04" + os.urandom(300_000)  # MP3, or as good as
+
+
+@pytest.fixture
+def agents():
+    yield from served(ConversationAudio())
+
+
+def agents_settings(agents) -> dict:
+    return {"elevenlabs_url": agents.url, "elevenlabs_api_key": agents.api_key}
+
+
+def test_a_conversation_is_fetched_into_the_bucket(rig, agents, bucket, bucket_settings, tmp_path):
+    media = agents.media["conv_1"] = Media(SPEECH, not_ready=1)
+    rig.start(**bucket_settings | agents_settings(agents) | {"transcription_url": "http://127.0.0.1:1"})
+    recorded_call(rig, "EL_1", "conv_1", agents.url_of("conv_1"))
+    done = wait_job(rig, "recording", "conv_1")
+    key = done["result"].removeprefix("s3://calls/")
+    assert key.endswith("/EL_1_conv_1.mp3") and bucket.objects == {key: SPEECH}
+    assert bucket.types[key] == "audio/mpeg"
+    assert (row(rig)["status"], row(rig)["location"]) == ("stored", done["result"])
+    assert [status for status, _ in media.requests] == [404, 200]
+    assert files(tmp_path / "spool") == []
+    assert job(rig, "transcript", "conv_1") is None  # no pieces can be cut of it
+
+
+def test_each_one_gets_its_own_password(rig, carrier, agents, settings):
+    """And a key that is refused gives nothing up."""
+    carrier.media["RE1"] = Media(SOUND)
+    agents.media["conv_1"] = Media(SPEECH)
+    flusher = rig.start(**settings | agents_settings(agents) | {"elevenlabs_api_key": "old", "job_attempts": 1})
+    recorded_call(rig, "EL_1", "conv_1", agents.url_of("conv_1"))
+    eventually("it to rest", lambda: flusher.metrics()["ringfleet_jobs_resting"] == 1)
+    assert "RINGFLEET_ELEVENLABS_API_KEY" in job(rig, "recording", "conv_1")["error"]
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    wait_job(rig, "recording", "RE1")
+    agents.api_key = "old"
+    wait_job(rig, "recording", "conv_1")
+    assert {one["status"] for one in rig.sql("select status from recording")} == {"stored"}
+
+
+def test_without_a_key_a_conversation_stays_where_it_is(rig, carrier, agents, settings):
+    flusher = rig.start(**settings | {"elevenlabs_url": agents.url})
+    recorded_call(rig, "EL_1", "conv_1", agents.url_of("conv_1"))
+    rig.wait_flushed()
+    assert job(rig, "recording", "conv_1") is None
+    assert (row(rig)["status"], row(rig)["url"]) == ("available", agents.url_of("conv_1"))
+    assert flusher.metrics()["ringfleet_jobs_waiting"] == 0
+
+
+def test_one_that_the_warmer_has_kept(rig, carrier, agents, settings):
+    """Its file is its place, in whatever order it is told of."""
+    rig.start(**settings)
+    call = recorded_call(rig, "EL_1", "conv_1", "file:///audio/conv_1.mp3")
+    rig.wait_flushed()
+    assert job(rig, "recording", "conv_1") is None
+    call.event("recording", recording_sid="conv_1", url=agents.url_of("conv_1"), duration="")
+    rig.wait_flushed()
+    assert (row(rig)["status"], row(rig)["location"]) == ("stored", "/audio/conv_1.mp3")
+    shown = rig.command("recording", "EL_1", **settings)
+    assert "/audio/conv_1.mp3" in shown.stdout, shown

@@ -781,6 +781,38 @@ def test_purge_keeps_a_live_call(call):
     assert call.claim(n=1, token="t1")[:2] == ["CLAIMED", "2"]
 
 
+def test_what_comes_after_the_purge_goes_the_same_way(call):
+    """A recording of a call that has left: what it opens anew leaves again."""
+    call.event("r:1", type="recording")
+    assert call.index() == ["event"]
+    assert call.done(call.take(), "0-0", call.last(call.events), final_wait=PAST) == ["DONE"]
+    assert call.purge() == ["PURGED"]
+    assert call.keys() == 0
+
+
+# ---- what a provider says of a conversation ----
+
+
+def told(call: Call, known="", conversation="conv_1"):
+    keys = [call.session, call.events, call.live, call.ended]
+    entries = '[["turn", "speaker", "caller", "message", "Hi."], ["callsession_update", "data", "{}"]]'
+    return call._do("rf_told", keys, call.sid, conversation, "completed", "3", "", entries, known)
+
+
+def types(call: Call) -> list[str]:
+    return [entry["type"] for _, entry in call.db.xrange(call.events)]
+
+
+def test_a_report_of_a_call_that_has_left(call):
+    assert told(call) == ["UNKNOWN"] and call.keys() == 0
+    assert told(call, "known") == ["KEPT"] and told(call, "known") == ["DUPLICATE"] and told(call) == ["DUPLICATE"]
+    assert types(call) == ["turn", "callsession_update", "call_status"] and call.index() == ["event"]
+    assert call.done(call.take(), "0-0", call.last(call.events), retention=PAST) == ["DONE"]
+    assert call.purge() == ["PURGED"]
+    assert told(call, "spoken") == ["KEPT"]
+    assert types(call) == ["callsession_update", "call_status"]  # the rest may be said twice
+
+
 # ---- the server in trouble ----
 
 

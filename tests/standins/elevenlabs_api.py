@@ -35,6 +35,7 @@ class Conversation:
     status: str = "initiated"
     transcript: list[dict] = field(default_factory=list)
     duration: int = 0
+    audio: bytes | None = None  # MP3
 
     @property
     def client_data(self) -> dict:
@@ -95,6 +96,7 @@ class AgentsApi:
         app.router.add_post("/v1/convai/twilio/outbound-call", self._dial)
         app.router.add_get("/v1/convai/conversations", self._list)
         app.router.add_get("/v1/convai/conversations/{id}", self._get)
+        app.router.add_get("/v1/convai/conversations/{id}/audio", self._audio)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
@@ -168,6 +170,15 @@ class AgentsApi:
             if one.id == request.match_info["id"]:
                 return web.json_response(one.data())
         return web.json_response({"detail": {"status": "not_found", "message": "no such conversation"}}, status=404)
+
+    async def _audio(self, request: web.Request) -> web.Response:
+        refused = self._authorized(request)
+        if refused:
+            return refused
+        for one in self.conversations:
+            if one.id == request.match_info["id"] and one.audio:
+                return web.Response(body=one.audio, content_type="audio/mpeg")
+        return web.json_response({"detail": {"status": "not_found", "message": "no audio"}}, status=404)
 
     # ---- rules ----
 

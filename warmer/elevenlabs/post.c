@@ -1,7 +1,6 @@
 #include "warmer/elevenlabs/post.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +10,13 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "warmer/elevenlabs/heard.h"
+#include "warmer/elevenlabs/shelf.h"
 #include "warmer/elevenlabs/sieve.h"
 #include "warmer/elevenlabs/signature.h"
 #include "warmer/elevenlabs/told.h"
 
-enum { PATH_SIZE = 1024, JSON_FIRST = 16 * 1024 };
+enum { JSON_FIRST = 16 * 1024 };
 
 struct post {
     struct warmer *w;
@@ -25,7 +26,8 @@ struct post {
     char *json;
     size_t len, room, total;
     int file;             /* of the recording; -1: none */
-    char part[PATH_SIZE]; /* its name until it is known to be whole */
+    char part[SHELF_PATH_SIZE]; /* its name until it is known to be whole */
+    char conversation_id[CALL_SID_SIZE];
     int refuse;           /* why the sieve stopped */
     post_done_fn *fn;     /* NULL: abandoned */
     void *arg;
@@ -33,12 +35,11 @@ struct post {
 
 static void drop_part(struct post *p)
 {
-    if (p->file >= 0)
-        close(p->file);
-    if (*p->part)
-        unlink(p->part);
+    if (p->file < 0)
+        return;
+    close(p->file);
+    unlink(p->part);
     p->file = -1;
-    p->part[0] = '\0';
 }
 
 static void post_free(struct post *p)
@@ -92,25 +93,15 @@ static bool add_json(const void *bytes, size_t len, void *arg)
     return true;
 }
 
-static bool open_part(struct post *p)
-{
-    char name[33];
-    random_hex(name, 16);
-    if (snprintf(p->part, sizeof p->part, "%s/.%s.part", p->w->config.audio_dir, name) < (int)sizeof p->part)
-        p->file = open(p->part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0640);
-    if (p->file < 0)
-        log_error(NULL, "a recording cannot be written", log_str("directory", p->w->config.audio_dir),
-                  log_str("error", strerror(errno)));
-    return p->file >= 0;
-}
-
-/* To the page cache: the disk is waited for by nobody here. */
+/* To the page cache: the disk is waited for elsewhere (shelf.h). */
 static bool add_audio(const void *bytes, size_t len, void *arg)
 {
     struct post *p = arg;
-    if (!*p->w->config.audio_dir)
+    if (!p->w->shelf)
         return true;
-    if (p->file < 0 && !open_part(p)) {
+    if (p->file < 0)
+        p->file = shelf_begin(p->w->shelf, p->part);
+    if (p->file < 0) {
         p->refuse = 500;
         return false;
     }
@@ -174,26 +165,37 @@ static void on_told(enum told_result result, void *arg)
     finish(arg, result == TOLD_FAILED ? 500 : 200);
 }
 
-/* In its place under the conversation's name, whatever was there before: it is the same. */
-static int keep_audio(struct post *p, const struct report *report)
+/* Never is a recording sent again, so what is on the shelf stays there, whoever it is of. */
+static void on_heard(enum told_result result, void *arg)
 {
-    char path[PATH_SIZE];
-    if (p->file < 0) {
-        log_info(NULL, "a recording is not kept", log_str("conversation_id", report->conversation_id),
-                 log_str("why", *p->w->config.audio_dir ? "it is empty" : "RINGFLEET_AUDIO_DIR is not set"));
-        return 200;
+    struct post *p = arg;
+    if (result == TOLD_UNKNOWN)
+        log_info(NULL, "a recording came before its call is known", log_str("conversation_id", p->conversation_id));
+    finish(p, result == TOLD_FAILED ? 500 : 200);
+}
+
+static void on_shelf(const char *error, void *arg)
+{
+    struct post *p = arg;
+    if (error) {
+        log_error(NULL, "a recording cannot be kept", log_str("error", error));
+        finish(p, 500);
+        return;
     }
-    if (snprintf(path, sizeof path, "%s/%s.mp3", p->w->config.audio_dir, report->conversation_id) >= (int)sizeof path ||
-        close(p->file) != 0 || rename(p->part, path) != 0) {
-        p->file = -1;
-        log_error(NULL, "a recording cannot be kept", log_str("error", strerror(errno)));
-        return 500;
-    }
-    p->file = -1;
-    p->part[0] = '\0';
     metric_add(&p->w->metrics.audio_kept, 1);
-    log_info(NULL, "recording kept", log_str("conversation_id", report->conversation_id), log_int("bytes", (int64_t)p->total));
-    return 200;
+    log_info(NULL, "recording kept", log_str("conversation_id", p->conversation_id), log_int("bytes", (int64_t)p->total));
+    heard_keep(p->w, "", p->conversation_id, on_heard, p);
+}
+
+static void keep_audio(struct post *p, const struct report *report)
+{
+    int file = p->file;
+    snprintf(p->conversation_id, sizeof p->conversation_id, "%s", report->conversation_id);
+    p->file = -1;
+    if (file < 0)
+        heard_keep(p->w, "", p->conversation_id, on_heard, p);
+    else if (!shelf_keep(p->w->shelf, file, p->part, p->conversation_id, on_shelf, p))
+        finish(p, 500);
 }
 
 static void keep(struct post *p, json_t *body)
@@ -205,7 +207,7 @@ static void keep(struct post *p, json_t *body)
         log_warn(NULL, "webhook malformed", log_str("why", wrong), log_str("of", "elevenlabs"));
         finish(p, 400);
     } else if (report.kind == REPORT_AUDIO) {
-        finish(p, keep_audio(p, &report));
+        keep_audio(p, &report);
     } else if (report.kind == REPORT_NONE) {
         finish(p, 200);
     } else {
@@ -235,7 +237,7 @@ void post_end(struct post *p, post_done_fn *fn, void *arg)
 void post_abandon(struct post *p)
 {
     if (p->fn)
-        p->fn = NULL; /* its answer from Redis is still to come */
+        p->fn = NULL; /* the answer from the disk or Redis is still to come */
     else
         post_free(p);
 }

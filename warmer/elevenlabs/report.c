@@ -76,6 +76,7 @@ static const char *read_transcript(struct report *out, const json_t *data)
     const json_t *metadata = json_object_get(data, "metadata"), *lines = json_object_get(data, "transcript");
     int64_t began_ms = ms_of(json_object_get(metadata, "start_time_unix_secs"));
     out->kind = REPORT_TRANSCRIPT;
+    out->has_audio = json_is_true(json_object_get(data, "has_audio"));
     out->status = strcmp(text_of(data, "status"), "failed") == 0 ? "failed" : "completed";
     snprintf(out->duration, sizeof out->duration, "%d", (int)json_number_value(json_object_get(metadata, "call_duration_secs")));
     utf8_copy(out->reason, sizeof out->reason, text_of(metadata, "termination_reason"));

@@ -15,6 +15,7 @@ struct report {
     const char *status;               /* in the carrier's words */
     char duration[16];
     char reason[160];
+    bool has_audio;                   /* ElevenLabs has a recording of it */
     json_t *entries; /* owned: list of [type, field, value, ...] */
 };
 

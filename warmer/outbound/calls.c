@@ -20,6 +20,7 @@
 #include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "common/redis/functions.h"
+#include "warmer/call_store.h"
 #include "warmer/outbound/callee.h"
 #include "warmer/outbound/hours.h"
 #include "warmer/outbound/link.h"
@@ -219,11 +220,13 @@ static void enqueue(struct part *p, json_t *row)
     free(job);
 }
 
-static void on_opened(json_t *row, void *arg)
+static void on_opened(json_t *rows, void *arg)
 {
     struct part *p = arg;
+    json_t *row = json_array_get(rows, 0);
     const char *refused = job_text(row, "refused"), *wrong;
     if (!row) {
+        json_decref(rows);
         unavailable(p, "the database did not take it; send the same request again");
         return;
     }
@@ -235,14 +238,13 @@ static void on_opened(json_t *row, void *arg)
     } else {
         enqueue(p, row);
     }
-    json_decref(row);
+    json_decref(rows);
 }
 
 /* Returns whether it waits for the database. */
 static bool part_begin(struct batch *b, size_t index)
 {
     struct part *p = calloc(1, sizeof *p);
-    struct outbound_store *store = outbound_store(b->w->outbound);
     const char *wrong;
     char schedule[24];
     b->under_way++;
@@ -263,11 +265,11 @@ static bool part_begin(struct batch *b, size_t index)
         part_done(p, "refused", wrong);
         return false;
     }
-    if (store && store_open(store,
-                            &(struct store_opening){p->call_sid, b->asked.business, b->asked.agent, p->callee.driver_id,
-                                                    p->callee.lead_id, p->callee.to, p->callee.purpose, p->callee.context,
-                                                    b->asked.schedule_ms ? schedule : NULL},
-                            on_opened, p) == 0)
+    if (call_store_open(b->w->calls,
+                        &(struct call_opening){p->call_sid, b->asked.business, b->asked.agent, p->callee.driver_id,
+                                               p->callee.lead_id, p->callee.to, p->callee.purpose, p->callee.context,
+                                               b->asked.schedule_ms ? schedule : NULL},
+                        on_opened, p) == 0)
         return true;
     b->unavailable++;
     part_done(p, "unavailable", "the database is away; send the same request again");

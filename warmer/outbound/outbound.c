@@ -16,7 +16,6 @@ enum { ATTEMPTS_MAX = 32, IDLE_MS = 1000, BUSY_MS = 50 };
 
 struct outbound {
     struct warmer *w;
-    struct outbound_store *store;
     struct attempts *attempts;
     struct event *timer;
     bool asking, stopped;
@@ -84,7 +83,7 @@ bool outbound_wanted(const struct warmer_config *config)
     return provider_any(config);
 }
 
-struct outbound *outbound_new(struct warmer *w, struct resolver *resolver)
+struct outbound *outbound_new(struct warmer *w)
 {
     struct outbound *o;
     if (!hours_good(w->config.calling_hours)) {
@@ -96,10 +95,9 @@ struct outbound *outbound_new(struct warmer *w, struct resolver *resolver)
     if (!o)
         return NULL;
     o->w = w;
-    o->store = store_new(w, resolver);
     o->attempts = attempts_new(w);
     o->timer = evtimer_new(w->base, on_timer, o);
-    if (o->store && o->attempts && o->timer) {
+    if (o->attempts && o->timer) {
         look_in(o, IDLE_MS);
         return o;
     }
@@ -110,14 +108,11 @@ struct outbound *outbound_new(struct warmer *w, struct resolver *resolver)
 
 void outbound_stop(struct outbound *o)
 {
-    struct outbound_store *store = o ? o->store : NULL;
     if (!o)
         return;
     o->stopped = true;
     if (o->timer)
         event_del(o->timer);
-    o->store = NULL;
-    store_free(store);
 }
 
 void outbound_free(struct outbound *o)
@@ -133,9 +128,4 @@ void outbound_free(struct outbound *o)
 size_t outbound_busy(const struct outbound *o)
 {
     return o ? attempts_count(o->attempts) : 0;
-}
-
-struct outbound_store *outbound_store(struct outbound *o)
-{
-    return o->store;
 }

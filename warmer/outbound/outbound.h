@@ -1,14 +1,12 @@
 /* Calls that we dial: the queue's hand in this process, and what the parts of it share. */
 #pragma once
-#include "common/base/resolve.h"
-#include "warmer/outbound/store.h"
 #include "warmer/warmer.h"
 
 /* NULL, with a log line, when something cannot be had. Only where a provider is set up (outbound_wanted). */
-RF_NODISCARD struct outbound *outbound_new(struct warmer *w, struct resolver *resolver);
+RF_NODISCARD struct outbound *outbound_new(struct warmer *w);
 bool outbound_wanted(const struct warmer_config *config);
 
-/* Takes no more calls from the queue, and lets go of the database; those who wait for it are told. Accepts NULL. */
+/* Takes no more calls from the queue. Accepts NULL. */
 void outbound_stop(struct outbound *o);
 
 /* After the Redis connection. Accepts NULL. */
@@ -19,6 +17,3 @@ size_t outbound_busy(const struct outbound *o);
 
 /* There may be something in the queue. */
 void outbound_kick(struct outbound *o);
-
-/* NULL once stopped. */
-struct outbound_store *outbound_store(struct outbound *o);

@@ -45,6 +45,9 @@ DATABASE_URL: database-url-migrate
 {{- $settings := .Values.flusher.settings -}}
 {{- if $settings.recordingStore }}
 TWILIO_AUTH_TOKEN: twilio-auth-token
+{{- if include "ringfleet.isUsed" (list . "elevenlabs-outbound-key") }}
+ELEVENLABS_API_KEY: elevenlabs-outbound-key
+{{- end }}
 {{- if hasPrefix "s3://" $settings.recordingStore }}
 S3_ACCESS_KEY: s3-access-key
 S3_SECRET_KEY: s3-secret-key
