@@ -248,7 +248,8 @@ void ai_leg_replace(struct call *c)
     metric_add(&c->w->metrics.ai_rebuilt, 1);
     ai_leg_lost(c);
     greeting_release(c);
-    c->past_greeting = c->past_greeting || c->spoke;
+    if (c->spoke)
+        call_greeted(c);
     c->rejoin = owed ? CONTINUE_HINT : NULL;
     c->ai_tries = 0;
 }

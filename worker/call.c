@@ -48,7 +48,7 @@ static void arm_deadline(struct call *c, int seconds)
  * not say it itself. */
 static void leave_greeting(struct call *c)
 {
-    c->past_greeting = true;
+    call_greeted(c);
     if (c->greeting.cached && !c->greeting.told)
         retell_greeting(c);
     if (c->machine) {
@@ -351,6 +351,12 @@ void call_on(struct call *c, const struct call_event *ev)
     case CALL_GONE:
         break;
     }
+}
+
+void call_greeted(struct call *c)
+{
+    c->past_greeting = true;
+    context_greeted(&c->claim.context);
 }
 
 void call_part(struct call *c, enum call_reason why)

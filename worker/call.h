@@ -175,6 +175,9 @@ void call_displace_newcomer(struct worker *w);
 /* The only way in: everything that happens to a call. */
 void call_on(struct call *c, const struct call_event *ev);
 
+/* From now on nobody is greeted, and what only that needed is given back. */
+void call_greeted(struct call *c);
+
 /* The call is to end for this reason, once what is being said has played out. What was still to be
  * said is not; answers_ask with instructions adds a last word. */
 void call_part(struct call *c, enum call_reason why);

@@ -61,6 +61,7 @@ static void forget(struct call *c)
     journal_release(&c->journal);
     call_tools_release(c);
     turns_release(&c->turns);
+    playout_release(&c->playout);
     claim_release(&c->claim);
     greeting_release(c);
     tail_release(&c->tail);

@@ -82,7 +82,7 @@ bool call_start_claimed(struct call *c, const redisReply *reply)
     if (c->claim.epoch > 1)
         metric_add(&c->w->metrics.calls_resumed, 1);
     if (c->claim.history.count > 0) {
-        c->past_greeting = true;
+        call_greeted(c);
         c->rejoin = c->claim.idle ? NULL : RESUME_HINT;
     } else if (is_machine(c->claim.context.answered_by)) {
         leave_message(c);

@@ -42,7 +42,9 @@ static const char *field_of(const redisReply *fields, const char *name)
 
 void claim_add_booking(struct claim *claim, struct span time)
 {
-    if (claim->booking_count < CLAIM_BOOKINGS_MAX)
+    if (!claim->bookings)
+        claim->bookings = calloc(CLAIM_BOOKINGS_MAX, sizeof *claim->bookings);
+    if (claim->bookings && claim->booking_count < CLAIM_BOOKINGS_MAX)
         claim->bookings[claim->booking_count++] = time;
 }
 
@@ -110,5 +112,6 @@ void claim_release(struct claim *claim)
 {
     context_release(&claim->context);
     history_release(&claim->history);
+    free(claim->bookings);
     memset(claim, 0, sizeof *claim);
 }

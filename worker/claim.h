@@ -18,7 +18,7 @@ struct claim {
     struct context context;
     struct history history; /* of the workers before; empty in a new call */
     bool idle; /* the worker before handed the call over when nobody waited for a word */
-    struct span bookings[CLAIM_BOOKINGS_MAX]; /* this call's own, of any worker */
+    struct span *bookings; /* this call's own, of any worker; NULL before the first */
     int booking_count;
 };
 
@@ -28,7 +28,7 @@ RF_NODISCARD struct ticket *claim_send(struct worker *w, const char *call_sid, i
 /* NULL and *out filled, or why the call was not claimed. Release in both cases. */
 const char *claim_take(const redisReply *reply, struct claim *out);
 
-/* The call has booked this time. Past the bound it is forgotten. */
+/* The call has booked this time. Past the bound, and when out of memory, it is forgotten. */
 void claim_add_booking(struct claim *claim, struct span time);
 
 void claim_release(struct claim *claim);

@@ -13,10 +13,24 @@ static const char *value_of(const redisReply *fields, const char *name)
     return "";
 }
 
+static char none[] = ""; /* half of the fields of a usual call: they share it */
+
+static char *copy_of(const char *text)
+{
+    return *text ? strdup(text) : none;
+}
+
+static void forget(char **text)
+{
+    if (*text != none)
+        free(*text);
+    *text = none;
+}
+
 int context_take(struct context *ctx, const redisReply *fields)
 {
     bool ok = true;
-#define X(name) ok = (ctx->name = strdup(value_of(fields, #name))) && ok;
+#define X(name) ok = (ctx->name = copy_of(value_of(fields, #name))) && ok;
     CONTEXT_FIELDS(X)
 #undef X
     return ok ? 0 : -1;
@@ -24,8 +38,13 @@ int context_take(struct context *ctx, const redisReply *fields)
 
 void context_release(struct context *ctx)
 {
-#define X(name) free(ctx->name);
+#define X(name) forget(&ctx->name);
     CONTEXT_FIELDS(X)
 #undef X
     memset(ctx, 0, sizeof *ctx);
+}
+
+void context_greeted(struct context *ctx)
+{
+    forget(&ctx->prompt_compact);
 }

@@ -5,7 +5,7 @@
 #include "common/base/base.h"
 #include "common/redis/context.h"
 
-/* Every field is a text of its own; "" if the context did not have it. */
+/* Every field is a text of its own; one "" for all that the context did not have. */
 struct context {
 #define X(name) char *name;
     CONTEXT_FIELDS(X)
@@ -15,3 +15,6 @@ struct context {
 /* From the flat field, value array of HGETALL. -1 when out of memory; release in both cases. */
 RF_NODISCARD int context_take(struct context *ctx, const redisReply *fields);
 void context_release(struct context *ctx);
+
+/* The greeting is over: what only the time before it needed is given back, and is "" from now on. */
+void context_greeted(struct context *ctx);

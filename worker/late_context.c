@@ -31,6 +31,8 @@ static void take(struct call *c, struct context *full)
     keep(&full->voicemail_message, &ctx->voicemail_message);
     context_release(ctx);
     *ctx = *full;
+    if (c->past_greeting)
+        context_greeted(ctx);
     c->late.taken = true;
     log_info(c->sid, "the full context has come", log_int("looks", c->late.looks));
     call_on(c, &(struct call_event){.kind = CALL_EV_CONTEXT});

@@ -2,12 +2,39 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+static void use_few(struct playout *p)
+{
+    if (p->items != p->_few)
+        free(p->items);
+    p->items = p->_few;
+    p->_room = PLAYOUT_FEW;
+}
+
+static bool make_room(struct playout *p)
+{
+    struct playout_item *all;
+    if (p->item_count < p->_room)
+        return true;
+    if (!p->items) {
+        use_few(p);
+        return true;
+    }
+    all = p->_room < PLAYOUT_ITEMS ? malloc(PLAYOUT_ITEMS * sizeof *all) : NULL;
+    if (!all)
+        return false;
+    memcpy(all, p->items, (size_t)p->item_count * sizeof *all);
+    p->items = all;
+    p->_room = PLAYOUT_ITEMS;
+    return true;
+}
 
 static struct playout_item *item_for(struct playout *p, const char *id, int content_index)
 {
     struct playout_item *last = p->item_count ? &p->items[p->item_count - 1] : NULL;
-    if (last && (strcmp(last->id, id) == 0 || p->item_count == PLAYOUT_ITEMS))
+    if ((last && strcmp(last->id, id) == 0) || !make_room(p))
         return last;
     last = &p->items[p->item_count++];
     snprintf(last->id, sizeof last->id, "%s", id);
@@ -88,12 +115,20 @@ bool playout_finished(struct playout *p, struct playout_item *out)
     *out = p->items[0];
     p->item_count--;
     memmove(p->items, p->items + 1, (size_t)p->item_count * sizeof *p->items);
+    if (p->item_count == 0)
+        use_few(p);
     return true;
 }
 
 void playout_clear(struct playout *p)
 {
     uint32_t next = p->generation + 1;
-    memset(p, 0, sizeof *p);
+    playout_release(p);
     p->generation = next;
+}
+
+void playout_release(struct playout *p)
+{
+    use_few(p);
+    memset(p, 0, sizeof *p);
 }

@@ -10,6 +10,7 @@
 enum {
     PLAYOUT_BYTES_PER_MS = 8,  /* mu-law, 8000 Hz */
     PLAYOUT_ITEMS = 8,         /* spoken items not yet fully heard; more are merged into the last */
+    PLAYOUT_FEW = 2,           /* of these, what a call has room for; more is found when it is needed */
     PLAYOUT_MARK_EVERY_MS = 500, /* sparse: a mark costs a message each way */
     PLAYOUT_MARK_SIZE = 32,
     PLAYOUT_NOT_THE_AIS = -1, /* content_index of audio the AI session did not make: it cannot cut it */
@@ -22,18 +23,19 @@ struct playout_item {
     bool complete;       /* no more audio will come */
 };
 
-/* Zero it. */
+/* Zero it, and leave it where it is. */
 struct playout {
     uint32_t generation;
     uint64_t sent;       /* bytes sent in this generation */
     uint64_t heard;      /* bytes known to be played */
     uint64_t marked;     /* byte position of the last mark */
     int64_t heard_at_ms; /* when `heard` was true */
-    struct playout_item items[PLAYOUT_ITEMS];
-    int item_count;
+    struct playout_item *items; /* oldest first */
+    int item_count, _room;
+    struct playout_item _few[PLAYOUT_FEW];
 };
 
-/* Audio of an item goes out now. */
+/* Audio of an item goes out now. When out of memory it counts as the last item's. */
 void playout_sent(struct playout *p, const char *item, int content_index, size_t bytes, int64_t now_ms);
 
 /* No more audio will come for the items that are there. */
@@ -57,3 +59,5 @@ bool playout_finished(struct playout *p, struct playout_item *out);
 
 /* The carrier's queue was cleared: a new generation with nothing in it. */
 void playout_clear(struct playout *p);
+
+void playout_release(struct playout *p);

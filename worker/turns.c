@@ -4,10 +4,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void use_few(struct turns *t)
+{
+    if (t->open != t->_few)
+        free(t->open);
+    t->open = t->_few;
+    t->_room = TURNS_FEW;
+}
+
+static bool make_room(struct turns *t)
+{
+    struct turn *all;
+    if (t->count < t->_room)
+        return true;
+    if (!t->open) {
+        use_few(t);
+        return true;
+    }
+    all = t->_room < TURNS_MAX ? malloc(TURNS_MAX * sizeof *all) : NULL;
+    if (!all)
+        return false;
+    memcpy(all, t->open, (size_t)t->count * sizeof *all);
+    t->open = all;
+    t->_room = TURNS_MAX;
+    return true;
+}
+
 static void drop(struct turns *t, int i)
 {
     t->count--;
     memmove(&t->open[i], &t->open[i + 1], (size_t)(t->count - i) * sizeof t->open[0]);
+    if (t->count == 0)
+        use_few(t);
 }
 
 struct turn *turns_find(struct turns *t, const char *item)
@@ -24,7 +52,7 @@ struct turn *turns_open(struct turns *t, bool caller, const char *item, int64_t 
     struct turn *turn = turns_find(t, item);
     if (turn)
         return turn;
-    if (t->count == TURNS_MAX) {
+    if (!make_room(t)) {
         free(t->open[0].text);
         drop(t, 0);
     }
@@ -108,4 +136,5 @@ void turns_release(struct turns *t)
     for (int i = 0; i < t->count; i++)
         free(t->open[i].text);
     t->count = 0;
+    use_few(t);
 }

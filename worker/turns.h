@@ -8,6 +8,7 @@
 
 enum {
     TURNS_MAX = 8,        /* open turns; past that the oldest leaves as it is */
+    TURNS_FEW = 2,        /* of these, what a call has room for; more is found when it is needed */
     TURN_WAIT_MS = 3000,  /* how long missing words of the caller, or a provider's word on what was heard
                            * of an interrupted answer, may hold up what was said after them */
     TURN_TEXT_MAX = 16384,
@@ -24,13 +25,15 @@ struct turn {
     int64_t started_ms, ended_ms; /* wall clock */
 };
 
-/* Zero it. */
+/* Zero it, and leave it where it is. */
 struct turns {
-    struct turn open[TURNS_MAX];
-    int count;
+    struct turn *open; /* oldest first */
+    int count, _room;
+    struct turn _few[TURNS_FEW];
 };
 
-/* Opens a turn unless the item has one; returns it. Never NULL. */
+/* Opens a turn unless the item has one; returns it, until the next is opened. Never NULL: when out of
+ * memory the oldest makes room. */
 struct turn *turns_open(struct turns *t, bool caller, const char *item, int64_t now_ms);
 
 /* NULL if the item has no open turn. */

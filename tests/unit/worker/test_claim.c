@@ -124,6 +124,18 @@ static void test_bookings(void **state)
     assert_int_equal(claim.booking_count, CLAIM_BOOKINGS_MAX);
 }
 
+/* After the greeting only what a session is opened with then is kept. */
+static void test_greeted(void **state)
+{
+    (void)state;
+    assert_null(take(WORDS("prompt_compact", "Greet.", "prompt_full", "Everything.", "voice", ""), LIST(FACT("{}"))));
+    context_greeted(&claim.context);
+    assert_string_equal(claim.context.prompt_compact, "");
+    assert_string_equal(claim.context.prompt_full, "Everything.");
+    context_greeted(&claim.context); /* once more harms nobody */
+    assert_string_equal(claim.context.prompt_compact, "");
+}
+
 static void test_not_claimed(void **state)
 {
     redisReply error = {.type = REDIS_REPLY_ERROR, .str = (char[]){"OOM command not allowed"}};
@@ -143,7 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_taken, forget),       cmocka_unit_test_teardown(test_written_by_a_newer_version, forget),
         cmocka_unit_test_teardown(test_idle, forget),        cmocka_unit_test_teardown(test_bookings, forget),
-        cmocka_unit_test_teardown(test_not_claimed, forget),
+        cmocka_unit_test_teardown(test_greeted, forget),     cmocka_unit_test_teardown(test_not_claimed, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

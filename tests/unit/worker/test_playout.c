@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "worker/playout.h"
@@ -126,6 +127,33 @@ static void test_bound(void **state)
     assert_int_equal(p.item_count, PLAYOUT_ITEMS);
     assert_int_equal(p.sent, 20 * SECOND); /* nothing is unaccounted */
     assert_int_equal(p.items[PLAYOUT_ITEMS - 1].end, 20 * SECOND);
+    playout_release(&p);
+}
+
+/* Items come and go, few or many at a time: they stay in order, and none is lost on the way from one room to another. */
+static void test_room(void **state)
+{
+    struct playout p = {0};
+    struct playout_item done;
+    char name[PLAYOUT_MARK_SIZE], id[16];
+    int sent = 0, heard = 0;
+    (void)state;
+    for (int many = 1; many <= PLAYOUT_ITEMS; many++) {
+        for (int i = 0; i < many; i++) {
+            snprintf(id, sizeof id, "i%d", sent++);
+            playout_sent(&p, id, 0, SECOND, 0);
+        }
+        assert_int_equal(p.item_count, many);
+        playout_complete(&p);
+        assert_true(playout_wants_mark(&p, true, name));
+        assert_true(playout_marked(&p, name, 0));
+        while (playout_finished(&p, &done)) {
+            snprintf(id, sizeof id, "i%d", heard++);
+            assert_string_equal(done.id, id);
+        }
+        assert_int_equal(heard, sent);
+    }
+    playout_release(&p);
 }
 
 int main(void)
@@ -134,7 +162,7 @@ int main(void)
         cmocka_unit_test(test_heard_by_the_clock), cmocka_unit_test(test_marks),
         cmocka_unit_test(test_mark_sets_the_clock), cmocka_unit_test(test_generations),
         cmocka_unit_test(test_items),              cmocka_unit_test(test_underrun),
-        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_bound),              cmocka_unit_test(test_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

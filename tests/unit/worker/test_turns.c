@@ -122,6 +122,28 @@ static void test_bounds(void **state)
     turns_release(&t);
 }
 
+/* Turns come and go, few or many at a time: they leave in order, and none is lost on the way from one room to another. */
+static void test_room(void **state)
+{
+    struct turns t = {0};
+    char id[16];
+    int opened = 0, left = 0;
+    (void)state;
+    for (int many = 1; many <= TURNS_MAX; many++) {
+        for (int i = 0; i < many; i++) {
+            snprintf(id, sizeof id, "u%d", opened++);
+            complete(turns_open(&t, true, id, 0), id);
+        }
+        assert_int_equal(t.count, many);
+        while (left < opened) {
+            snprintf(id, sizeof id, "u%d", left++);
+            expect(&t, false, 0, id);
+        }
+        expect_none(&t, 0);
+    }
+    turns_release(&t);
+}
+
 static void test_call_over(void **state)
 {
     struct turns t = {0};
@@ -142,6 +164,7 @@ int main(void)
         cmocka_unit_test(test_empty_turns_leave_no_trace),
         cmocka_unit_test(test_cut_to_what_was_heard),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_room),
         cmocka_unit_test(test_call_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
