@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { DIGITS_MAX = 18 }; /* of a number that surely fits */
+
 static const char *skip_space(const char *at, const char *end)
 {
     while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
@@ -247,11 +249,6 @@ bool jscan_ok(const struct jscan *s)
     return s->_state == JSCAN_DONE;
 }
 
-bool jscan_is(const struct jscan_value *v, const char *text)
-{
-    return v->kind == JSCAN_STRING && !v->escaped && v->len == strlen(text) && memcmp(v->at, text, v->len) == 0;
-}
-
 /* One \uXXXX, or the pair of them that makes a character past FFFF. Returns bytes written, 0 if it
  * cannot be C text. */
 static size_t put_unicode(const char **at, const char *end, char out[4])
@@ -330,6 +327,22 @@ bool jscan_copy(const struct jscan_value *v, char *out, size_t size)
     return true;
 }
 
+/* No peer writes names so, but JSON may be written so. */
+static bool is_escaped(const struct jscan_value *v, const char *text)
+{
+    char plain[64];
+    return jscan_copy(v, plain, sizeof plain) && strcmp(plain, text) == 0;
+}
+
+bool jscan_is(const struct jscan_value *v, const char *text)
+{
+    if (v->kind != JSCAN_STRING)
+        return false;
+    if (v->escaped)
+        return is_escaped(v, text);
+    return v->len == strlen(text) && memcmp(v->at, text, v->len) == 0;
+}
+
 bool jscan_base64(struct jscan_value *v)
 {
     char *text = (char *)(uintptr_t)v->at;
@@ -345,16 +358,24 @@ bool jscan_base64(struct jscan_value *v)
     return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") == v->len;
 }
 
-bool jscan_uint(const struct jscan_value *v, uint64_t *out)
+static bool digits(const char *at, size_t len, uint64_t *out)
 {
     uint64_t n = 0;
-    if ((v->kind != JSCAN_STRING && v->kind != JSCAN_NUMBER) || v->len == 0 || v->len > 18)
+    if (len == 0 || len > DIGITS_MAX)
         return false;
-    for (size_t i = 0; i < v->len; i++) {
-        if (v->at[i] < '0' || v->at[i] > '9')
+    for (size_t i = 0; i < len; i++) {
+        if (at[i] < '0' || at[i] > '9')
             return false;
-        n = n * 10 + (uint64_t)(v->at[i] - '0');
+        n = n * 10 + (uint64_t)(at[i] - '0');
     }
     *out = n;
     return true;
+}
+
+bool jscan_uint(const struct jscan_value *v, uint64_t *out)
+{
+    char plain[DIGITS_MAX + 1];
+    if (v->kind == JSCAN_STRING && v->escaped)
+        return jscan_copy(v, plain, sizeof plain) && digits(plain, strlen(plain), out);
+    return (v->kind == JSCAN_STRING || v->kind == JSCAN_NUMBER) && digits(v->at, v->len, out);
 }

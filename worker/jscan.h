@@ -35,7 +35,8 @@ bool jscan_member(struct jscan *s, struct jscan_value *key, struct jscan_value *
 /* Whether the object ended well; ask after jscan_member said false. */
 bool jscan_ok(const struct jscan *s);
 
-bool jscan_is(const struct jscan_value *v, const char *text); /* an unescaped string equal to text */
+/* A string equal to text (of less than 64 bytes), however it is written. */
+bool jscan_is(const struct jscan_value *v, const char *text);
 
 /* Copies a string's text, escapes resolved, with a NUL. false: no string, too long, or it holds
  * what C text cannot (\u0000, lone surrogates). */

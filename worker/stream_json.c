@@ -10,47 +10,71 @@ void stream_json_bad(struct carrier_event *ev, const char *error)
     ev->error = error;
 }
 
+/* false: it is there and no number. */
+static bool take_number(const struct jscan_value *v, uint64_t *out)
+{
+    return !v->at || jscan_uint(v, out);
+}
+
+/* The values are judged when all are there: of a name that comes twice the last one counts, as with any JSON reader. */
 void stream_json_media(const struct jscan_value *object, struct carrier_event *ev)
 {
     struct jscan s = jscan_open(object->at, object->len);
-    struct jscan_value key, value;
-    ev->kind = CARRIER_AUDIO;
+    struct jscan_value key, value, payload = {0}, timestamp = {0}, chunk = {0}, track = {0};
     while (jscan_member(&s, &key, &value)) {
-        if (jscan_is(&key, "payload") && jscan_base64(&value)) {
-            ev->audio = value.at;
-            ev->audio_len = value.len;
-        } else if (jscan_is(&key, "timestamp") && !jscan_uint(&value, &ev->timestamp_ms)) {
-            stream_json_bad(ev, "media: timestamp is no number");
-        } else if (jscan_is(&key, "chunk") && !jscan_uint(&value, &ev->chunk)) {
-            stream_json_bad(ev, "media: chunk is no number");
-        } else if (jscan_is(&key, "track") && !jscan_is(&value, "inbound")) {
-            ev->kind = CARRIER_NOTHING; /* our own voice, should somebody ask for both tracks */
-        }
+        if (jscan_is(&key, "payload"))
+            payload = value;
+        else if (jscan_is(&key, "timestamp"))
+            timestamp = value;
+        else if (jscan_is(&key, "chunk"))
+            chunk = value;
+        else if (jscan_is(&key, "track"))
+            track = value;
     }
-    if (!ev->audio)
+    ev->kind = CARRIER_AUDIO;
+    if (track.at && !jscan_is(&track, "inbound"))
+        ev->kind = CARRIER_NOTHING; /* our own voice, should somebody ask for both tracks */
+    if (!jscan_base64(&payload))
         stream_json_bad(ev, "media: payload is missing or not base64");
+    else if (!take_number(&timestamp, &ev->timestamp_ms))
+        stream_json_bad(ev, "media: timestamp is no number");
+    else if (!take_number(&chunk, &ev->chunk))
+        stream_json_bad(ev, "media: chunk is no number");
+    if (ev->kind != CARRIER_AUDIO)
+        return;
+    ev->audio = payload.at;
+    ev->audio_len = payload.len;
+}
+
+/* The last of that name; at: NULL if there is none. */
+static struct jscan_value member_of(const struct jscan_value *object, const char *name)
+{
+    struct jscan s = jscan_open(object->at, object->len);
+    struct jscan_value key, value, found = {0};
+    while (jscan_member(&s, &key, &value)) {
+        if (jscan_is(&key, name))
+            found = value;
+    }
+    return found;
 }
 
 void stream_json_mark(const struct jscan_value *object, struct carrier_event *ev)
 {
-    struct jscan s = jscan_open(object->at, object->len);
-    struct jscan_value key, value;
-    ev->kind = CARRIER_PLAYED;
-    while (jscan_member(&s, &key, &value)) {
-        if (jscan_is(&key, "name") && !jscan_copy(&value, ev->mark, sizeof ev->mark))
-            ev->kind = CARRIER_NOTHING; /* not one of ours: ours are short */
-    }
+    struct jscan_value name = member_of(object, "name");
+    bool ours = !name.at || jscan_copy(&name, ev->mark, sizeof ev->mark);
+    ev->kind = ours ? CARRIER_PLAYED : CARRIER_NOTHING; /* ours are short */
 }
 
 void stream_json_dtmf(const struct jscan_value *object, struct carrier_event *ev)
 {
-    struct jscan s = jscan_open(object->at, object->len);
-    struct jscan_value key, value;
+    struct jscan_value digit = member_of(object, "digit");
+    char text[2] = "";
     ev->kind = CARRIER_DTMF;
-    while (jscan_member(&s, &key, &value)) {
-        if (jscan_is(&key, "digit") && value.len == 1)
-            ev->digit = value.at[0];
-    }
+    if (digit.kind == JSCAN_NUMBER && digit.len == 1)
+        text[0] = digit.at[0];
+    else if (!jscan_copy(&digit, text, sizeof text))
+        text[0] = '\0';
+    ev->digit = text[0];
     if (!ev->digit || !strchr("0123456789*#", ev->digit))
         stream_json_bad(ev, "dtmf: digit is missing");
 }

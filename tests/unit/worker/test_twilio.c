@@ -88,6 +88,15 @@ static void test_leniency(void **state)
     assert_int_equal(ev.kind, CARRIER_NOTHING);
     ev = parsed("{\"event\":\"mark\",\"mark\":{\"name\":\"somebody else's mark, much longer than any of ours\"}}");
     assert_int_equal(ev.kind, CARRIER_NOTHING);
+    ev = parsed("{\"\\u0065vent\":\"m\\u0065dia\",\"media\":{\"timestamp\":\"\\u0038\\u0030\",\"track\":\"inb\\u006fund\",\"payload\":\"AAAA\"}}");
+    assert_int_equal(ev.kind, CARRIER_AUDIO); /* JSON may be written so */
+    assert_int_equal(ev.timestamp_ms, 80);
+    ev = parsed("{\"event\":\"media\",\"media\":{\"timestamp\":\"x\",\"payload\":5,\"payload\":\"AAAA\",\"timestamp\":1}}");
+    assert_int_equal(ev.kind, CARRIER_AUDIO); /* of a name that comes twice the last one counts */
+    assert_int_equal(ev.timestamp_ms, 1);
+    ev = parsed("{\"event\":\"start\",\"start\":{\"streamSid\":\"MZ1\",\"callSid\":\"CA1\",\"mediaFormat\":{\"encoding\":\"audio\\/x-mulaw\","
+                "\"sampleRate\":8000,\"channels\":1}}}");
+    assert_int_equal(ev.kind, CARRIER_START);
     for (int i = 0; i < 3; i++) { /* no parameters: absent, null or empty */
         static const char *const none[] = {"", ",\"customParameters\":null", ",\"customParameters\":{}"};
         char text[400];
