@@ -177,7 +177,7 @@ class Cast:
         self._found(case)
         one = Play(self, case)
         self._plays.append(one)
-        follow = caller.follow(case.scenario, one.idle)
+        follow = caller.follow(case.scenario, lambda _: one.idle())
 
         async def script(call: Call) -> None:
             one.call = call

@@ -2,7 +2,11 @@
 
 import pytest
 
-from flow import fleet
+# the shared checks explain themselves as those in the tests do
+shared = ("after_call", "cast", "chat", "first_call", "flusher_rig", "outbound_rig", "raw_peer", "warmer_rig")
+pytest.register_assert_rewrite(*(f"flow.{name}" for name in shared))
+
+from flow import fleet  # noqa: E402
 
 
 def pytest_runtest_setup():

@@ -119,7 +119,7 @@ class Stage:
         """A call whose caller follows the stage's scenario, or a script of the test, or is silent."""
         self.carrier.faults = faults or Faults()
         if script is None and not silent:
-            script = caller.follow(self.scenario, self.provider.idle)
+            script = caller.follow(self.scenario, lambda _: self.provider.idle())
 
         async def place() -> Call:
             return self.carrier.place_call(caller_number, called_number, script)

@@ -31,7 +31,7 @@ def converse(scenario: Scenario, authority: Authority | None = None):
         trust = ssl.create_default_context(cafile=authority.certificate) if authority else None
         bridge = Bridge(provider.url, trust)
         async with FakeWarmer(bridge.serve) as warmer, warmer.carrier() as carrier:
-            script = caller.follow(scenario, provider.idle)
+            script = caller.follow(scenario, lambda _: provider.idle())
             call = carrier.place_call(CALLER, CALLED, script)
             await call.wait_ended(90)
         await provider.stop()

@@ -228,7 +228,7 @@ def stage():
 
 def good_call(stage: Stage):
     """Started, and so far that its AI session is known."""
-    script = caller.follow(stage.scenario, lambda: conversation_for.given[0].idle())
+    script = caller.follow(stage.scenario, lambda _: conversation_for.given[0].idle())
     call = stage.start_call(*NUMBERS, script)
     eventually("the good call to be greeted", lambda: call.times("assistant-begin"))
     return call

@@ -9,15 +9,15 @@ from .scenario import Scenario
 POLITE_PAUSE_MS = 500
 
 
-def follow(scenario: Scenario, idle: Callable[[], bool]) -> Callable[[Call], Awaitable[None]]:
-    """A script for Carrier.place_call. `idle` tells whether the assistant has nothing more to say
-    (provider.idle): a pause between two replies is not yet the caller's turn."""
+def follow(scenario: Scenario, idle: Callable[[Call], bool]) -> Callable[[Call], Awaitable[None]]:
+    """A script for Carrier.place_call. `idle` tells whether the assistant has nothing more to say to
+    this call: a pause between two replies is not yet the caller's turn."""
     lines = [speech.speak(turn.caller, speech.CALLER) for turn in scenario.turns]
 
     async def script(call: Call) -> None:
         async def assistant_done() -> None:
             await call.wait_for(
-                lambda: call.quiet_ms() >= POLITE_PAUSE_MS and idle(), 60, "the assistant's answer"
+                lambda: call.quiet_ms() >= POLITE_PAUSE_MS and idle(call), 60, "the assistant's answer"
             )
 
         for turn, clip in zip(scenario.turns, lines):
