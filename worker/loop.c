@@ -115,18 +115,6 @@ static bool open_inbox(struct loop *loop)
     return loop->inbox && event_add(loop->inbox, NULL) == 0;
 }
 
-/* No locks in the base: one thread uses it, others only write to the pipe. */
-static struct event_base *base_new(void)
-{
-    struct event_config *config = event_config_new();
-    struct event_base *base = NULL;
-    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
-        base = event_base_new_with_config(config);
-    if (config)
-        event_config_free(config);
-    return base;
-}
-
 static bool know_agents(struct worker *w)
 {
     metric_set(&w->metrics.ai_address_known, !w->provider->agent);
@@ -146,7 +134,7 @@ static bool build(struct loop *loop, struct shared *shared)
     w->tls = shared->tls;
     w->tool_trusted = shared->tool_trusted;
     w->places = &shared->places;
-    w->base = base_new();
+    w->base = worker_base_new();
     w->deferred_event = w->base ? event_new(w->base, -1, 0, on_deferred, w) : NULL;
     w->resolver = w->deferred_event ? resolver_new(w->base) : NULL;
     if (!w->resolver || !open_inbox(loop))
