@@ -383,7 +383,7 @@ static void run_slots(int64_t now_ns)
     if (all.turn_ns == 0)
         all.turn_ns = now_ns;
     /* a load that cannot keep the pace must not pile up what it owes: it says so instead */
-    if (now_ns - all.turn_ns > 5 * (int64_t)FRAME_NS) {
+    if (now_ns - all.turn_ns > 5 * (int64_t)FRAME_NS * load.options.slower) {
         fault("the load itself was too slow", "", 0);
         all.turn_ns = now_ns;
     }

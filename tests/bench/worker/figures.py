@@ -53,7 +53,7 @@ LIMIT_FAST_US, LIMIT_SLOW_US = 10_000, 25_000
 TRIES = 3
 SHORT_CALLS, SHORT_LIVE, SHORT_RATE, SHORT_WINDOWS = 100_000, 400, 300, 20
 TRACE_SECONDS = 4
-SLOWER = 5  # 1,000 calls as 200: of memory, pace is no part
+SLOWER = 5  # 1,000 calls as 200: pace is no part of memory
 LOOP_CALLS = 300
 JOURNAL_DEPTHS, JOURNAL_ENTRIES = (1, 16, 64, 256), 100_000
 
@@ -206,7 +206,7 @@ def short(rig: Rig, number: int) -> Round:
     windows = SHORT_CALLS / SHORT_RATE / SHORT_WINDOWS
     server = Worker()
     file_calls = SHORT_CALLS + SHORT_LIVE + 1000
-    with Load(rig, server, file_calls, "--steps", f"{SHORT_LIVE}:{SHORT_LIVE + SHORT_WINDOWS - 1}:1", "--seconds", windows, "--settle", 0, "--churn", SHORT_RATE) as load:
+    with Load(rig, server, file_calls, "--steps", f"{SHORT_LIVE}:{SHORT_LIVE + SHORT_WINDOWS - 1}:1", "--seconds", windows, "--settle", 0, "--churn", SHORT_RATE, "--slower", SLOWER) as load:
         for step in load.steps():
             sizes.append(step["memory_kb"])
             ended = step["ended"]
