@@ -128,6 +128,7 @@ struct call {
         bool unfit;  /* too long, or other words: not kept */
         bool cached; /* it plays from the cache; the AI has not said it */
         bool told;   /* and knows of it */
+        bool begun;  /* the caller hears it, or heard it */
     } greeting;
     struct {
         struct ticket *ticket; /* Redis is asked for the context again */

@@ -5,12 +5,20 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/call_turns.h"
+#include "worker/retell.h"
 
 /* A call that was taken over from another worker: the caller must not be greeted twice. Unless the worker before
  * knew that nobody waited for a word, its last one may not have been heard. */
 #define RESUME_HINT                                                                                     \
     "The phone line was interrupted for a few seconds and is back. Do not greet again. Go on exactly " \
     "where the conversation stopped."
+
+/* It was cut in the greeting, or just behind it. */
+#define REGREET_HINT                                                                                      \
+    "The phone line was interrupted for a few seconds while you greeted the caller, and is back. Do not " \
+    "greet again from the beginning: say in a few words that you are back, then whatever of your greeting " \
+    "the caller may have missed and needs to know."
 
 static void on_claim_reply(void *owner, const redisReply *reply)
 {
@@ -68,6 +76,21 @@ static void leave_message(struct call *c)
     ctx->voicemail_message = greeting;
 }
 
+/* How much of it was heard nobody knows. A machine is told all of its message again. */
+static bool greeting_was_cut(const struct call *c)
+{
+    return c->claim.greeting_began_ms > 0 && c->claim.history.count == 0 && !is_machine(c->claim.context.answered_by);
+}
+
+/* The turn that the worker before did not live to write. */
+static void write_cut_greeting(struct call *c)
+{
+    struct turn *turn = turns_open(&c->turns, false, GREETING_ITEM, c->claim.greeting_began_ms);
+    turn_replace(turn, c->claim.context.greeting);
+    turn->complete = turn->interrupted = true;
+    call_turns_journal(c, false);
+}
+
 bool call_start_claimed(struct call *c, const redisReply *reply)
 {
     const char *wrong = claim_take(reply, &c->claim);
@@ -81,7 +104,11 @@ bool call_start_claimed(struct call *c, const redisReply *reply)
     metric_add(&c->w->metrics.calls_claimed, 1);
     if (c->claim.epoch > 1)
         metric_add(&c->w->metrics.calls_resumed, 1);
-    if (c->claim.history.count > 0) {
+    if (greeting_was_cut(c)) {
+        call_greeted(c);
+        c->rejoin = c->claim.idle ? NULL : REGREET_HINT;
+        write_cut_greeting(c);
+    } else if (c->claim.history.count > 0) {
         call_greeted(c);
         c->rejoin = c->claim.idle ? NULL : RESUME_HINT;
     } else if (is_machine(c->claim.context.answered_by)) {

@@ -55,14 +55,14 @@ static void take_booking(const redisReply *fields, struct claim *out)
         claim_add_booking(out, time);
 }
 
-/* The last entry tells: a worker that died left none of these. */
-static bool is_idle_handover(const redisReply *fields)
+static void take_fact(const redisReply *fields, struct claim *out)
 {
     json_t *data = json_loads(field_of(fields, "data"), 0, NULL);
     const char *left = json_string_value(json_object_get(data, CLAIM_HANDED_OVER));
-    bool idle = left && strcmp(left, CLAIM_IDLE) == 0;
+    out->idle = left && strcmp(left, CLAIM_IDLE) == 0;
+    if (out->greeting_began_ms == 0)
+        out->greeting_began_ms = json_integer_value(json_object_get(data, CLAIM_GREETING_BEGAN));
     json_decref(data);
-    return idle;
 }
 
 /* One journal entry: [id, [field, value, ...]]. false: out of memory. */
@@ -70,7 +70,9 @@ static bool take_entry(const redisReply *entry, struct claim *out)
 {
     const redisReply *fields = entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 ? entry->element[1] : NULL;
     const char *type = fields && fields->type == REDIS_REPLY_ARRAY ? field_of(fields, "type") : "";
-    out->idle = strcmp(type, "callsession_update") == 0 && is_idle_handover(fields);
+    out->idle = false; /* the last entry tells: a worker that died left no such fact there */
+    if (strcmp(type, "callsession_update") == 0)
+        take_fact(fields, out);
     if (strcmp(type, "turn") == 0)
         return history_add(&out->history, field_of(fields, "speaker"), field_of(fields, "message"));
     if (strcmp(type, "appointment_create") == 0)

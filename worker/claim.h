@@ -9,6 +9,8 @@
 /* The fact with which a worker leaves a call to another, and its value when nobody waits for a word. */
 #define CLAIM_HANDED_OVER "handed_over"
 #define CLAIM_IDLE "idle"
+/* The fact that the caller hears the greeting from now on, and its value's unit: ms since 1970. */
+#define CLAIM_GREETING_BEGAN "greeting_began_ms"
 
 enum { CLAIM_BOOKINGS_MAX = 16 }; /* appointments that one call may book */
 
@@ -18,6 +20,7 @@ struct claim {
     struct context context;
     struct history history; /* of the workers before; empty in a new call */
     bool idle; /* the worker before handed the call over when nobody waited for a word */
+    int64_t greeting_began_ms; /* wall clock of a worker before; 0: the caller has not heard any of it */
     struct span *bookings; /* this call's own, of any worker; NULL before the first */
     int booking_count;
 };

@@ -112,6 +112,8 @@ static void on_audio(struct call *c, const struct ai_event *ev)
         media_speaking(c, false);
     c->answer.perceptible = true;
     turns_open(&c->turns, false, ev->item, clock_wall_ms())->sounded = true;
+    if (c->state == CALL_GREETING)
+        greeting_begins(c);
     media_to_caller(c, ev);
     if (c->state == CALL_GREETING)
         greeting_record(c, ev);

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include <event2/buffer.h>
+#include <jansson.h>
 
 #include "common/base/base64.h"
+#include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "worker/ai_leg.h"
 #include "worker/answers.h"
@@ -39,6 +41,14 @@ static void on_audio(void *owner, const redisReply *reply)
     struct call *c = owner;
     c->greeting.ticket = NULL;
     call_on(c, &(struct call_event){.kind = CALL_EV_GREETING, .reply = reply});
+}
+
+void greeting_begins(struct call *c)
+{
+    if (c->greeting.begun)
+        return;
+    c->greeting.begun = true;
+    journal_fact(&c->journal, json_pack("{s:I}", CLAIM_GREETING_BEGAN, (json_int_t)clock_wall_ms()));
 }
 
 void greeting_look_up(struct call *c)
@@ -109,6 +119,7 @@ void greeting_store(struct call *c)
 static void play(struct call *c, const redisReply *audio)
 {
     c->greeting.cached = true;
+    greeting_begins(c);
     metric_add(&c->w->metrics.greetings_cached, 1);
     retell_greeting_plays(c, c->claim.context.greeting);
     media_play(c, GREETING_ITEM, (const uint8_t *)audio->str, (size_t)audio->len);

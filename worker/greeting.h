@@ -9,6 +9,10 @@ enum { GREETING_AUDIO_MAX = 30 * 8000 }; /* 30 s of mu-law; a longer one is not 
  * without; c->greeting.ticket tells that it is still to come. */
 void greeting_look_up(struct call *c);
 
+/* Its first sound goes to the caller: that is in the journal from here on, so that another worker, should this
+ * one die, does not greet from the beginning again. */
+void greeting_begins(struct call *c);
+
 /* The cache has answered. Whoever waits for the greeting goes on: with the audio, or by asking the AI. */
 void greeting_arrived(struct call *c, const redisReply *reply);
 

@@ -415,7 +415,7 @@ def carrying(play):
 
 @pytest.fixture(scope="module")
 def pair():
-    with Cast(workers=3, env={"RINGFLEET_AI_POOL_SIZE": "0"}) as cast:
+    with Cast(workers=5, env={"RINGFLEET_AI_POOL_SIZE": "0"}) as cast:  # each test costs one
         yield cast
 
 
@@ -444,3 +444,56 @@ def test_another_worker_goes_on_with_the_call(pair, name, script):
         eventually("its call's end", lambda: sleeper.metrics()["ringfleet_calls_active"] == 0)
         lag = "ringfleet_loop_lag_seconds_sum"  # its timer was due once within any second of its sleep
         eventually("its loop to know that it was late", lambda: sleeper.metrics()[lag] > SLEEP_SECONDS - 1)
+
+
+# ---- and in the greeting ----
+
+
+async def loses_its_worker_in_the_greeting(play) -> None:
+    await play.call.hear(800)
+    carrying(play).signal(signal.SIGKILL)
+    await greeting_is_resumed(play)
+
+
+async def loses_its_worker_before_the_greeting_is_written(play) -> None:
+    """It is heard to its end, and Redis takes no word of that until the worker is dead."""
+    redis, worker = play.cast.fleet.redis(), carrying(play)
+    await play.call.hear(200)
+    redis.config_set("maxmemory", 1)
+    try:
+        await play.quiet()
+        worker.signal(signal.SIGKILL)
+        await asyncio.to_thread(worker.process.wait)
+    finally:
+        redis.config_set("maxmemory", 0)
+    await greeting_is_resumed(play)
+
+
+async def greeting_is_resumed(play) -> None:
+    """So soon, perhaps, that no silence lies between."""
+    await play.until("the next session", lambda: len(play.sessions) == 2)
+    await play.until("its words", lambda: play.session.sent("response.created"))
+    await thank(play)
+
+
+@pytest.mark.parametrize(
+    "name, script, greeting",
+    [
+        ("cut", loses_its_worker_in_the_greeting, LONG_GREETING),
+        ("unwritten", loses_its_worker_before_the_greeting_is_written, GREETING),
+    ],
+    ids=["cut", "unwritten"],
+)
+def test_another_worker_does_not_greet_from_the_beginning(pair, name, script, greeting):
+    """A whole greeting twice is how callers notice that a worker died."""
+    case = Case(name, line(LAST, greeting=greeting, unscripted=AGAIN), script)
+    (play,) = pair.play(case, strict=False)
+    second = play.sessions[-1]
+    asked = [one.event["response"]["instructions"] for one in second.received("response.create")]
+    assert len(asked) == 1 and "may have missed" in asked[0]
+    assert play.told(second, "assistant")[0] == greeting
+    assert play.turns() == [
+        ("assistant", greeting, True),
+        *(("assistant", AGAIN, False), ("caller", "Thank you.", False), ("assistant", "You are welcome.", False)),
+    ]
+    play.journal()

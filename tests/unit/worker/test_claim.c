@@ -110,6 +110,22 @@ static void test_idle(void **state)
     assert_false(claim.idle);
 }
 
+/* Kept over all hand-overs: the first sound of a greeting is heard once. */
+static void test_greeting_begun(void **state)
+{
+    redisReply *nothing = LIST(text("prompt_full"), text(""));
+    (void)state;
+    assert_null(take(nothing, LIST(FACT("{\"worker\":\"a\"}"))));
+    assert_int_equal(claim.greeting_began_ms, 0);
+    claim_release(&claim);
+    assert_null(take(nothing, LIST(FACT("{\"greeting_began_ms\":1790000000000}"), FACT("{\"worker\":\"b\"}"),
+                                   FACT("{\"greeting_began_ms\":1790000009000}"))));
+    assert_int_equal(claim.greeting_began_ms, 1790000000000);
+    claim_release(&claim);
+    assert_null(take(nothing, LIST(FACT("{\"greeting_began_ms\":\"soon\"}"), FACT("{\"greeting_began_ms\":-5}"))));
+    assert_true(claim.greeting_began_ms <= 0);
+}
+
 static void test_bookings(void **state)
 {
     redisReply *booking = ENTRY("type", "appointment_create", "starts_at", "2026-11-26T10:00:00Z", "ends_at",
@@ -154,8 +170,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_taken, forget),       cmocka_unit_test_teardown(test_written_by_a_newer_version, forget),
-        cmocka_unit_test_teardown(test_idle, forget),        cmocka_unit_test_teardown(test_bookings, forget),
-        cmocka_unit_test_teardown(test_greeted, forget),     cmocka_unit_test_teardown(test_not_claimed, forget),
+        cmocka_unit_test_teardown(test_idle, forget),        cmocka_unit_test_teardown(test_greeting_begun, forget),
+        cmocka_unit_test_teardown(test_bookings, forget),    cmocka_unit_test_teardown(test_greeted, forget),
+        cmocka_unit_test_teardown(test_not_claimed, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
