@@ -41,6 +41,14 @@ static enum watch_advice look_at_silence(struct watch *w, const struct watch_lim
     return WATCH_NUDGE;
 }
 
+static void forgive_sleep(struct watch *w, int64_t now_ms)
+{
+    int64_t slept = w->looked_ms ? now_ms - w->looked_ms - WATCH_EVERY_MS : 0;
+    if (slept > 0)
+        w->line_ms = w->line_ms + slept < now_ms ? w->line_ms + slept : now_ms;
+    w->looked_ms = now_ms;
+}
+
 static int64_t warn_before_ms(int64_t call_ms)
 {
     return call_ms / 10 < WATCH_WARN_BEFORE_MS ? call_ms / 10 : WATCH_WARN_BEFORE_MS;
@@ -48,6 +56,7 @@ static int64_t warn_before_ms(int64_t call_ms)
 
 enum watch_advice watch_look(struct watch *w, const struct watch_limits *limits, int64_t now_ms)
 {
+    forgive_sleep(w, now_ms);
     if (past(w->line_ms, WATCH_DEAD_LINE_MS, now_ms))
         return WATCH_DEAD_LINE;
     if (past(w->started_ms, limits->call_ms, now_ms))

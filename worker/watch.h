@@ -13,6 +13,7 @@ enum watch_advice {
 };
 
 enum {
+    WATCH_EVERY_MS = 1000,     /* watch_look is asked */
     WATCH_DEAD_LINE_MS = 3000, /* a carrier sends a frame every 20 ms, through silence too */
     WATCH_WARN_BEFORE_MS = 60000, /* the limit, or a tenth of the limit if that is less */
 };
@@ -26,6 +27,7 @@ struct watch {
     int64_t started_ms;
     int64_t line_ms;  /* last frame from the carrier */
     int64_t quiet_ms; /* since when nobody speaks; 0: somebody does */
+    int64_t looked_ms; /* watch_look's last time; 0: never */
     bool nudged, warned;
 };
 
@@ -40,5 +42,6 @@ void watch_sound(struct watch *w, bool sound, int64_t now_ms);
 /* The caller did something: the next silence may be asked about again. */
 void watch_caller(struct watch *w);
 
-/* What to do now; asked about once a second. */
+/* What to do now; asked about once a second. If it was not, the process slept, and the frames of that time are still
+ * to be read: it does not count against the line. */
 enum watch_advice watch_look(struct watch *w, const struct watch_limits *limits, int64_t now_ms);

@@ -21,6 +21,7 @@ TALK = turn("Tell me about it.", STORY)
 AGAIN = "As I was saying, that is all there is."
 LAST = turn("Thank you.", "You are welcome.")
 SLEEP_SECONDS = 1.5
+NAP_SECONDS = 3.5
 LONG_GREETING = "Hello, and welcome to our house. " * 4 + "How can I help?"
 
 
@@ -402,6 +403,20 @@ async def worker_sleeps(play) -> None:
     await thank(play)
 
 
+async def worker_naps(play) -> None:
+    """It is stopped for longer than a line may be silent, and nobody takes the call from it."""
+    await play.quiet()
+    worker = carrying(play)
+    worker.signal(signal.SIGSTOP)
+    try:
+        await play.until("its sleep", lambda: stopped(worker.process.pid))
+        await play.stay(NAP_SECONDS)
+    finally:
+        worker.process.send_signal(signal.SIGCONT)
+    await play.say("What time is it?")
+    await thank(play)
+
+
 def stopped(pid: int) -> bool:
     """All threads: the signal is not there at once."""
     stats = [task.joinpath("stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
@@ -444,6 +459,14 @@ def test_another_worker_goes_on_with_the_call(pair, name, script):
         eventually("its call's end", lambda: sleeper.metrics()["ringfleet_calls_active"] == 0)
         lag = "ringfleet_loop_lag_seconds_sum"  # its timer was due once within any second of its sleep
         eventually("its loop to know that it was late", lambda: sleeper.metrics()[lag] > SLEEP_SECONDS - 1)
+
+
+def test_a_worker_that_slept_does_not_take_its_own_silence_for_the_carriers(pair):
+    """It was stopped, or its machine was busy: what the carrier sent meanwhile is still to be read."""
+    (play,) = pair.play(talk("naps", worker_naps), strict=False)
+    assert len(play.call.data("start")) == 1
+    assert play.words() == [GREETING, "What time is it?", "It is noon.", "Thank you.", "You are welcome."]
+    play.journal()
 
 
 # ---- and in the greeting ----

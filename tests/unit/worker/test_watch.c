@@ -84,6 +84,21 @@ static void test_dead_line(void **state)
     assert_int_equal(watch_look(&w, &usual, 5001), WATCH_NOTHING);
 }
 
+/* A process that slept has the frames of that time still to read: then it has time to do so, and no more. */
+static void test_sleeper(void **state)
+{
+    struct watch w;
+    int64_t woken = 2000 + 10 * WATCH_DEAD_LINE_MS;
+    (void)state;
+    watch_start(&w, 1000);
+    watch_sound(&w, true, 1000);
+    watch_line(&w, 1990);
+    assert_int_equal(watch_look(&w, &usual, 2000), WATCH_NOTHING);
+    assert_int_equal(watch_look(&w, &usual, woken), WATCH_NOTHING);
+    assert_int_equal(watch_look(&w, &usual, woken + WATCH_EVERY_MS), WATCH_NOTHING);
+    assert_int_equal(watch_look(&w, &usual, woken + 2 * WATCH_EVERY_MS), WATCH_DEAD_LINE);
+}
+
 /* A warning a minute before the end, or a tenth of the limit if that is less; once. */
 static void test_limit(void **state)
 {
@@ -119,7 +134,7 @@ int main(void)
         cmocka_unit_test(test_silence),      cmocka_unit_test(test_sound_is_no_silence),
         cmocka_unit_test(test_caller_answers), cmocka_unit_test(test_switched_off),
         cmocka_unit_test(test_dead_line),    cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_no_limit),
+        cmocka_unit_test(test_no_limit),     cmocka_unit_test(test_sleeper),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
