@@ -46,20 +46,22 @@ static const struct route {
     handle_fn *handle;
     enum tail tail; /* what the path goes on with */
     bool ours;      /* may be about a call that we dialled and the carrier knows by another id */
+    bool reads;     /* GET; the others are POST */
 } routes[] = {
-    {"/voice/incoming", gate_carrier, incoming_handle, TAIL_NONE, false},
-    {"/voice/after/", gate_carrier, after_handle, TAIL_NUMBERS, true},
-    {"/voice/fallback", gate_carrier, fallback_handle, TAIL_NONE, true},
-    {"/voice/status", gate_carrier, status_handle, TAIL_NONE, true},
-    {"/voice/stream", gate_carrier, stream_handle, TAIL_NONE, true},
-    {"/voice/recording", gate_carrier, recording_handle, TAIL_NONE, true},
-    {"/voice/outbound/", gate_carrier, answered_handle, TAIL_CALL, false},
-    {"/voice/status/", gate_carrier, dialled_status_handle, TAIL_CALL, false},
-    {"/calls", gate_api_key, calls_handle, TAIL_NONE, false},
-    {"/prompts", gate_api_key, prompts_handle, TAIL_NONE, false},
-    {"/webhooks/elevenlabs/dialogue", gate_tool_key, dialogue_handle, TAIL_NONE, false},
-    {"/webhooks/elevenlabs/call", gate_tool_key, lookup_handle, TAIL_NONE, false},
-    {"/webhooks/elevenlabs/personalization", gate_tool_key, personalization_handle, TAIL_NONE, false},
+    {"/voice/incoming", gate_carrier, incoming_handle, TAIL_NONE, false, false},
+    {"/voice/after/", gate_carrier, after_handle, TAIL_NUMBERS, true, false},
+    {"/voice/fallback", gate_carrier, fallback_handle, TAIL_NONE, true, false},
+    {"/voice/status", gate_carrier, status_handle, TAIL_NONE, true, false},
+    {"/voice/stream", gate_carrier, stream_handle, TAIL_NONE, true, false},
+    {"/voice/recording", gate_carrier, recording_handle, TAIL_NONE, true, false},
+    {"/voice/outbound/", gate_carrier, answered_handle, TAIL_CALL, false, false},
+    {"/voice/status/", gate_carrier, dialled_status_handle, TAIL_CALL, false, false},
+    {"/calls", gate_api_key, calls_handle, TAIL_NONE, false, false},
+    {"/calls/", gate_api_key, call_state_handle, TAIL_CALL, false, true},
+    {"/prompts", gate_api_key, prompts_handle, TAIL_NONE, false, false},
+    {"/webhooks/elevenlabs/dialogue", gate_tool_key, dialogue_handle, TAIL_NONE, false, false},
+    {"/webhooks/elevenlabs/call", gate_tool_key, lookup_handle, TAIL_NONE, false, false},
+    {"/webhooks/elevenlabs/personalization", gate_tool_key, personalization_handle, TAIL_NONE, false, false},
 };
 
 #define HEALTH_PATH "/healthz"
@@ -268,12 +270,12 @@ static void on_request(struct evhttp_request *http, void *arg)
     connections_busy(server->connections, evhttp_request_get_connection(http));
     if (health && method == EVHTTP_REQ_GET) {
         answer_health(server, http);
-    } else if (route && method == EVHTTP_REQ_POST) {
+    } else if (route && method == (route->reads ? EVHTTP_REQ_GET : EVHTTP_REQ_POST)) {
         serve(server, http, route, path + strlen(route->path));
     } else {
         metric_add(&server->w->metrics.no_route, 1);
         if (route || health)
-            add_header(http, "Allow", health ? "GET" : "POST");
+            add_header(http, "Allow", health || route->reads ? "GET" : "POST");
         send_status(server, http, route || health ? 405 : 404);
     }
 }

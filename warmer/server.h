@@ -58,3 +58,4 @@ void stream_handle(struct request *r);
 void recording_handle(struct request *r);
 void prompts_handle(struct request *r);
 void calls_handle(struct request *r);
+void call_state_handle(struct request *r);

@@ -345,6 +345,26 @@ local function rf_lookup(keys, args)
   return { 'FOUND', field(keys[1], 'conversation_id'), redis.call('HGETALL', keys[5]), lines }
 end
 
+-- rf_state: how a call goes. Its reason is that of its status, else why the media side ended.
+-- KEYS context, session, events
+-- -> UNKNOWN | STATE phase status direction conversation_id provider_call_sid reason duration said
+local function rf_state(keys)
+  local session = keys[2]
+  if redis.call('EXISTS', session) == 0 then return { 'UNKNOWN' } end
+  local reason, duration = '', ''
+  for _, entry in ipairs(redis.call('XRANGE', keys[3], '-', '+')) do
+    local known = {}
+    for i = 1, #entry[2], 2 do known[entry[2][i]] = entry[2][i + 1] end
+    if known.type == 'call_status' then
+      reason = (known.reason or '') ~= '' and known.reason or reason
+      duration = (known.duration or '') ~= '' and known.duration or duration
+    end
+  end
+  if reason == '' then reason = field(session, 'reason') end
+  return { 'STATE', field(session, 'phase'), field(session, 'status'), field(keys[1], 'direction'),
+    field(session, 'conversation_id'), field(session, 'provider_call_sid'), reason, duration, field(session, 'said') }
+end
+
 -- rf_reap: a call whose lease has lapsed is ended for the worker that died (epoch + 1, so that it
 -- cannot append if it was only asleep), or for the carrier that never streamed.
 -- KEYS session, writes, live, ended
@@ -573,6 +593,27 @@ local function rf_enqueue(keys, args)
   return { 'QUEUED' }
 end
 
+-- rf_watch: a call that came to a number of a provider's own. It takes no place of a business; it is looked at until it
+-- is over, should nothing be heard of it.
+-- KEYS jobs, active
+-- ARGV sid, look_ms, job (JSON, without a business_id)
+-- -> WATCHED | EXISTS
+local function rf_watch(keys, args)
+  if redis.call('HSETNX', keys[1], args[1], args[3]) == 0 then return { 'EXISTS' } end
+  redis.call('ZADD', keys[2], int(now_ms() + args[2]), args[1])
+  return { 'WATCHED' }
+end
+
+-- rf_job: what the queue has of a call.
+-- KEYS queue, jobs
+-- ARGV sid
+-- -> NONE | JOB due_ms (0: it has been dialled) job
+local function rf_job(keys, args)
+  local text = redis.call('HGET', keys[2], args[1])
+  if not text then return { 'NONE' } end
+  return { 'JOB', int(redis.call('ZSCORE', keys[1], args[1]) or 0), text }
+end
+
 -- rf_take: what is to be done next. A call that is handed out to be dialled is marked (asked): should its warmer
 -- die, the next one looks first whether it was dialled. So far nobody else gets it for lease_ms.
 -- KEYS queue, jobs, active, busy, rate
@@ -681,7 +722,10 @@ register('rf_once', rf_once, {})
 register('rf_said', rf_said, {})
 register('rf_told', rf_told, {})
 register('rf_lookup', rf_lookup, {})
+register('rf_state', rf_state, { 'no-writes', 'allow-oom' })
 register('rf_enqueue', rf_enqueue, {})
+register('rf_watch', rf_watch, {})
+register('rf_job', rf_job, { 'no-writes', 'allow-oom' })
 register('rf_take', rf_take, {})
 -- What ends calls and drains must work when memory is full; it frees more than it adds. rf_after too: the
 -- verdict of a call that ends is read through it.

@@ -73,6 +73,14 @@ class OutboundStage(Stage):
         assert answer.status == 202, (answer.status, answer.body)
         return json.loads(answer.body)["calls"]
 
+    def state(self, sid: str, bearer: str = KEY) -> dict:
+        """GET /calls/{call_sid}, and the status as `code`."""
+        answer = send(self.fleet, "GET", f"/calls/{sid}", b"", {"Authorization": f"Bearer {bearer}"})
+        return {"code": answer.status, **json.loads(answer.body or b"{}")}
+
+    def wait_state(self, sid: str, state: str) -> dict:
+        return eventually(f"{sid} to be {state}", lambda: (found := self.state(sid)).get("state") == state and found)
+
     def meet(self, number: str, **person: object) -> str:
         """Somebody at that number, who behaves so."""
         self.api.people[number] = Person(**person)

@@ -510,6 +510,59 @@ def test_a_caller_of_an_agents_own_number(stage):
     assert turns(stage, sid)[0] == (1, "caller", "Hi.")
 
 
+def arrive(stage, **more: str):
+    """A caller whose conversation is under way: its sid, and the conversation."""
+    sid = new_sid()
+    wait_database(stage.fleet)
+    conversation = stage.agents.take_call(sid, json.loads(personalization(stage, sid, **more).body))
+    eventually("the watch", lambda: sid in jobs(stage.fleet))
+    return sid, conversation
+
+
+def minutes_pass(stage, sid: str) -> None:
+    assert stage.fleet.redis().zadd(outbound_key("active"), {sid: 1}, xx=True, ch=True) == 1
+
+
+@pytest.mark.parametrize("known", ["by its user", "by a tool"])
+def test_a_callers_report_that_never_comes_is_asked_for(stage, known):
+    sid, conversation = arrive(stage)
+    if known == "by a tool":
+        conversation.request["conversation_initiation_client_data"]["user_id"] = "not taken over"
+        body = {"call_sid": sid, "conversation_id": conversation.id, "speaker": "user", "message": "Nobody will tell of this."}
+        eventually("the call", lambda: stage.tool("dialogue", body).status == 200)
+    minutes_pass(stage, sid)  # it goes on
+    eventually("the conversation", lambda: jobs(stage.fleet)[sid].get("conversation_id") == conversation.id)
+    assert stage.wait_state(sid, "in-progress" if known == "by a tool" else "ringing")["direction"] == "inbound"
+    conversation.say("user", "Nobody will tell of this.", 1)
+    finish(conversation)
+    minutes_pass(stage, sid)
+    row = stage.row(sid, status="completed", conversation_id=conversation.id)
+    assert row["direction"] == "inbound"
+    stage.fleet.wait_flushed(sid)
+    assert turns(stage, sid) == [(1, "caller", "Nobody will tell of this.")]
+    assert sid not in jobs(stage.fleet) and not stage.fleet.redis().exists(outbound_key("busy"))
+
+
+def test_a_caller_who_hung_up_before_the_agent_was_there(stage):
+    sid, conversation = arrive(stage)
+    stage.agents.conversations.remove(conversation)
+    minutes_pass(stage, sid)
+    eventually("a look", lambda: stage.fleet.redis().zscore(outbound_key("active"), sid) > (time.time() + 120) * 1000)
+    job = jobs(stage.fleet)[sid]
+    stage.fleet.redis().hset(outbound_key("jobs"), sid, json.dumps(job | {"give_up_ms": "1"}))  # an hour later
+    minutes_pass(stage, sid)
+    row = stage.row(sid, status="failed")
+    assert row["end_reason"] == "the provider knows no conversation of this call"
+    assert sid not in jobs(stage.fleet)
+
+
+def test_a_caller_whose_report_comes_is_not_asked_for(stage):
+    sid, conversation = arrive(stage)
+    assert stage.report("post_call_transcription", finish(conversation)) == 200
+    stage.row(sid, status="completed")
+    eventually("the end of the watch", lambda: sid not in jobs(stage.fleet))
+
+
 def test_a_caller_of_nobody(stage):
     assert personalization(stage, new_sid(), called_number="+19995550000").status == 404
     assert personalization(stage, "no sid").status == 400

@@ -298,6 +298,69 @@ def test_a_business_that_is_not_there(stage):
     stage.row(result["call_sid"], status="failed", end_reason=result["error"])
 
 
+# ---- what became of it ----
+
+
+def test_the_state_of_a_call(stage):
+    number = stage.meet(new_number(), script=talk(stage), ring_s=1)
+    (result,) = stage.call({"to": number})
+    sid = result["call_sid"]
+    assert stage.state(sid)["state"] in ("accepted", "dialling")
+    ringing = stage.wait_state(sid, "dialling")
+    assert (ringing["code"], ringing["direction"], ringing["source"]) == (200, "outbound", "redis")
+    talking = stage.wait_state(sid, "in-progress")
+    (call,) = stage.dialled(number)
+    assert (talking["status"], talking["provider_call_sid"]) == ("in-progress", call.sid)
+    stage.finish(call)
+    ended = stage.wait_state(sid, "ended")
+    assert (ended["status"], ended["conversation_id"], ended["dial_at"]) == ("completed", None, None)
+    forget(stage, sid)
+    kept = stage.state(sid)
+    assert (kept["code"], kept["source"], kept["state"]) == (200, "postgres", "ended")
+    same = ("call_sid", "status", "reason", "provider_call_sid", "conversation_id", "direction")
+    assert {name: kept[name] for name in same} == {name: ended[name] for name in same}
+
+
+def forget(stage, sid: str) -> None:
+    """As if the retention had passed."""
+    stage.fleet.wait_flushed(sid)
+    stage.fleet.redis().delete(*[f"rf:{{p0}}:call:{sid}{part}" for part in ("", ":session", ":writes", ":events")])
+
+
+@pytest.mark.parametrize("number, status, reason", [(UNKNOWN_NUMBER, "failed", "twilio 400 21211"), (None, "busy", None)])
+def test_the_state_of_a_call_that_failed(stage, number, status, reason):
+    (result,) = stage.call({"to": number or stage.meet(new_number(), outcome="busy")})
+    sid = result["call_sid"]
+    for _ in range(2):
+        failed = stage.wait_state(sid, "failed")
+        assert failed["status"] == status and (failed["reason"] or "").startswith(reason or "")
+        forget(stage, sid)
+    assert failed["source"] == "postgres"
+
+
+def test_the_state_of_a_call_that_waits(stage):
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    (result,) = stage.call({"to": new_number()}, schedule_at=at)
+    sid = result["call_sid"]
+    waits = stage.state(sid)
+    assert (waits["state"], waits["dial_at"], waits["status"]) == ("accepted", at, None)
+    stage.fleet.redis().delete(outbound_key("queue"), outbound_key("jobs"))
+    assert (stage.state(sid)["state"], stage.state(sid)["source"]) == ("accepted", "postgres")
+
+
+def test_the_state_of_no_call(stage):
+    unknown = stage.state("EL_nobody_2026")
+    assert unknown["code"] == 404 and "no call has this call_sid" in unknown["error"]
+    assert stage.state("EL_nobody_2026", bearer="no")["code"] == 401
+    assert stage.state("not%20a%20sid")["code"] == 404
+    os.kill(stage.fleet.redis_server._process.pid, signal.SIGSTOP)
+    try:
+        assert stage.state("EL_nobody_2026")["code"] == 503
+    finally:
+        os.kill(stage.fleet.redis_server._process.pid, signal.SIGCONT)
+    eventually("Redis", lambda: stage.state("EL_nobody_2026")["code"] == 404)
+
+
 # ---- when ----
 
 

@@ -36,6 +36,7 @@ class Conversation:
     transcript: list[dict] = field(default_factory=list)
     duration: int = 0
     audio: bytes | None = None  # MP3
+    direction: str = "outbound"
 
     @property
     def client_data(self) -> dict:
@@ -64,7 +65,7 @@ class Conversation:
                 "cost": 296,
                 "termination_reason": "Client ended the call – déjà",
                 "error": None,
-                "phone_call": {"type": "twilio", "direction": "outbound", "call_sid": self.call_sid},
+                "phone_call": {"type": "twilio", "direction": self.direction, "call_sid": self.call_sid},
             },
             "analysis": {
                 "call_successful": "success",
@@ -113,6 +114,20 @@ class AgentsApi:
         found = [one for one in self.conversations if one.user_id == user_id]
         assert len(found) <= 1, f"{user_id} was dialled {len(found)} times"
         return found[0] if found else None
+
+    def take_call(self, call_sid: str, answer: dict, direction: str = "inbound") -> Conversation:
+        """Somebody has called a number of the agents' own; `answer` is what personalization said."""
+        if answer.get("type") != "conversation_initiation_client_data":
+            self.violations.append("personalization without a type: the call would fail")
+        data = {name: value for name, value in answer.items() if name != "type"}
+        one = Conversation(
+            f"conv_{uuid.uuid4().hex}",
+            call_sid,
+            {"agent_id": "agent_1", "conversation_initiation_client_data": data},
+            direction=direction,
+        )
+        self.conversations.append(one)
+        return one
 
     # ---- requests ----
 

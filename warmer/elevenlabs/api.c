@@ -73,7 +73,8 @@ static bool elevenlabs_look(struct provider_request *out, const struct warmer_co
 {
     char *agent = evhttp_encode_uri(job_text(job, "agent_id")), *user = evhttp_encode_uri(call_sid);
     char path[512];
-    int len = agent && user ? snprintf(path, sizeof path, "conversations?agent_id=%s&page_size=20&user_id=%s", agent, user) : -1;
+    int len = agent && user ? snprintf(path, sizeof path, "conversations?page_size=20&user_id=%s%s%s", user,
+                                       *agent ? "&agent_id=" : "", agent) : -1;
     free(agent);
     free(user);
     return len > 0 && (size_t)len < sizeof path && begin(out, config, path);

@@ -8,20 +8,29 @@
 
 #include <jansson.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/redis/functions.h"
 #include "warmer/ask.h"
 #include "warmer/elevenlabs/api.h"
 #include "warmer/elevenlabs/webhooks.h"
+#include "warmer/outbound/link.h"
+#include "warmer/outbound/queue.h"
 #include "warmer/unrecorded.h"
 #include "warmer/warm.h"
 
-enum { PARTY_MAX = 255, LEASE_MS = 3600000 /* the call's end comes with its report */ };
+enum {
+    PARTY_MAX = 255,
+    LEASE_MS = 3600000,     /* the call's end comes with its report */
+    LOOK_AFTER_MS = 300000, /* without a word of it, the report is asked for */
+    GIVE_UP_MS = 3600000,   /* there has been no conversation */
+};
 
 struct asked {
     struct request *request; /* NULL once answered */
     struct warmer *w;
-    char sid[CALL_SID_SIZE];
+    char sid[CALL_SID_SIZE], conversation[CALL_SID_SIZE]; /* the latter "" if it was not said */
+    char agent[PARTY_MAX + 1];
 };
 
 static void answer(struct request *r, int code, json_t *document)
@@ -58,6 +67,21 @@ static void keep(struct asked *a, const struct context *c)
         on_kept(NULL, a->w);
 }
 
+/* Its report may never come. */
+static void watch(const struct asked *a)
+{
+    json_t *job = json_pack("{s:s, s:s, s:s}", "carrier", provider_elevenlabs.name, "agent_id", a->agent, "conversation_id",
+                            a->conversation);
+    char *text;
+    job_set_number(job, "asked", clock_wall_ms());
+    job_set_number(job, "give_up_ms", clock_wall_ms() + GIVE_UP_MS);
+    text = json_dumps(job, JSON_COMPACT);
+    if (text)
+        queue_watch(a->w, a->sid, LOOK_AFTER_MS, text);
+    free(text);
+    json_decref(job);
+}
+
 static void answer_first(struct asked *a, const struct warmed *warmed)
 {
     struct request *r = a->request;
@@ -68,6 +92,10 @@ static void answer_first(struct asked *a, const struct warmed *warmed)
         answer(r, 404, json_pack("{s:s}", "error", "nobody has the number called_number"));
         return;
     }
+    if (*a->conversation)
+        link_call(a->w, a->sid, "", a->conversation);
+    if (a->w->outbound && provider_elevenlabs.configured(&a->w->config))
+        watch(a);
     log_info(a->sid, "call personalized", log_str("source", warm_source_name(warmed->source)),
              log_phone("from", context_get(c, "from")), log_phone("to", context_get(c, "to")));
     answer(r, 200, json_pack("{s:s, s:s, s:o}", "type", "conversation_initiation_client_data", "user_id", a->sid,
@@ -109,6 +137,9 @@ static const char *begin(struct request *r, const json_t *body)
     a->request = r;
     a->w = r->w;
     strcpy(a->sid, sid);
+    strcpy(a->agent, text_of(body, "agent_id"));
+    if (call_sid_valid(text_of(body, "conversation_id")))
+        strcpy(a->conversation, text_of(body, "conversation_id"));
     if (warm(r->w, &call, on_warmed, a) == 0)
         return NULL;
     free(a);

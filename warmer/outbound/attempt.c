@@ -1,4 +1,4 @@
-#include "warmer/outbound/attempt.h"
+#include "warmer/outbound/attempt_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,41 +7,21 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
-#include "common/http/client.h"
 #include "common/redis/functions.h"
-#include "warmer/elevenlabs/told.h"
+#include "warmer/ask.h"
 #include "warmer/outbound/hours.h"
 #include "warmer/outbound/link.h"
-#include "warmer/outbound/provider.h"
-#include "warmer/outbound/queue.h"
-#include "warmer/status.h"
 #include "warmer/warm.h"
 
 enum {
     TRIES_MAX = 5,
     RETRY_MS = 1000,         /* doubled with each try */
     DATABASE_RETRY_MS = 5000,
-    UNSURE_MS = 3000,        /* the first look comes after so long: the provider's list lags behind */
-    LOOKS_MAX = 3,
-    LOOK_AFTER_MS = 300000,  /* a call that nothing is heard of is asked after */
     PROVIDER_TIMEOUT_MS = 15000,
     PROVIDER_ANSWER_MAX = 4 * 1024 * 1024, /* a conversation with all that was said */
     LEASE_EXTRA_MS = 90000,  /* a machine is listened to after the ringing, and the carrier is slow */
     CARRIED_MS = 3600000,    /* a call whose media we do not see is taken to be over */
     GIVE_UP_MS = 3600000,    /* counted from the next calling hours */
-};
-
-struct attempt {
-    struct attempts *all;
-    struct attempt *next, **link;
-    struct warmer *w;
-    char sid[CALL_SID_SIZE];
-    json_t *job;
-    const struct provider *provider;
-    struct context context;
-    struct http_request *http;
-    struct provider_found found;
-    size_t checking; /* of those found, the one whose alias is asked for */
 };
 
 struct attempts {
@@ -50,7 +30,7 @@ struct attempts {
     size_t count;
 };
 
-static void finish(struct attempt *a)
+void attempt_finish(struct attempt *a)
 {
     *a->link = a->next;
     if (a->next)
@@ -64,17 +44,17 @@ static void finish(struct attempt *a)
 
 /* ---- how it ends ---- */
 
-static void fail(struct attempt *a, const char *reason)
+void attempt_fail(struct attempt *a, const char *reason)
 {
     metric_add(&a->w->metrics.dial_failed, 1);
     log_warn(a->sid, "call not dialled", log_str("why", reason), log_phone("to", job_text(a->job, "to_number")),
              log_str("business_id", job_text(a->job, "business_id")));
     link_status(a->w, a->sid, "failed", "", reason);
     queue_over(a->w, a->sid);
-    finish(a);
+    attempt_finish(a);
 }
 
-static void dialled(struct attempt *a, const char *provider_call_sid, const char *conversation_id)
+void attempt_dialled(struct attempt *a, const char *provider_call_sid, const char *conversation_id)
 {
     metric_add(&a->w->metrics.dial_done, 1);
     log_info(a->sid, "call dialled", log_str("carrier", a->provider->name), log_str("provider_call_sid", provider_call_sid),
@@ -82,52 +62,52 @@ static void dialled(struct attempt *a, const char *provider_call_sid, const char
              log_str("business_id", job_text(a->job, "business_id")));
     link_call(a->w, a->sid, provider_call_sid, conversation_id);
     queue_settle(a->w, a->sid, provider_call_sid, conversation_id, LOOK_AFTER_MS);
-    finish(a);
+    attempt_finish(a);
 }
 
-static bool too_late(const struct attempt *a, int64_t delay_ms)
+bool attempt_too_late(const struct attempt *a, int64_t delay_ms)
 {
     return clock_wall_ms() + delay_ms > job_number(a->job, "give_up_ms");
 }
 
 /* Nobody was dialled: from the beginning again, later. */
-static void retry(struct attempt *a, int64_t delay_ms, bool counts, const char *why)
+void attempt_retry(struct attempt *a, int64_t delay_ms, bool counts, const char *why)
 {
     int64_t tries = job_number(a->job, "tries") + counts;
     json_t *changes = json_pack("{s:n, s:n}", "asked", "looks");
-    if (tries > TRIES_MAX || too_late(a, delay_ms)) {
+    if (tries > TRIES_MAX || attempt_too_late(a, delay_ms)) {
         json_decref(changes);
-        fail(a, why);
+        attempt_fail(a, why);
         return;
     }
     metric_add(&a->w->metrics.dial_retried, 1);
     log_info(a->sid, "call put back", log_str("why", why), log_int("delay_ms", delay_ms), log_int("tries", tries));
     job_set_number(changes, "tries", tries);
     queue_back(a->w, a->sid, delay_ms, changes, false);
-    finish(a);
+    attempt_finish(a);
 }
 
 static void retry_later(struct attempt *a, const char *why)
 {
     int64_t tries = job_number(a->job, "tries");
     int64_t delay = (int64_t)RETRY_MS << (tries < TRIES_MAX ? tries : TRIES_MAX);
-    retry(a, delay + random_below((uint32_t)delay / 2 + 1), true, why);
+    attempt_retry(a, delay + random_below((uint32_t)delay / 2 + 1), true, why);
 }
 
 /* It may have been dialled: look, later. Its place stays taken. */
-static void look_later(struct attempt *a, int64_t delay_ms, int64_t looks, const char *why)
+void attempt_look_later(struct attempt *a, int64_t delay_ms, int64_t looks, const char *why)
 {
     json_t *changes = json_object();
     metric_add(&a->w->metrics.dial_unsure, 1);
     log_warn(a->sid, "call may have been dialled", log_str("why", why), log_int("look_in_ms", delay_ms));
     job_set_number(changes, "looks", looks);
     queue_back(a->w, a->sid, delay_ms, changes, true);
-    finish(a);
+    attempt_finish(a);
 }
 
 /* ---- asking the provider ---- */
 
-static bool send_request(struct attempt *a, struct provider_request *request, bool once, http_done_fn *fn)
+bool attempt_send(struct attempt *a, struct provider_request *request, bool once, http_done_fn *fn)
 {
     const struct http_spec spec = {.url = request->url, .headers = {request->headers[0], *request->headers[1] ? request->headers[1] : NULL},
                                    .body = request->body, .answer_max = PROVIDER_ANSWER_MAX, .once = once,
@@ -149,22 +129,22 @@ static void on_dialled(void *arg, int status, const char *body, size_t len, cons
         return;
     }
     if (error) {
-        look_later(a, UNSURE_MS, 0, error);
+        attempt_look_later(a, UNSURE_MS, 0, error);
         return;
     }
     a->provider->dialled(&answer, status, body);
     switch (answer.verdict) {
     case PROVIDER_DIALLED:
-        dialled(a, answer.call_sid, answer.conversation_id);
+        attempt_dialled(a, answer.call_sid, answer.conversation_id);
         break;
     case PROVIDER_REFUSED:
-        fail(a, answer.reason);
+        attempt_fail(a, answer.reason);
         break;
     case PROVIDER_BUSY:
         retry_later(a, answer.reason);
         break;
     case PROVIDER_UNSURE:
-        look_later(a, UNSURE_MS, 0, answer.reason);
+        attempt_look_later(a, UNSURE_MS, 0, answer.reason);
         break;
     }
 }
@@ -175,9 +155,9 @@ static void dial(struct attempt *a)
     const char *why;
     if (!a->provider->dial(&request, &a->w->config, a->sid, a->job, &a->context, &why)) {
         provider_request_release(&request);
-        fail(a, why);
-    } else if (!send_request(a, &request, true, on_dialled)) {
-        retry(a, RETRY_MS, false, "too many requests are under way");
+        attempt_fail(a, why);
+    } else if (!attempt_send(a, &request, true, on_dialled)) {
+        attempt_retry(a, RETRY_MS, false, "too many requests are under way");
     }
 }
 
@@ -192,9 +172,9 @@ static void on_open(const redisReply *reply, void *arg)
         dial(a);
     } else if (strcmp(word, "ANSWERED") == 0) {
         queue_over(a->w, a->sid);
-        finish(a);
+        attempt_finish(a);
     } else {
-        retry(a, RETRY_MS, false, "redis did not answer");
+        attempt_retry(a, RETRY_MS, false, "redis did not answer");
     }
 }
 
@@ -220,7 +200,7 @@ static void open_call(struct attempt *a)
         question_arg(&q, a->context.fields[i].value);
     }
     if (ask(a->w, &q, on_open, a) != 0)
-        retry(a, RETRY_MS, false, "redis is away");
+        attempt_retry(a, RETRY_MS, false, "redis is away");
 }
 
 /* An answer from memory is no reason to call somebody: the database is waited for. */
@@ -231,11 +211,11 @@ static void on_warmed(const struct warmed *warmed, void *arg)
     if (warmed->more)
         return;
     if (warmed->source == WARM_UNKNOWN) {
-        fail(a, "no business has this number to call from");
+        attempt_fail(a, "no business has this number to call from");
         return;
     }
     if (warmed->source != WARM_DATABASE) {
-        retry(a, DATABASE_RETRY_MS, false, "the database is away");
+        attempt_retry(a, DATABASE_RETRY_MS, false, "the database is away");
         return;
     }
     context_move(&a->context, warmed->context);
@@ -259,7 +239,7 @@ static void wait_for_hours(struct attempt *a, int64_t wait_ms)
     job_set_number(changes, "give_up_ms", clock_wall_ms() + wait_ms + GIVE_UP_MS);
     log_info(a->sid, "call waits for the calling hours", log_int("delay_ms", wait_ms));
     queue_back(a->w, a->sid, wait_ms, changes, false);
-    finish(a);
+    attempt_finish(a);
 }
 
 static void begin(struct attempt *a)
@@ -271,124 +251,13 @@ static void begin(struct attempt *a)
     };
     int64_t wait_ms = hours_wait_ms(a);
     if (wait_ms < 0)
-        fail(a, "calling_hours or the time zone of the business are not understood");
+        attempt_fail(a, "calling_hours or the time zone of the business are not understood");
     else if (wait_ms > 0)
         wait_for_hours(a, wait_ms);
-    else if (too_late(a, 0))
-        fail(a, "it has become too late to call");
+    else if (attempt_too_late(a, 0))
+        attempt_fail(a, "it has become too late to call");
     else if (warm(a->w, &call, on_warmed, a) != 0)
-        retry(a, RETRY_MS, false, "out of memory");
-}
-
-/* ---- an attempt without an answer ---- */
-
-static void not_found(struct attempt *a)
-{
-    int64_t looks = job_number(a->job, "looks") + 1;
-    if (looks < LOOKS_MAX)
-        look_later(a, (int64_t)UNSURE_MS << looks, looks, "the provider does not know it so far");
-    else
-        retry(a, 0, true, "the provider took no such call");
-}
-
-static void check_next(struct attempt *a);
-
-/* A call that is another one's by now is not ours. */
-static void on_alias(const redisReply *reply, void *arg)
-{
-    struct attempt *a = arg;
-    const char *id = a->found.ids[a->checking];
-    bool ours = reply && (reply->type == REDIS_REPLY_NIL || (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, a->sid) == 0));
-    if (!reply) {
-        look_later(a, UNSURE_MS, job_number(a->job, "looks"), "redis did not answer");
-    } else if (ours) {
-        metric_add(&a->w->metrics.dial_found, 1);
-        dialled(a, a->provider->ids_are_conversations ? "" : id, a->provider->ids_are_conversations ? id : "");
-    } else {
-        a->checking++;
-        check_next(a);
-    }
-}
-
-static void check_next(struct attempt *a)
-{
-    struct question q;
-    if (a->checking == a->found.count) {
-        not_found(a);
-        return;
-    }
-    question_init_command(&q, "GET");
-    question_key_alias(&q, a->w, a->found.ids[a->checking]);
-    if (ask(a->w, &q, on_alias, a) != 0)
-        on_alias(NULL, a);
-}
-
-static void look_failed(struct attempt *a, const char *why)
-{
-    if (too_late(a, UNSURE_MS))
-        fail(a, "whether it was dialled is not known: the provider could not be asked");
-    else
-        look_later(a, UNSURE_MS, job_number(a->job, "looks"), why);
-}
-
-static void on_looked(void *arg, int status, const char *body, size_t len, const char *error)
-{
-    struct attempt *a = arg;
-    (void)len;
-    a->http = NULL;
-    if (error || !a->provider->found(&a->found, status, body, job_number(a->job, "asked"))) {
-        look_failed(a, error ? error : "the provider's list was refused");
-        return;
-    }
-    check_next(a);
-}
-
-static void look(struct attempt *a)
-{
-    struct provider_request request;
-    bool made = a->provider->look(&request, &a->w->config, a->sid, a->job);
-    if (!made)
-        provider_request_release(&request);
-    if (!made || !send_request(a, &request, false, on_looked))
-        look_failed(a, "the request cannot be made");
-}
-
-/* ---- a call that nothing was heard of ---- */
-
-/* A provider that carries the media says with it what was spoken: the webhook that would have has not come. */
-static void over_after_all(struct attempt *a, const struct provider_state *state, const char *body)
-{
-    json_t *conversation = a->provider->carries_media ? json_loads(body, 0, NULL) : NULL;
-    struct report report;
-    metric_add(&a->w->metrics.states_found, 1);
-    log_info(a->sid, "call status", log_str("status", state->status), log_str("from", "the provider's API"));
-    if (conversation) {
-        if (!report_of_conversation(&report, conversation)) {
-            strcpy(report.own_sid, a->sid);
-            told_keep(a->w, &report, NULL, NULL);
-        }
-        report_release(&report);
-        json_decref(conversation);
-        return;
-    }
-    link_status(a->w, a->sid, state->status, state->duration, "");
-    queue_over(a->w, a->sid);
-}
-
-static void on_state(void *arg, int status, const char *body, size_t len, const char *error)
-{
-    struct attempt *a = arg;
-    struct provider_state state;
-    (void)len;
-    a->http = NULL;
-    if (error || !a->provider->state(&state, status, body)) {
-        log_warn(a->sid, "the provider does not say how a call goes", log_str("error", error), log_int("status", status));
-    } else if (status_terminal(state.status)) {
-        over_after_all(a, &state, body);
-    } else {
-        queue_settle(a->w, a->sid, "", "", LOOK_AFTER_MS);
-    }
-    finish(a); /* without an answer it comes due again */
+        attempt_retry(a, RETRY_MS, false, "out of memory");
 }
 
 /* ---- life ---- */
@@ -420,9 +289,9 @@ void attempt_dial(struct attempts *all, const char *sid, json_t *job)
     if (!a)
         return;
     if (!a->provider || !a->provider->configured(&a->w->config))
-        fail(a, "this carrier is not set up here any more");
+        attempt_fail(a, "this carrier is not set up here any more");
     else if (*job_text(job, "asked"))
-        look(a);
+        attempt_look(a);
     else
         begin(a);
 }
@@ -430,14 +299,12 @@ void attempt_dial(struct attempts *all, const char *sid, json_t *job)
 void attempt_look_after(struct attempts *all, const char *sid, json_t *job)
 {
     struct attempt *a = attempt_new(all, sid, job);
-    struct provider_request request;
-    bool made = a && a->provider && a->provider->configured(&a->w->config);
     if (!a)
         return;
-    if (made && !(made = a->provider->ask(&request, &a->w->config, job)))
-        provider_request_release(&request);
-    if (!made || !send_request(a, &request, false, on_state))
-        finish(a);
+    if (a->provider && a->provider->configured(&a->w->config))
+        attempt_watch(a);
+    else
+        attempt_finish(a);
 }
 
 struct attempts *attempts_new(struct warmer *w)
@@ -453,7 +320,7 @@ void attempts_free(struct attempts *all)
     if (!all)
         return;
     while (all->first)
-        finish(all->first);
+        attempt_finish(all->first);
     free(all);
 }
 

@@ -99,3 +99,14 @@ void queue_over(struct warmer *w, const char *sid)
     question_arg(&q, sid);
     tell(w, &q);
 }
+
+void queue_watch(struct warmer *w, const char *sid, int64_t look_ms, const char *job)
+{
+    static const char *const watched[] = {"jobs", "active"};
+    struct question q;
+    begin(&q, w, REDIS_FUNCTION("rf_watch"), watched, 2);
+    question_arg(&q, sid);
+    question_number(&q, look_ms);
+    question_arg(&q, job);
+    tell(w, &q);
+}

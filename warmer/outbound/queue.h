@@ -26,6 +26,8 @@ void queue_back(struct warmer *w, const char *sid, int64_t delay_ms, json_t *cha
 void queue_settle(struct warmer *w, const char *sid, const char *provider_call_sid, const char *conversation_id,
                   int64_t look_ms);
 void queue_over(struct warmer *w, const char *sid);
+/* A call that we did not dial, but a provider carries: it is looked after from now on. job as above. */
+void queue_watch(struct warmer *w, const char *sid, int64_t look_ms, const char *job);
 
 /* A call that was handed out is looked after for so long before another warmer gets it. */
 enum { QUEUE_LEASE_MS = 60000 };
