@@ -33,6 +33,8 @@
     X(STR, recording_store, "RECORDING_STORE", "", "directory or s3://bucket/prefix",                            \
       "where recordings are fetched to; none: they stay with the carrier")                                       \
     X(STR, recording_spool, "RECORDING_SPOOL", "/tmp", "directory", "where files are on their way to and from s3://") \
+    X(INT, recording_spool_mb, "RECORDING_SPOOL_MB", "4096", "1..16777216",                                      \
+      "most that unfinished recordings may take; the oldest are removed first, those that are fetched just now never") \
     X(CHOICE, recording_channels, "RECORDING_CHANNELS", "caller-first", "caller-first|assistant-first",          \
       "who is on the first channel of a recording with two")                                                     \
     X(URL, twilio_api_url, "TWILIO_API_URL", "https://api.twilio.com", "https|http",                             \

@@ -39,7 +39,7 @@
     X(CHOICE, machine_detection, "MACHINE_DETECTION", "enable", "off|enable|detect-message-end",                  \
       "whether the carrier says who picked up, where the business says nothing else")                             \
     X(STR, calling_hours, "CALLING_HOURS", "08:00-21:00", "HH:MM-HH:MM",                                          \
-      "when people may be called, in the business' time zone, where it says nothing else")                        \
+      "when people may be called, in their own time zone if it is known, else the business'")                        \
     X(URL, elevenlabs_url, "ELEVENLABS_URL", "https://api.elevenlabs.io", "https|http", "ElevenLabs' REST API")     \
     X(SECRET, elevenlabs_api_key, "ELEVENLABS_API_KEY", "", "text", "key of the account whose agents dial")       \
     X(SECRET, elevenlabs_tool_key, "ELEVENLABS_TOOL_KEY", "", "text",                                             \

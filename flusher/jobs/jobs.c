@@ -16,6 +16,7 @@
 #include "common/base/resolve.h"
 #include "common/http/client.h"
 #include "flusher/jobs/attempt.h"
+#include "flusher/jobs/spool.h"
 #include "flusher/jobs/store.h"
 
 #define METRIC_STRUCT struct jobs_metrics
@@ -25,6 +26,7 @@ enum {
     TICK_MS = 200,
     LOOK_MS = 1000,         /* between looks for jobs, where there were none */
     MEASURE_MS = 5000,
+    SPOOL_MS = 60000,
     STOP_GRACE_MS = 10000,  /* for jobs under way to end by themselves */
     STOP_LIMIT_MS = 15000,  /* then for the database to be told; below the program's own limit */
 };
@@ -51,7 +53,7 @@ struct jobs {
     struct resolver *resolver;
     struct bench bench;
     struct claim claims[JOB_KIND_COUNT];
-    int64_t measure_ms, stopping_ms;
+    int64_t measure_ms, spool_ms, stopping_ms;
     bool measuring;
 };
 
@@ -117,6 +119,15 @@ static void measure(struct jobs *j)
                                       on_measured, j) == 0;
 }
 
+static void tidy(struct jobs *j)
+{
+    int64_t now = clock_mono_ms();
+    if (!j->bench.shop.store || now < j->spool_ms)
+        return;
+    j->spool_ms = now + SPOOL_MS;
+    spool_tidy(&j->store, j->config->recording_spool_mb * 1000000, &j->metrics);
+}
+
 /* -- the thread ------------------------------------------------------------------------------------- */
 
 static bool has_ended(struct jobs *j)
@@ -142,6 +153,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     for (int kind = 0; kind < JOB_KIND_COUNT && !j->stopping_ms; kind++)
         take(j, &j->claims[kind]);
     measure(j);
+    tidy(j);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)

@@ -12,6 +12,9 @@
     X(COUNTER, lost, "jobs_lost_total", "", "jobs that another process took over while this one was at them")     \
     X(COUNTER, bytes, "recording_bytes_total", "", "bytes of recordings fetched from the carrier")               \
     X(COUNTER, resumed, "recording_resumes_total", "", "downloads that went on where they had been cut")          \
+    X(COUNTER, partials_removed, "recording_partials_removed_total", "",                                         \
+      "unfinished recordings that were removed for their age or for want of room")                              \
+    X(GAUGE, partial_bytes, "recording_partial_bytes", "", "bytes of unfinished recordings on the disk")         \
     X(COUNTER, pieces, "transcription_requests_total", "", "pieces of recordings that were sent to be written down") \
     X(GAUGE, running, "jobs_running", "", "jobs under way")                                                      \
     X(GAUGE, waiting, "jobs_waiting", "", "jobs that are not settled, in the whole fleet")                       \

@@ -18,6 +18,18 @@ static bool try_directory(const char *path, char *error, size_t error_size)
     return false;
 }
 
+/* In a directory that others write to, too (/tmp): what is in ours is removed in time, so it must be ours. */
+static bool try_own_directory(const char *path, char *error, size_t error_size)
+{
+    struct stat st;
+    if (!try_directory(path, error, error_size))
+        return false;
+    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+        return true;
+    snprintf(error, error_size, "recordings are not written to %s: it is no directory, or somebody else's", path);
+    return false;
+}
+
 static bool open_directory(struct store *store, const char *path, char *error, size_t error_size)
 {
     if (*path != '/' || (size_t)snprintf(store->root, sizeof store->root, "%s", path) >= sizeof store->root) {
@@ -68,8 +80,12 @@ static bool open_bucket(struct store *store, const char *name, char *error, size
     } else {
         snprintf(store->base_url, sizeof store->base_url, "https://s3.%s.amazonaws.com", c->s3_region);
     }
-    snprintf(store->spool, sizeof store->spool, "%s", c->recording_spool);
-    return try_directory(store->spool, error, error_size);
+    if ((size_t)snprintf(store->spool, sizeof store->spool, "%s/ringfleet-recordings", c->recording_spool) >=
+        sizeof store->spool) {
+        snprintf(error, error_size, "RINGFLEET_RECORDING_SPOOL is too long");
+        return false;
+    }
+    return try_directory(c->recording_spool, error, error_size) && try_own_directory(store->spool, error, error_size);
 }
 
 bool store_open(struct store *store, const struct flusher_config *config, char *error, size_t error_size)

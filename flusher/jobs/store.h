@@ -10,7 +10,8 @@ struct store {
     const struct flusher_config *config;
     bool is_bucket;
     char root[STORE_PATH_SIZE / 4];  /* the directory; or bucket/prefix */
-    char spool[STORE_PATH_SIZE / 4]; /* where files are while they are incomplete; a directory of the same file system */
+    char spool[STORE_PATH_SIZE / 4]; /* where files are while they are incomplete, and nothing else is (spool.h); for a
+                                        directory on the same file system */
     char base_url[STORE_URL_SIZE / 2]; /* of the bucket: endpoint and bucket */
     char signature[128];             /* CURLOPT_AWS_SIGV4 */
 };

@@ -379,6 +379,36 @@ def test_scheduled_calls_outlive_the_warmer(stage):
     assert time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(call.date_created)) >= at
 
 
+def lead_in(stage, zone: str) -> int:
+    number = stage.meet(new_number(), outcome="busy")
+    (lead,) = stage.fleet.sql(
+        "insert into lead (business_id, phone_number, custom) select id, %s, jsonb_build_object('timezone', %s::text)"
+        " from business where phone_number = %s returning id", number, zone, BUSINESS,
+    )
+    return lead["id"]
+
+
+def test_quiet_hours_are_those_of_the_callee(stage):
+    """Where it is known what the clock says there."""
+    hour = time.gmtime().tm_hour
+    begins, ends = max(hour - 1, 0), min(hour + 2, 24)
+    in_settings(stage, json.dumps({"calling_hours": f"{begins:02d}:00-{ends:02d}:00"}))
+    try:
+        (here,) = stage.call({"lead_id": lead_in(stage, "Etc/UTC")})
+        assert here["status"] == "queued"
+        stage.row(here["call_sid"], status="busy")
+        (there,) = stage.call({"lead_id": lead_in(stage, "Etc/GMT-6")})  # six hours ahead
+        assert there["status"] == "scheduled" and f"T{(begins - 6) % 24:02d}:00:00Z" in there["dial_at"]
+        stage.fleet.redis().zadd(outbound_key("queue"), {there["call_sid"]: 1})
+        eventually("a look at the clock", lambda: stage.fleet.logged("call waits for the calling hours", there["call_sid"]))
+        (odd,) = stage.call({"lead_id": lead_in(stage, "Moon/Tranquility")})  # as if none had been said
+        assert odd["status"] == "queued"
+        stage.row(odd["call_sid"], status="busy")
+    finally:
+        in_settings(stage, "{}")
+        stage.fleet.redis().delete(*[outbound_key(kind) for kind in ("queue", "jobs", "active", "busy")])
+
+
 def test_quiet_hours(stage):
     number = stage.meet(new_number(), outcome="busy")
     hour = (time.gmtime().tm_hour + 2) % 24

@@ -5,6 +5,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -268,6 +269,40 @@ def resident_kb(program) -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
+def leave(directory: Path, name: str, size: int, hours_ago: float) -> Path:
+    """As an attempt that was broken off has."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in (directory / name, directory / f"{name}.etag"):
+        path.write_bytes(b"x" * (size if path.name == name else 5))
+        os.utime(path, (time.time() - hours_ago * 3600,) * 2)
+    return directory / name
+
+
+def test_what_was_given_up_does_not_stay_on_the_disk(rig, carrier, settings, tmp_path):
+    spool = tmp_path / "store" / ".partial"
+    old = leave(spool, "RE7.wav", 1000, 25)
+    large, older = leave(spool, "RE8.wav", 700_000, 2), leave(spool, "RE9.wav", 700_000, 3)
+    carrier.media["RE1"] = Media(SOUND, held_at=150_000)
+    first = rig.start(**settings | {"recording_spool_mb": 1})
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    eventually("the age to count", lambda: not old.exists())
+    eventually("the room to count", lambda: not older.exists())
+    assert large.exists() and sorted(files(spool)) == [large, Path(f"{large}.etag")]
+    assert first.metrics()["ringfleet_recording_partials_removed_total"] == 2
+    assert first.metrics()["ringfleet_recording_partial_bytes"] == 700_000
+    # One that is fetched just now stays, however little room there is.
+    carrier.wait_held()
+    eventually("half of it", lambda: (spool / "RE1.wav").exists() and (spool / "RE1.wav").stat().st_size >= 100_000)
+    leave(spool, "RE9.wav", 2_000_000, 0)
+    os.utime(spool / "RE1.wav", (time.time() - 90_000,) * 2)
+    second = rig.start(**settings | {"recording_spool_mb": 1})
+    eventually("the other one's look", lambda: second.metrics()["ringfleet_recording_partials_removed_total"] == 2)
+    assert [path.name for path in files(spool) if path.suffix == ".wav"] == ["RE1.wav"]
+    carrier.release.set()
+    wait_job(rig, "recording", "RE1")
+    assert_stored(rig)
+
+
 def test_check_says_what_would_not_work(rig, carrier, settings, tmp_path):
     assert rig.command("check", **settings).returncode == 0
     own = tmp_path / "sql"
@@ -289,9 +324,13 @@ def test_a_call_without_jobs_leaves_none(rig, carrier, settings):
     assert row(rig)["status"] == "available" and len(rig.turns("CA1")) == 2
 
 
-def test_a_store_that_cannot_be_written_to_is_said_at_start(rig, settings):
+def test_a_store_that_cannot_be_written_to_is_said_at_start(rig, settings, tmp_path):
     wrong = rig.command(**settings | {"recording_store": "/proc/store"})
     assert wrong.returncode == 1 and "/proc/store" in wrong.stderr, wrong
+    (tmp_path / "ringfleet-recordings").symlink_to("/var/tmp")
+    wrong = rig.command(**settings | {"recording_store": "s3://calls", "recording_spool": tmp_path,
+                                      "s3_access_key": "a", "s3_secret_key": "b"})
+    assert wrong.returncode == 1 and "somebody else's" in wrong.stderr, wrong
     wrong = rig.command(**settings | {"recording_store": "s3://calls"})
     assert wrong.returncode == 1 and "RINGFLEET_S3_ACCESS_KEY" in wrong.stderr, wrong
 

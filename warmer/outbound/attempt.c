@@ -229,7 +229,7 @@ static int64_t hours_wait_ms(const struct attempt *a)
 {
     const char *hours = job_text(a->job, "calling_hours");
     int64_t now = clock_wall_ms() / 1000;
-    int64_t next = hours_next(*hours ? hours : a->w->config.calling_hours, job_text(a->job, "business_timezone"), now);
+    int64_t next = hours_next(*hours ? hours : a->w->config.calling_hours, job_zone(a->job), now);
     return next < 0 ? -1 : (next - now) * 1000;
 }
 

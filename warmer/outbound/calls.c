@@ -179,13 +179,13 @@ static void on_queued(const redisReply *reply, void *arg)
 static const char *find_time(struct part *p, const json_t *row)
 {
     const struct batch *b = p->batch;
-    const char *hours = job_text(row, "calling_hours"), *zone = job_text(row, "business_timezone");
+    const char *hours = job_text(row, "calling_hours");
     int64_t at = (b->asked.schedule_ms ? b->asked.schedule_ms : clock_wall_ms()) / 1000;
-    int64_t next = hours_next(*hours ? hours : b->w->config.calling_hours, *zone ? zone : "UTC", at);
+    int64_t next = hours_next(*hours ? hours : b->w->config.calling_hours, job_zone(row), at);
     if (next < 0)
         return "calling_hours or the time zone of the business are not understood";
     if (next > at && b->asked.refuse_outside_hours)
-        return "outside the calling hours of the business; leave outside_hours out to have it wait";
+        return "outside the calling hours (on the callee's clock, where it is known); leave outside_hours out to have it wait";
     p->due_ms = next > at ? next * 1000 : b->asked.schedule_ms;
     return NULL;
 }
@@ -205,8 +205,6 @@ static void complete(struct part *p, json_t *row)
     const struct warmer_config *config = &p->batch->w->config;
     if (job_number(row, "max_calls") <= 0)
         job_set_number(row, "max_calls", config->max_business_calls);
-    if (!*job_text(row, "business_timezone"))
-        json_object_set_new(row, "business_timezone", json_string("UTC"));
     job_set_number(row, "give_up_ms", (p->due_ms ? p->due_ms : clock_wall_ms()) + GIVE_UP_MS);
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 #include "common/redis/functions.h"
+#include "warmer/local_time.h"
 
 const char *job_text(const json_t *job, const char *name)
 {
@@ -16,6 +17,14 @@ const char *job_text(const json_t *job, const char *name)
 int64_t job_number(const json_t *job, const char *name)
 {
     return strtoll(job_text(job, name), NULL, 10);
+}
+
+const char *job_zone(const json_t *job)
+{
+    const char *callees = job_text(job, "callee_timezone"), *business = job_text(job, "business_timezone");
+    if (*callees && local_time_zone(callees))
+        return callees;
+    return *business ? business : "UTC";
 }
 
 void job_set_number(json_t *job, const char *name, int64_t number)

@@ -15,6 +15,9 @@
 /* The job's member, or "". */
 const char *job_text(const json_t *job, const char *name);
 int64_t job_number(const json_t *job, const char *name); /* or 0 */
+/* Whose clock the calling hours are on: the callee's, where a zone is known of it that this machine knows; else the
+ * business'; else UTC. */
+const char *job_zone(const json_t *job);
 void job_set_number(json_t *job, const char *name, int64_t number);
 
 /* Each asks Redis once, as ask() does; the word of the reply is in ringfleet.lua. */

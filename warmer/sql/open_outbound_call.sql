@@ -10,7 +10,9 @@
 --        carrier             twilio: our workers carry the media; elevenlabs: the provider does
 --        agent_id            null: the workers' usual one; needed with elevenlabs
 --        agent_phone_number_id   with elevenlabs: its id of the number to call from
---        business_timezone   of the calling hours
+--        callee_timezone     of the calling hours; null, or none that is known: business_timezone. Here it is the
+--                            member timezone of lead.custom, such as "America/Denver": a number does not tell it
+--        business_timezone
 --        calling_hours, max_calls, machine_detection   null: RINGFLEET_CALLING_HOURS and so on
 --
 -- An agent by name is an object in business_settings.settings -> 'agents' with the same members that the settings
@@ -29,13 +31,13 @@ with asked as (
                   or business.id = case when asked.business ~ '^[0-9]{1,18}$' then asked.business::bigint end
     left join business_settings settings on settings.business_id = business.id
 ), person as (
-    select lead.id, lead.phone_number
+    select lead.id, lead.phone_number, lead.custom ->> 'timezone' as timezone
     from asked, place
     join lead on lead.business_id = place.id
     where case when asked.lead is not null then lead.id = asked.lead_id else lead.phone_number = asked.to_number end
 ), planned as (
     select asked.*, place.id as business_id, place.phone_number as from_number, place.timezone, place.settings, place.agent as how,
-           person.id as known_lead, coalesce(asked.to_number, person.phone_number) as callee,
+           person.id as known_lead, person.timezone as callee_timezone, coalesce(asked.to_number, person.phone_number) as callee,
            case when place.id is null then 'no business has this id or number'
                 when place.agent is null then 'the business has no agent of this name (settings: agents)'
                 when asked.lead is not null and person.id is null then 'the business has no lead with this id'
@@ -76,6 +78,7 @@ select refused, business_id::text as business_id, from_number, callee as to_numb
        coalesce(how ->> 'carrier', 'twilio') as carrier,
        how ->> 'ai_agent_id' as agent_id,
        how ->> 'agent_phone_number_id' as agent_phone_number_id,
+       callee_timezone,
        timezone as business_timezone,
        settings ->> 'calling_hours' as calling_hours,
        settings ->> 'max_calls' as max_calls,
