@@ -32,6 +32,7 @@ enum { CONFIGURE_SECONDS = 4 };
 
 void ai_leg_send(struct call *c, char *text)
 {
+    media_flush(c->w); /* what the caller said before */
     if (!text)
         log_error(c->sid, "out of memory for a message to the AI");
     else if (c->ai)
@@ -80,7 +81,7 @@ static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *
         call_on(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = detail, .permanent = ai_close_is_final(code, ws_http_status(ws))});
 }
 
-static const struct ws_handler events = {NULL, on_open, on_text, on_closed};
+static const struct ws_handler events = {NULL, on_open, on_text, on_closed, NULL};
 
 static void dial(struct call *c, const struct ai_target *target)
 {
@@ -120,6 +121,7 @@ void ai_leg_open(struct call *c)
 void ai_leg_close(struct call *c)
 {
     struct ws_conn *ai = c->ai;
+    media_flush(c->w);
     c->ai = NULL;
     event_del(&c->redial);
     ai_standby_drop(c);

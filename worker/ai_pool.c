@@ -104,7 +104,7 @@ static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *
     show(pool);
 }
 
-static const struct ws_handler events = {NULL, on_open, on_text, on_closed};
+static const struct ws_handler events = {NULL, on_open, on_text, on_closed, NULL};
 
 static void open_one(struct ai_pool *pool)
 {

@@ -72,7 +72,7 @@ static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *
     failed(c, why, ai_close_is_final(code, ws_http_status(ws)));
 }
 
-static const struct ws_handler events = {NULL, on_open, on_text, on_closed};
+static const struct ws_handler events = {NULL, on_open, on_text, on_closed, NULL};
 
 static void open_one(struct call *c)
 {

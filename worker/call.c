@@ -451,6 +451,7 @@ void call_tick(struct call *c)
         call_on(c, &(struct call_event){.kind = CALL_EV_AI, .ai = &(struct ai_event){.kind = AI_RESPONSE_DONE}});
     if (c->state > CALL_PARTING)
         return;
+    carrier_leg_look(c, clock_mono_ms());
     late_context_look(c);
     call_tools_look(c);
     greeting_hurry(c, clock_mono_ms());

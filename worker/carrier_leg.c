@@ -3,8 +3,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/base64.h"
 #include "common/base/log.h"
 #include "worker/call_close.h"
+#include "worker/media.h"
+
+enum {
+    PAIRED_MS_MAX = 20,  /* of audio in a frame; larger ones are rare enough as they are */
+    WAIT_STEP = 64,      /* frames grow with the digits of their counters: not every byte is told to the kernel */
+    PAIR_LATE_MS = 100,  /* what a second frame is waited for */
+};
 
 static void on_event(struct call *c, const struct carrier_event *ev)
 {
@@ -32,6 +40,15 @@ static void on_unordered_audio(struct call *c, const struct carrier_event *ev)
                                             .audio = piece->audio, .audio_len = piece->len});
 }
 
+/* A loop that has no time left is told of a carrier's audio when there are two frames of it: half the reads, and
+ * half of all that follows from them. Whatever else the carrier says waits for the second one as well. */
+static void take_pairs(struct call *c, size_t frame_len, size_t audio_ms)
+{
+    bool pairs = c->w->pressed && c->state >= CALL_GREETING && audio_ms <= PAIRED_MS_MAX;
+    size_t more_than_one = frame_len * 3 / 2;
+    ws_wait_for(c->stream, pairs ? more_than_one + WAIT_STEP - more_than_one % WAIT_STEP : 0);
+}
+
 static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)
 {
     struct call *c = arg;
@@ -42,6 +59,15 @@ static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)
         on_unordered_audio(c, &ev);
     else
         on_event(c, &ev);
+    if (ev.kind == CARRIER_AUDIO)
+        take_pairs(c, len, base64_decoded_size(ev.audio, ev.audio_len) / PLAYOUT_BYTES_PER_MS);
+}
+
+static void on_read(struct ws_conn *ws, void *arg)
+{
+    struct call *c = arg;
+    (void)ws;
+    media_flush(c->w);
 }
 
 static void on_open(struct ws_conn *ws, void *arg)
@@ -59,7 +85,7 @@ static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *
     call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER_LOST, .why = detail, .fault = ws_fault(ws)});
 }
 
-static const struct ws_handler events = {NULL, on_open, on_text, on_closed};
+static const struct ws_handler events = {NULL, on_open, on_text, on_closed, on_read};
 
 void carrier_leg_open(struct call *c, struct ws_conn *ws)
 {
@@ -78,6 +104,12 @@ void carrier_leg_close(struct call *c)
     metric_add(&c->w->metrics.calls_left_up, 1);
     log_warn(c->sid, "the carrier keeps the call up: it ends through the carrier's API",
              log_str("carrier", c->carrier->name), log_str("verdict", reason->verdict));
+}
+
+void carrier_leg_look(struct call *c, int64_t now_ms)
+{
+    if (now_ms - c->watch.line_ms > PAIR_LATE_MS)
+        ws_wait_for(c->stream, 0);
 }
 
 /* Where one message is refused, hundreds may be: the first is logged, all are counted. */

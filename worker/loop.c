@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -17,6 +18,7 @@
 #include "worker/call.h"
 #include "worker/drain.h"
 #include "worker/heartbeat.h"
+#include "worker/pace.h"
 #include "worker/server.h"
 #include "worker/worker.h"
 
@@ -37,6 +39,7 @@ struct loop {
     struct server *server;
     struct heartbeat *heartbeat;
     struct drain *drain; /* once it has begun */
+    struct pace pace;
     struct event *inbox;
     int inbox_fd, outbox_fd; /* the loop reads one, the main thread writes the other */
     pthread_t thread;
@@ -167,10 +170,39 @@ struct loop *loop_new(struct shared *shared)
     return NULL;
 }
 
+static void show_pace(struct worker *w, enum pace_level level)
+{
+    w->pressed = level == PACE_PRESSED;
+    metric_set(&w->metrics.loops_brisk, level != PACE_CALM);
+    metric_set(&w->metrics.loops_pressed, level == PACE_PRESSED);
+}
+
+static void sleep_us(int64_t us)
+{
+    struct timespec t = {0, us * 1000};
+    (void)nanosleep(&t, NULL); /* a signal only makes it shorter */
+}
+
+/* false: the loop was told to stop. */
+static bool turn(struct loop *loop)
+{
+    struct worker *w = &loop->w;
+    int64_t began = clock_mono_us(), rest;
+    if (event_base_loop(w->base, loop->pace.level == PACE_CALM ? EVLOOP_ONCE : EVLOOP_NONBLOCK) < 0 ||
+        event_base_got_break(w->base))
+        return false;
+    rest = pace_turn_over(&loop->pace, w->reads, began, clock_mono_us());
+    w->reads = 0;
+    show_pace(w, loop->pace.level);
+    if (rest > 0)
+        sleep_us(rest);
+    return true;
+}
+
 static void *run(void *arg)
 {
-    struct loop *loop = arg;
-    event_base_dispatch(loop->w.base);
+    while (turn(arg))
+        ;
     return NULL;
 }
 

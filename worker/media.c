@@ -15,7 +15,7 @@ enum { PIECE_CHARS = 6000, PIECE_BYTES = PIECE_CHARS / 4 * 3 };
 enum { FAST_MS_PER_SECOND = 2000, FAST_BURST_MS = 10000 };
 
 enum {
-    FRAME_BYTES_MAX = 4096,    /* of one carrier message; usual are 160 */
+    FRAME_BYTES_MAX = WORKER_GATHER_BYTES, /* of one carrier message; usual are 160 */
     WORDS_WAIT_MS = 3000,      /* after that, words that were not written down never will be */
     GAP_MIN_MS = 60,           /* later than this is a gap, not jitter */
     GAP_MAX_MS = 10000,        /* silence sent for one gap */
@@ -32,12 +32,42 @@ static void append(struct call *c, const char *base64, size_t len)
 {
     size_t size, n;
     char *room;
+    media_flush(c->w);
     if (!c->ai)
         return;
     room = ws_room(c->ai, &size);
     n = c->w->provider->append(room, size, base64, len);
     if (n > 0)
         ws_send_room(c->ai, n);
+}
+
+void media_flush(struct worker *w)
+{
+    struct gathered *g = &w->gathered;
+    char text[BASE64_TEXT_SIZE(WORKER_GATHER_BYTES)];
+    struct call *c = g->call;
+    if (!c)
+        return;
+    g->call = NULL;
+    if (g->text)
+        append(c, g->text, g->text_len);
+    else
+        append(c, text, base64_encode(text, g->bytes, g->len));
+    g->len = 0;
+}
+
+/* A frame whose audio lies behind what is gathered. Its own text is good until the read is over, or another
+ * frame follows. */
+static void gather(struct call *c, const struct carrier_event *ev, size_t len)
+{
+    struct gathered *g = &c->w->gathered;
+    bool first = !g->call;
+    if (!first)
+        metric_add(&c->w->metrics.frames_merged, 1);
+    g->call = c;
+    g->text = first ? ev->audio : NULL;
+    g->text_len = first ? ev->audio_len : 0;
+    g->len += len;
 }
 
 /* mu-law silence is FF, and three of them are "////": no encoding is needed. */
@@ -75,16 +105,21 @@ static void keep(struct call *c, const uint8_t *audio, size_t len)
 
 void media_from_caller(struct call *c, const struct carrier_event *ev)
 {
-    uint8_t audio[FRAME_BYTES_MAX];
+    struct gathered *g = &c->w->gathered;
+    bool hears = ai_hears(c);
     ptrdiff_t n = -1;
     metric_add(&c->w->metrics.frames_in, 1);
     watch_line(&c->watch, clock_mono_ms());
     fill_gap(c, ev, base64_decoded_size(ev->audio, ev->audio_len));
-    if (ev->audio_len / 4 * 3 <= sizeof audio)
-        n = base64_decode(audio, ev->audio, ev->audio_len);
+    if (g->len + ev->audio_len / 4 * 3 > WORKER_GATHER_BYTES)
+        media_flush(c->w);
+    if (ev->audio_len / 4 * 3 <= FRAME_BYTES_MAX)
+        n = base64_decode(g->bytes + g->len, ev->audio, ev->audio_len);
     if (n > 0)
-        keep(c, audio, (size_t)n);
-    if (ai_hears(c))
+        keep(c, g->bytes + g->len, (size_t)n);
+    if (hears && n > 0)
+        gather(c, ev, (size_t)n);
+    else if (hears)
         append(c, ev->audio, ev->audio_len);
 }
 

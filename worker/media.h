@@ -7,6 +7,9 @@
  * silence, or a turn would never end. */
 void media_from_caller(struct call *c, const struct carrier_event *ev);
 
+/* To the AI goes in one message what one read brought of a call's audio: this one is over. */
+void media_flush(struct worker *w);
+
 /* false: more audio than time has passed, beyond what a stall of the network could have held back. */
 bool media_in_time(struct call *c, const struct carrier_event *ev);
 

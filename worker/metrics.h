@@ -66,6 +66,8 @@ enum peer_fault {
     X(COUNTER, calls_resumed, "calls_resumed_total", "", "of these, calls taken over from another worker")         \
     X(COUNTER, frames_in, "carrier_frames_total", "direction=\"in\"", "audio messages of the carrier leg")         \
     X(COUNTER, frames_out, "carrier_frames_total", "direction=\"out\"", "audio messages of the carrier leg")       \
+    X(COUNTER, frames_merged, "carrier_frames_merged_total", "",                                                   \
+      "audio messages that went to the AI in one with those before them")                                          \
     X(COUNTER, frames_reordered, "carrier_frames_reordered_total", "", "audio messages that came before their turn") \
     X(COUNTER, frames_dropped, "carrier_frames_dropped_total", "", "audio messages that came too late, or twice")  \
     X(COUNTER, carrier_refused, "carrier_refused_total", "", "messages of ours that the carrier refused")          \
@@ -112,6 +114,8 @@ enum peer_fault {
       "calls taken back after this worker was believed dead")                                                      \
     X(GAUGE, websockets, "websockets", "", "open sockets of both legs, those in their closing too")                \
     X(GAUGE, loops, "loops", "", "event loops")                                                                    \
+    X(GAUGE, loops_brisk, "loops_brisk", "", "event loops that look at their sockets at short steps")              \
+    X(GAUGE, loops_pressed, "loops_pressed", "", "event loops without time to spare: they take callers' audio two frames at a time") \
     X(GAUGE_MIN, ai_address_known, "ai_address_known", "", "1 while every event loop knows where to open AI sessions") \
     X(COUNTER, agent_urls_failed, "agent_urls_failed_total", "", "signed addresses of agents that were not to be had") \
     X(GAUGE_MIN, redis_up, "redis_up", "", "1 while every event loop is connected to Redis, to all of a cluster")  \

@@ -89,7 +89,7 @@ static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *
     forget(g);
 }
 
-static const struct ws_handler door = {on_request, NULL, NULL, on_closed};
+static const struct ws_handler door = {on_request, NULL, NULL, on_closed, NULL};
 
 static void send_away(struct guest *g)
 {

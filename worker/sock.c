@@ -27,6 +27,7 @@ struct sock {
     struct evbuffer *out; /* NULL until something had to wait */
     uint8_t *held;        /* the start of a frame whose rest is missing */
     size_t held_len;
+    int low_water; /* SO_RCVLOWAT, if it was set */
     const struct sock_handler *handler;
     void *arg;
     struct event readable; /* up to here: what every frame touches */
@@ -323,6 +324,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     bool more;
     (void)fd;
     (void)what;
+    w->reads++;
     if (s->state == STATE_TLS)
         shake_hands(s);
     w->cork.on = true;
@@ -430,6 +432,16 @@ void sock_set_queue_max(struct sock *s, size_t bytes)
 bool sock_was_slow(const struct sock *s)
 {
     return s->slow;
+}
+
+/* What is there already, and now enough, the kernel tells of by itself. */
+void sock_wait_for(struct sock *s, size_t bytes)
+{
+    int low_water = (int)bytes;
+    if (s->low_water == low_water || s->state != STATE_OPEN || s->ssl)
+        return;
+    s->low_water = low_water;
+    (void)setsockopt(s->fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water);
 }
 
 void sock_set_held_max(struct sock *s, size_t bytes)

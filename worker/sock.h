@@ -49,6 +49,9 @@ bool sock_was_slow(const struct sock *s);
  * the socket after a while: closing it now could discard our last words on their way. Plain only. */
 void sock_finish(struct sock *s);
 
+/* What comes is told of once there is so much of it, or the peer has closed; at first, and with 0, at once. */
+void sock_wait_for(struct sock *s, size_t bytes);
+
 /* Most bytes kept for a frame that is not complete; past it the socket fails. */
 void sock_set_held_max(struct sock *s, size_t bytes);
 

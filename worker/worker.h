@@ -28,6 +28,7 @@ enum {
     WORKER_SPARE_BYTES = 16384, /* buffers for frames that arrived in part */
     WORKER_SPARES = 16,
     WORKER_CORK_BYTES = 16384,
+    WORKER_GATHER_BYTES = 4096, /* half a second of audio */
     WORKER_MASK_BYTES = 1024,   /* fetched at once: a system call per frame is a twentieth of its cost */
 };
 
@@ -44,6 +45,15 @@ struct cork {
     struct sock *sock; /* NULL: nothing is gathered */
     size_t len;
     uint8_t buf[WORKER_CORK_BYTES];
+};
+
+/* Caller audio that one read brought, and that leaves as one message; see media_flush. */
+struct gathered {
+    struct call *call; /* NULL: nothing is gathered */
+    const char *text;  /* base64 as it came, if it was one frame; else NULL */
+    size_t text_len;
+    size_t len;
+    uint8_t bytes[WORKER_GATHER_BYTES];
 };
 
 struct worker {
@@ -74,9 +84,12 @@ struct worker {
     struct deferred *deferred;
     uint8_t *spares[WORKER_SPARES];
     int spare_count;
+    unsigned reads; /* sockets that had something, in the turn at hand */
+    bool pressed;   /* no time is left: carriers' audio is taken two frames at a time */
     uint8_t read_buf[WORKER_READ_BYTES];
     uint8_t write_buf[WORKER_WRITE_BYTES];
     struct cork cork;
+    struct gathered gathered;
     uint8_t masks[WORKER_MASK_BYTES]; /* random bytes for the frames we send to AI providers */
     size_t masks_left;
 };

@@ -337,6 +337,8 @@ static size_t take_frames(struct ws_conn *ws, uint8_t *buf, size_t len)
         else
             refuse(ws, WS_CLOSE_POLICY, "too much in too short a time");
     }
+    if (ws->state == STATE_OPEN && ws->handler->on_read)
+        ws->handler->on_read(ws, ws->arg);
     return used;
 }
 
@@ -508,6 +510,12 @@ struct ws_conn *ws_dial(struct worker *w, const struct ai_target *target, size_t
     base64_encode(ws->key, nonce, sizeof nonce);
     ws->resolving = resolve(w->resolver, target->host, target->port, on_resolved, ws);
     return ws;
+}
+
+void ws_wait_for(struct ws_conn *ws, size_t bytes)
+{
+    if (ws && ws->state == STATE_OPEN)
+        sock_wait_for(ws->sock, bytes);
 }
 
 enum peer_fault ws_fault(const struct ws_conn *ws)

@@ -17,6 +17,8 @@ struct ws_handler {
     /* Once: the peer closed (code of its close frame), the connection failed (WS_CLOSE_ABNORMAL), or
      * the peer broke a rule (code of ours; ws_fault). The conn is gone after it. Never after ws_close. */
     void (*on_closed)(struct ws_conn *ws, uint16_t code, const char *why, void *arg);
+    /* All messages that one read brought have been handed out. May be NULL. */
+    void (*on_read)(struct ws_conn *ws, void *arg);
 };
 
 enum {
@@ -60,6 +62,9 @@ void ws_send_room(struct ws_conn *ws, size_t len);
 
 /* Any length; copies. */
 void ws_send_text(struct ws_conn *ws, const char *text, size_t len);
+
+/* See sock_wait_for. Accepts NULL. */
+void ws_wait_for(struct ws_conn *ws, size_t bytes);
 
 /* Says goodbye with the code and reason and lets go of the handler at once: no callback comes any
  * more, the rest of the closing happens on its own. Accepts NULL. */

@@ -1,6 +1,7 @@
 /* Audio passes both ways through the worker's own sockets, codecs and call, and for it nothing is allocated
  * and no lock is taken: not by us, not by a library on our behalf. Memory that grows with every second of a
- * call is what long calls die of, and what loops lock they wait for each other with. */
+ * call is what long calls die of, and what loops lock they wait for each other with. And what the AI gets is
+ * what the carrier sent, byte for byte, however much of it comes at once. */
 #include "tests/unit/unit.h"
 
 #include <arpa/inet.h>
@@ -17,6 +18,7 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 
+#include "common/base/base64.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "tests/unit/worker/surroundings.h"
@@ -29,6 +31,9 @@
 #define AI_SAYS "{\"type\":\"response.output_audio.delta\",\"event_id\":\"event_%d\",\"response_id\":\"r1\"," \
                 "\"item_id\":\"i1\",\"output_index\":0,\"content_index\":0,\"delta\":\"%s\"}"
 #define PLAYED "{\"event\":\"mark\",\"sequenceNumber\":\"%d\",\"streamSid\":\"MZ1\",\"mark\":{\"name\":\"0.%d\"}}"
+
+#define STOP "{\"event\":\"stop\",\"sequenceNumber\":\"9\",\"stop\":{\"accountSid\":\"AC0\",\"callSid\":\"" SID "\"}," \
+             "\"streamSid\":\"MZ1\"}"
 
 enum { FRAMES = 3000, WARM_UP = 200, PAYLOAD_BYTES = 162, PEER_BYTES = 65536, WAIT_TURNS = 200000 };
 
@@ -146,15 +151,21 @@ static void push(const struct peer *p, const void *bytes, size_t len)
     assert_int_equal(write(p->fd, bytes, len), (ssize_t)len);
 }
 
-static void say(const struct peer *p, const char *text)
+/* A frame of that text, as this peer sends it. */
+static size_t frame_of(uint8_t *out, const struct peer *p, const char *text)
 {
     static const uint8_t mask[4] = {1, 2, 3, 4};
-    uint8_t frame[4096];
-    size_t len = strlen(text), head = ws_encode_head(frame, WS_TEXT, len, p->masks ? mask : NULL);
-    memcpy(frame + head, text, len);
+    size_t len = strlen(text), head = ws_encode_head(out, WS_TEXT, len, p->masks ? mask : NULL);
+    memcpy(out + head, text, len);
     if (p->masks)
-        ws_mask(frame + head, len, mask);
-    push(p, frame, head + len);
+        ws_mask(out + head, len, mask);
+    return head + len;
+}
+
+static void say(const struct peer *p, const char *text)
+{
+    uint8_t bytes[4096];
+    push(p, bytes, frame_of(bytes, p, text));
 }
 
 /* The next message, or "" if there is none. */
@@ -208,7 +219,7 @@ static int on_request(struct ws_conn *ws, const struct ws_request *request, void
     return 0;
 }
 
-static const struct ws_handler door = {on_request, NULL, NULL, NULL};
+static const struct ws_handler door = {on_request, NULL, NULL, NULL, NULL};
 
 static void redis_answers(int type)
 {
@@ -229,14 +240,29 @@ static void listen_as_ai(void)
     w->ai = (struct ai_target){.host = "127.0.0.1", .port = ntohs(at.sin_port), .path = "/v1/realtime"};
 }
 
+/* A connection over the loopback. */
+static void connect_two(int ends[2])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int door_fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(door_fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(door_fd, 1), 0);
+    assert_int_equal(getsockname(door_fd, (struct sockaddr *)&at, &len), 0);
+    ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(ends[0], (struct sockaddr *)&at, len), 0);
+    ends[1] = accept(door_fd, NULL, NULL);
+    close(door_fd);
+    nonblocking(ends[0]);
+    nonblocking(ends[1]);
+}
+
 static void connect_carrier(void)
 {
     static const char request[] = "GET /media HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                                   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     int ends[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    nonblocking(ends[0]);
-    nonblocking(ends[1]);
+    connect_two(ends);
     carrier = (struct peer){.fd = ends[0], .masks = true};
     assert_non_null(ws_accept(w, ends[1], 65536, &door, NULL));
     push(&carrier, request, sizeof request - 1);
@@ -302,6 +328,81 @@ static void frame(int n)
     turn();
 }
 
+/* ---- the caller's audio as bytes ---- */
+
+static struct {
+    uint8_t said[1 << 21], got[1 << 21];
+    size_t said_len, got_len;
+    uint8_t wire[1 << 17]; /* of what is said, what has not left yet */
+    size_t wire_len;
+    int frames, appends;
+    size_t timestamp; /* in bytes of audio */
+} line;
+
+/* The wire's next frame, with audio that no other has. */
+static void speak(size_t bytes)
+{
+    static char payload[BASE64_TEXT_SIZE(8192)], text[sizeof payload + 512];
+    uint8_t *audio = line.said + line.said_len;
+    for (size_t i = 0; i < bytes; i++)
+        audio[i] = (uint8_t)rand();
+    base64_encode(payload, audio, bytes);
+    line.frames++;
+    snprintf(text, sizeof text, CALLER_SAYS, 2 * line.frames, line.frames, (int)(line.timestamp / 8), payload);
+    line.said_len += bytes;
+    line.timestamp += bytes;
+    now_ms += (int64_t)bytes / 8 + 1;
+    line.wire_len += frame_of(line.wire + line.wire_len, &carrier, text);
+}
+
+/* A call in which only the caller speaks. */
+static void begin_quiet_call(void)
+{
+    begin_call();
+    say(&ai, "{\"type\":\"response.done\",\"response\":{\"id\":\"r1\",\"status\":\"completed\"}}");
+    for (int i = 0; i < WAIT_TURNS && call->answer.under_way; i++)
+        turn();
+}
+
+static void send_wire(size_t len)
+{
+    push(&carrier, line.wire, len);
+    line.wire_len -= len;
+    memmove(line.wire, line.wire + len, line.wire_len);
+}
+
+static void listen_in(void)
+{
+    static const char append[] = "{\"type\":\"input_audio_buffer.append\",\"audio\":\"";
+    const char *text;
+    turn();
+    while (*(text = hear(&ai))) {
+        const char *audio = text + sizeof append - 1;
+        ptrdiff_t n;
+        assert_memory_equal(text, append, sizeof append - 1);
+        n = base64_decode(line.got + line.got_len, audio, strcspn(audio, "\""));
+        assert_true(n > 0);
+        line.got_len += (size_t)n;
+        line.appends++;
+    }
+}
+
+static void await_all(void)
+{
+    for (int i = 0; i < WAIT_TURNS && line.got_len < line.said_len; i++)
+        listen_in();
+    assert_int_equal(line.got_len, line.said_len);
+    assert_memory_equal(line.got, line.said, line.said_len);
+}
+
+static void speak_now(size_t bytes)
+{
+    speak(bytes);
+    send_wire(line.wire_len);
+    for (int i = 0; i < 20; i++) /* whoever does not wait for more takes it in one of these */
+        listen_in();
+}
+
 static void on_deferred(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what, (void)arg;
@@ -314,8 +415,12 @@ static int setup(void **state)
     static char prefix[] = "rf";
     static struct worker_config config;
     static struct places places = {.max = 1};
+    size_t spare = 1;
+    uint8_t *buffer;
     (void)state;
     log_set_level("error");
+    memset(&line, 0, sizeof line);
+    call = NULL;
     config = (struct worker_config){.stream_secret = secret, .ai_voice = voice, .ai_model = model,
                                     .ai_transcription_model = whisper};
     w = calloc(1, sizeof *w);
@@ -329,6 +434,8 @@ static int setup(void **state)
     w->places = &places;
     w->deferred_event = event_new(w->base, -1, 0, on_deferred, NULL);
     w->resolver = resolver_new(w->base);
+    buffer = worker_take_buffer(w, &spare); /* it is there after the first frame that comes in parts */
+    worker_give_buffer(w, buffer, spare);
     around.answered_by = "";
     around.history = "I was just saying"; /* no greeting: the call talks at once */
     listen_as_ai();
@@ -367,8 +474,116 @@ static void test_nothing_allocated_nothing_locked(void **state)
     assert_int_equal(metric_get(&w->metrics.frames_out), WARM_UP + FRAMES);
 }
 
+/* Frames that have come together go on together, and nobody waits for one that has not. */
+static void test_one_message_of_one_read(void **state)
+{
+    (void)state;
+    begin_quiet_call();
+    speak_now(160);
+    await_all();
+    assert_int_equal(line.appends, 1);
+    for (int i = 0; i < 5; i++)
+        speak(160);
+    send_wire(line.wire_len);
+    await_all();
+    assert_int_equal(line.appends, 2);
+    assert_int_equal(metric_get(&w->metrics.frames_merged), 4);
+}
+
+/* A loop that is pressed takes two at a time; one that is not any more takes each as it comes. */
+static void test_two_at_a_time(void **state)
+{
+    (void)state;
+    begin_quiet_call();
+    w->pressed = true;
+    speak_now(160); /* nobody knew yet */
+    await_all();
+    for (int i = 1; i <= 10; i++) {
+        speak_now(160);
+        speak_now(160);
+        await_all();
+        assert_int_equal(line.appends, 1 + i);
+    }
+    w->pressed = false;
+    speak_now(160);
+    speak_now(160);
+    await_all();
+    speak_now(160);
+    await_all();
+}
+
+/* The second one does not come: the first is not left alone, nor is the carrier's last word. */
+static void test_the_last_frame(void **state)
+{
+    (void)state;
+    begin_quiet_call();
+    w->pressed = true;
+    speak_now(160);
+    await_all();
+    speak_now(160);
+    assert_int_equal(line.appends, 1);
+    now_ms += 1000;
+    call_tick(call);
+    await_all();
+    say(&carrier, STOP);
+    now_ms += 1000;
+    call_tick(call);
+    for (int i = 0; i < WAIT_TURNS && call->state != CALL_ENDING; i++)
+        turn();
+    assert_int_equal(call->state, CALL_ENDING);
+}
+
+/* Whatever sizes, however cut, however fast, pressed or not. */
+static void test_the_ai_gets_what_the_carrier_sent(void **state)
+{
+    static const size_t sizes[] = {160, 160, 160, 160, 80, 240, 320, 1, 7, 800, 4095, 4096, 4097, 5000};
+    (void)state;
+    srand(7);
+    begin_quiet_call();
+    for (int round = 0; round < 300; round++) {
+        w->pressed = rand() % 3 != 0;
+        for (int i = rand() % 12; i >= 0; i--)
+            speak(round % 2 ? 160 : sizes[rand() % (int)ARRAY_LEN(sizes)]);
+        while (line.wire_len > 0) {
+            size_t cut = (size_t)rand() % 1500 + 1;
+            send_wire(cut < line.wire_len ? cut : line.wire_len);
+            listen_in();
+        }
+    }
+    now_ms += 1000;
+    call_tick(call);
+    await_all();
+    assert_in_range(line.appends, line.frames / 6, line.frames - 1);
+    assert_int_equal(metric_get(&w->metrics.frames_in), line.frames);
+    assert_int_equal(metric_get(&w->metrics.frames_merged), line.frames - line.appends);
+    assert_int_equal(metric_get(&w->metrics.silence_filled), 0);
+}
+
+static void test_no_allocation_in_pairs(void **state)
+{
+    long before;
+    (void)state;
+    begin_quiet_call();
+    w->pressed = true;
+    for (int n = 0; n < WARM_UP; n++)
+        speak_now(160);
+    before = allocations;
+    for (int n = 0; n < FRAMES; n++)
+        speak_now(160);
+    speak_now(160); /* the second of the last pair */
+    await_all();
+    assert_int_equal(allocations - before, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_nothing_allocated_nothing_locked, setup, teardown)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_nothing_allocated_nothing_locked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_allocation_in_pairs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_message_of_one_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_last_frame, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_ai_gets_what_the_carrier_sent, setup, teardown),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,119 @@
+/* When a loop is woken, when it comes round by itself, and when it takes two frames at a time. Its time is
+ * simulated: sockets that get ready at a steady rate, and what it costs to serve them. */
+#include "worker/pace.h"
+
+#include "tests/unit/unit.h"
+
+enum { SECOND = 1000000, SOCKETS = 1600 };
+
+static struct pace pace;
+static int64_t now_us;
+static double due; /* sockets that have something */
+
+static int setup(void **state)
+{
+    (void)state;
+    pace = (struct pace){0};
+    now_us = 5 * SECOND;
+    due = 0;
+    return 0;
+}
+
+/* So many sockets a second, each of which takes so long to serve. Returns the longest sleep. */
+static int64_t run(int64_t us, int a_second, int64_t cost_us)
+{
+    int64_t until = now_us + us, longest = 0;
+    while (now_us < until) {
+        int64_t began = now_us, rest, ready;
+        if (pace.level == PACE_CALM && due < 1) { /* it waits in the kernel */
+            now_us += (int64_t)((1 - due) * SECOND / a_second) + 1;
+            due = 1;
+        }
+        ready = (int64_t)due;
+        now_us += ready * cost_us + 1;
+        rest = pace_turn_over(&pace, (unsigned)ready, began, now_us);
+        assert_in_range(rest, 0, PACE_STEP_US);
+        now_us += rest;
+        longest = rest > longest ? rest : longest;
+        due += (double)(now_us - began) * a_second / SECOND - (double)ready;
+        if (due > SOCKETS)
+            due = SOCKETS;
+    }
+    return longest;
+}
+
+/* Nobody waits for anybody in a loop that has little to do. */
+static void test_calm(void **state)
+{
+    (void)state;
+    assert_int_equal(run(10 * SECOND, 3000, 20), 0);
+    assert_int_equal(pace.level, PACE_CALM);
+}
+
+static void test_brisk_and_calm_again(void **state)
+{
+    (void)state;
+    assert_in_range(run(SECOND, 20000, 20), 1, PACE_STEP_US);
+    assert_int_equal(pace.level, PACE_BRISK);
+    run(SECOND, 6000, 20); /* neither one nor the other: it stays as it is */
+    assert_int_equal(pace.level, PACE_BRISK);
+    run(SECOND, 1000, 20);
+    assert_int_equal(pace.level, PACE_CALM);
+}
+
+/* A loop that is late for a step goes on at once, and does not run faster afterwards. */
+static void test_steps_that_were_missed(void **state)
+{
+    int64_t late;
+    (void)state;
+    run(SECOND, 20000, 20);
+    late = now_us + 100 * PACE_STEP_US;
+    assert_int_equal(pace_turn_over(&pace, 10, now_us, late), 0);
+    assert_in_range(pace_turn_over(&pace, 10, late, late + 10), PACE_STEP_US - 10, PACE_STEP_US);
+}
+
+static void test_pressed_and_spare_again(void **state)
+{
+    (void)state;
+    run(2 * SECOND, 40000, 22); /* 88 % */
+    assert_int_equal(pace.level, PACE_BRISK);
+    run(2 * SECOND, 40000, 24); /* 96 % */
+    assert_int_equal(pace.level, PACE_PRESSED);
+    run(5 * SECOND, 20000, 26); /* the same calls, in pairs: 52 % */
+    assert_int_equal(pace.level, PACE_PRESSED);
+    run(5 * SECOND, 18000, 26);
+    assert_int_equal(pace.level, PACE_BRISK);
+}
+
+/* Far more than it can do: it is known within two seconds. */
+static void test_pressed_soon(void **state)
+{
+    (void)state;
+    run(2 * SECOND, 60000, 30);
+    assert_int_equal(pace.level, PACE_PRESSED);
+}
+
+/* Another program took the core for a moment. */
+static void test_a_moment_presses_nobody(void **state)
+{
+    (void)state;
+    run(2 * SECOND, 20000, 20);
+    now_us += SECOND / 5;
+    (void)pace_turn_over(&pace, 10, now_us - SECOND / 5, now_us);
+    assert_int_equal(pace.level, PACE_BRISK);
+    run(SECOND, 20000, 20);
+    assert_int_equal(pace.level, PACE_BRISK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_calm, setup),
+        cmocka_unit_test_setup(test_brisk_and_calm_again, setup),
+        cmocka_unit_test_setup(test_steps_that_were_missed, setup),
+        cmocka_unit_test_setup(test_pressed_and_spare_again, setup),
+        cmocka_unit_test_setup(test_pressed_soon, setup),
+        cmocka_unit_test_setup(test_a_moment_presses_nobody, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

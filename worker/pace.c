@@ -1,0 +1,49 @@
+#include "worker/pace.h"
+
+/* How long a window is remembered, and that none counts for more than a quarter of it: what other programs on
+ * the core do for a moment makes no loop pressed. */
+enum { MEMORY_US = 400000, WEIGHT_MAX_US = MEMORY_US / 4 };
+
+static enum pace_level judge(const struct pace *p)
+{
+    switch (p->level) {
+    case PACE_CALM:
+        return p->reads >= PACE_BRISK_READS ? PACE_BRISK : PACE_CALM;
+    case PACE_BRISK:
+        if (p->permille >= 10 * PACE_PRESSED_PERCENT)
+            return PACE_PRESSED;
+        return p->reads < PACE_CALM_READS ? PACE_CALM : PACE_BRISK;
+    case PACE_PRESSED:
+        return p->permille < 10 * PACE_SPARE_PERCENT ? PACE_BRISK : PACE_PRESSED;
+    }
+    return p->level;
+}
+
+static void close_window(struct pace *p, int64_t now_us)
+{
+    int64_t length = now_us - p->window_us, worked = p->worked_us * 1000 / length;
+    int64_t weight = length < WEIGHT_MAX_US ? length : WEIGHT_MAX_US;
+    if (p->level != PACE_CALM)
+        p->permille += (int)((worked - p->permille) * weight / MEMORY_US);
+    p->level = judge(p);
+    if (p->level == PACE_CALM)
+        p->permille = 0;
+    p->window_us = now_us;
+    p->worked_us = 0;
+    p->reads = 0;
+}
+
+int64_t pace_turn_over(struct pace *p, unsigned reads, int64_t began_us, int64_t now_us)
+{
+    p->reads += reads;
+    p->worked_us += now_us - began_us;
+    if (now_us - p->window_us >= PACE_WINDOW_US)
+        close_window(p, now_us);
+    if (p->level == PACE_CALM)
+        return 0;
+    p->step_us += PACE_STEP_US;
+    if (p->step_us > now_us)
+        return p->step_us - now_us;
+    p->step_us = now_us; /* late: steps that were missed are not made up for */
+    return 0;
+}

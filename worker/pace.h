@@ -1,0 +1,35 @@
+/* How a loop comes round: at once for whatever there is, or at short steps, so that a busy one is not woken
+ * for every frame. Being woken costs a core more than handling a frame does.
+ *
+ * Pure: times and what a turn handled are told. All times are monotonic. */
+#pragma once
+#include "common/base/base.h"
+
+enum pace_level {
+    PACE_CALM,    /* waits for the next socket, and serves it at once */
+    PACE_BRISK,   /* several sockets have something in every step: it looks once a step */
+    PACE_PRESSED, /* hardly any time is left as well: callers' audio is taken two frames at a time */
+};
+
+enum {
+    PACE_STEP_US = 250,        /* what a message may wait for in a loop that is brisk */
+    PACE_WINDOW_US = 50000,    /* what is judged at once */
+    PACE_BRISK_READS = 400,    /* sockets read in a window: two in a step. From there on it is brisk */
+    PACE_CALM_READS = 200,     /* below it is calm again */
+    PACE_PRESSED_PERCENT = 94, /* of the time, worked through: from there on it is pressed */
+    PACE_SPARE_PERCENT = 50,   /* below it is not any more: frame by frame it will have nearly twice the work */
+};
+
+/* Zero it. */
+struct pace {
+    enum pace_level level;
+    int64_t window_us; /* when the one at hand began */
+    int64_t step_us;   /* when the one at hand was due */
+    int64_t worked_us; /* in this window */
+    unsigned reads;    /* in this window */
+    int permille;      /* worked, of the last windows' time */
+};
+
+/* A turn is over that began at began_us and read so many sockets. Returns for how long to sleep before the next
+ * one; 0: not at all. Of a calm loop began_us does not count, since its turns include the waiting. */
+int64_t pace_turn_over(struct pace *p, unsigned reads, int64_t began_us, int64_t now_us);
