@@ -55,6 +55,10 @@ class Proxies:
         """Every journal entry that Redis acknowledged on a tapped route."""
         return self._ask("kept")
 
+    def stalls(self) -> list[tuple[float, float]]:
+        """When the proxies themselves had to wait for the machine."""
+        return [(begin, end) for begin, end in self._ask("stalls")]
+
     def stop(self) -> None:
         self._process.stdin.close()
         try:

@@ -12,6 +12,7 @@ import struct
 import sys
 
 from .resp import Tap
+from .stalls import Stalls
 
 CHUNK = 65536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
@@ -33,6 +34,16 @@ class Link:
             writer.transport.abort()
 
     async def pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upwards: bool
+    ) -> None:
+        """One side's end of stream is passed on, the other may still speak; its reset is passed on at once, or who
+        waits for its answer would wait for ever."""
+        try:
+            await self._pump(reader, writer, upwards)
+        except OSError:
+            self.reset()
+
+    async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upwards: bool
     ) -> None:
         while data := await reader.read(CHUNK):
@@ -109,10 +120,7 @@ class Route:
             for one in link.writers:
                 one.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             pumps = (link.pump(reader, up_writer, True), link.pump(up_reader, writer, False))
-            # One side's end of stream is passed on; the other may still speak.
-            results = await asyncio.gather(*pumps, return_exceptions=True)
-            if any(isinstance(result, Exception) for result in results):
-                link.reset()
+            await asyncio.gather(*pumps)
         finally:
             self._links.discard(link)
             for one in link.writers:
@@ -123,6 +131,7 @@ class Switchboard:
     def __init__(self) -> None:
         self._routes: dict[str, Route] = {}
         self._kept: list[dict] = []
+        self.stalls = Stalls()
 
     async def obey(self, command: dict) -> object:
         op = command["op"]
@@ -133,6 +142,8 @@ class Switchboard:
             return await route.open()
         if op == "kept":
             return self._kept
+        if op == "stalls":
+            return self.stalls.found
         route = self._routes[command["name"]]
         if op == "cut":
             return route.cut()
@@ -158,9 +169,11 @@ async def serve() -> None:
     reader = asyncio.StreamReader(limit=1 << 20)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    watching = asyncio.create_task(board.stalls.watch())
     while line := await reader.readline():
         answer = await board.obey(json.loads(line))
         print(json.dumps(answer), flush=True)
+    watching.cancel()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from standins.realtime import Provider
 
 from . import story
 from .proxies import Proxies
+from .stalls import Stalls
 
 # A worker that died between two events of a session leaves a race behind that the provider reports.
 BENIGN = frozenset({"response_cancel_not_active", "conversation_already_has_active_response"})
@@ -77,6 +78,7 @@ class Rig:
             self.cast.of, api_key=API_KEY, benign=BENIGN, on_event=self.cast.on_event
         )
         self.provider.voice = story.sound
+        self._stalls = Stalls()
         self.proxies: Proxies
         self.redis_server: RedisServer
         self.postgres: PostgresServer
@@ -89,6 +91,7 @@ class Rig:
     def __enter__(self) -> "Rig":
         fleet.running.append(self)
         self._thread.start()
+        self._watching = asyncio.run_coroutine_threadsafe(self._stalls.watch(), self._loop)
         self.proxies = Proxies()
         try:
             self._start()
@@ -147,6 +150,8 @@ class Rig:
             if hasattr(self, "postgres"):
                 self.postgres.stop()
             self.redis_server.stop()
+            self._watching.cancel()
+            self.run(asyncio.sleep(0.01))  # so that it hears of it
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -220,6 +225,10 @@ class Rig:
 
         self.run(place())
         return one
+
+    def stalls(self) -> list[tuple[float, float]]:
+        """When the stand-ins and the proxies were kept waiting by the machine; for the oracle, in order."""
+        return sorted(self._stalls.found + self.proxies.stalls())
 
     def redis(self):
         return self.redis_server.client()

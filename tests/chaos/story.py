@@ -117,7 +117,9 @@ class Story:
     faults: None = None  # of the AI: none of this call's own
     greetings_asked: int = 0
     asked_ms: float | None = None  # response.create without an answer so far
+    settling_ms: float = 0  # settings without an answer so far
     asks: list[float] = field(default_factory=list)
+    settling: list[tuple[float, float]] = field(default_factory=list)  # settings came, were taken
     thinking: list[tuple[float, float]] = field(default_factory=list)  # asked, first audio
     finished: bool = False  # the caller's script ran to its end
     repeats: int = 0
@@ -178,6 +180,10 @@ class Story:
                 self.greetings_asked += 1
         elif direction == "in" and kind == "conversation.item.create":
             self._on_item(event["item"])
+        elif direction == "in" and kind == "session.update":
+            self.settling_ms = now_ms()
+        elif kind == "session.updated":
+            self.settling.append((self.settling_ms, now_ms()))
         elif kind == "response.output_audio.delta" and self.asked_ms is not None:
             self.thinking.append((self.asked_ms, now_ms()))
             self.asked_ms = None

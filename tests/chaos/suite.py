@@ -33,8 +33,10 @@ class Options:
 
 class Resume(NamedTuple):
     """After a lost stream: from the webhook's request until the AI is asked to go on, and from its first audio
-    to the carrier's. What lies between is its thinking, and the caller's words if he speaks just then."""
+    to the carrier's. What lies between is its thinking, and the caller's words if he speaks just then; what it
+    takes to accept the settings is its time too."""
 
+    own_ms: float  # without the carrier's time either, from the TwiML to the stream's start
     ms: float
     began_ms: float
     worker: str
@@ -48,6 +50,7 @@ class Result:
     stories: list[Story]
     findings: oracle.Findings
     resumes: list[Resume]
+    stalls: list[tuple[float, float]]  # of the machine
 
     def check(self) -> None:
         if self.findings.problems:
@@ -123,7 +126,8 @@ def run(options: Options, tell=lambda line: None, faults: list[Fault] | None = N
             time.sleep(0.05)
         _wait_for_calls(callers, tell)
         findings = oracle.check(rig, faults)
-        return Result(options, faults, callers.stories, findings, resumes(rig, callers.stories, faults))
+        resumed = resumes(rig, callers.stories, faults)
+        return Result(options, faults, callers.stories, findings, resumed, rig.stalls())
 
 
 def _wait_for_calls(callers: Callers, tell) -> None:
@@ -137,23 +141,27 @@ def _wait_for_calls(callers: Callers, tell) -> None:
 
 def resumes(rig: Rig, stories: list[Story], faults: list[Fault]) -> list[Resume]:
     """Those that no other fault was in the way of: what a worker lacks is not its own slowness."""
-    weather, found = oracle.Weather(faults), []
+    weather, found = oracle.Weather(faults, rig.stalls()), []
     for one in stories:
-        asked, worker = None, ""
+        asked, answered, started, worker = None, 0.0, 0.0, ""
         for event in one.call.events:
             if event.kind == "twiml" and "/voice/after/" in event.data["url"]:
-                body = event.data["body"]
-                asked = event.ms - event.data["ms"] if "<Connect" in body and "<Pause" not in body else None
+                body, answered = event.data["body"], event.ms
+                asked = answered - event.data["ms"] if "<Connect" in body and "<Pause" not in body else None
             elif event.kind == "media-refused":
                 asked = None
             elif event.kind == "media-target":
                 worker = rig.media_ports[event.data]
+            elif event.kind == "start":
+                started = event.ms
             elif event.kind == "media" and asked is not None:
                 begin, end = one.call.began_ms + asked, one.call.began_ms + event.ms
                 asks = [ms for ms in one.asks if begin <= ms <= end]
                 audio = [ms for _, ms in one.thinking if begin <= ms <= end]
                 if asks and audio and not weather.troubled(begin, end):
-                    found.append(Resume(asks[0] - begin + end - audio[-1], begin, worker, one.call.sid))
+                    settled = sum(done - came for came, done in one.settling if begin <= came and done <= asks[0])
+                    ms = asks[0] - begin + end - audio[-1] - settled
+                    found.append(Resume(ms - (started - answered), ms, begin, worker, one.call.sid))
                 asked = None
     return sorted(found)
 
@@ -166,7 +174,6 @@ def summary(results: list[Result]) -> str:
     by_action: dict[str, Counter] = defaultdict(Counter)
     counts: Counter = Counter()
     slowest_last = sorted(one for result in results for one in result.resumes)
-    times = [one.ms for one in slowest_last]
     for result in results:
         counts += result.findings.counts
         counts["calls"] += len(result.stories)
@@ -178,13 +185,18 @@ def summary(results: list[Result]) -> str:
         lines += [f"{kind + ' ' + action:<18} {count:>5}" for action, count in sorted(actions.items())]
     lines.append("")
     lines += [f"{name:<24} {count:>6}" for name, count in sorted(counts.items())]
+    stalls = [end - begin for result in results for begin, end in result.stalls]
+    if stalls:
+        lines.append(f"the machine stood still {len(stalls)} times, for up to {max(stalls) / 1000:.1f} s")
     lost = sum(len(result.findings.problems) for result in results)
     lines.append(f"{'lost, double, wrong':<24} {lost:>6}")
-    if times:
-        lines.append(
-            f"after-connect webhook to first audio, less thinking: p50 {percentile(times, 0.5):.0f} ms,"
-            f" p99 {percentile(times, 0.99):.0f} ms ({len(times)} resumes)"
-        )
-        lines += [f"  {one.ms:.0f} ms: {one.call} on {one.worker} at {one.began_ms:.0f}" for one in slowest_last[-3:]]
+    for what, times in (
+        ("after-connect webhook to first audio, less thinking", sorted(one.ms for one in slowest_last)),
+        ("the same without the carrier's time", [one.own_ms for one in slowest_last]),
+    ):
+        if times:
+            p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
+            lines.append(f"{what}: p50 {p50:.0f} ms, p99 {p99:.0f} ms ({len(times)} resumes)")
+    lines += [f"  {one.own_ms:.0f} ms: {one.call} on {one.worker} at {one.began_ms:.0f}" for one in slowest_last[-3:]]
     lines.append("seeds: " + ", ".join(str(result.options.seed) for result in results))
     return "\n".join(lines)

@@ -1,7 +1,12 @@
 """A little of what tests/chaos does at length: calls under seeded faults, and nothing is lost, double or wrong."""
 
+import socket
+import struct
+from contextlib import suppress
+
 import pytest
 
+from chaos.proxies import Proxies
 from chaos.suite import Options, replacement, run
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -22,3 +27,21 @@ def test_an_upgrade_cuts_no_call_and_keeps_none_waiting():
     assert all(one.finished for one in result.stories)
     assert result.findings.counts["resumes"] >= 3
     assert [said for one in result.stories for said in one.call.data("say")] == []
+
+
+def test_the_proxy_passes_a_reset_on():
+    """A worker that is killed with a request unread resets its connection: who waits for the answer must be told."""
+    proxies = Proxies()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = proxies.open("any", server.getsockname()[1])
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                client.sendall(b"GET /media HTTP/1.1\r\n\r\n")
+                behind, _ = server.accept()
+                behind.recv(1, socket.MSG_PEEK)  # it has come, and stays unread
+                behind.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                behind.close()
+                with suppress(ConnectionResetError):
+                    assert client.recv(1) == b""
+    finally:
+        proxies.stop()

@@ -275,7 +275,8 @@ class Call:
         if socket is None:
             await self._stream_event(noun, sid, "stream-error", "31920 upgrade failed")
             return []
-        await self._stream_event(noun, sid, "stream-started")
+        # The media does not wait for the callback's answer.
+        told = asyncio.create_task(self._stream_event(noun, sid, "stream-started"))
         stream = MediaStream(self, socket, sid, spoken)
         try:
             await stream.run(parameters)
@@ -284,6 +285,7 @@ class Call:
             self.unplayed_ms = len(stream.playout.queue) // 8
             self._speech.clear()
             await socket.close()
+        await told
         await self._stream_event(noun, sid, "stream-stopped")
         return []
 

@@ -27,6 +27,7 @@ from .webhook import Form, overrides, signature, signed_url
 
 Script = Callable[[Call], Awaitable[None]]
 MAX_INCOMING_MESSAGE = 16 * 1024 * 1024
+UPGRADE_SECONDS = 10  # error 31901, whose time the vendor does not tell
 
 
 def account_sid(auth_token: str) -> str:
@@ -201,9 +202,10 @@ class Carrier:
         failure = ""
         for target in self._targets(url):
             try:
-                socket = await self._session.ws_connect(
+                connecting = self._session.ws_connect(
                     target, headers=headers, max_msg_size=MAX_INCOMING_MESSAGE, compress=0
                 )
+                socket = await asyncio.wait_for(connecting, UPGRADE_SECONDS)
             except Exception as error:
                 if not is_socket_error(error):
                     raise
