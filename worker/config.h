@@ -12,6 +12,10 @@
     X(INT, drain_seconds, "DRAIN_SECONDS", "600", "0..86400",                                                      \
       "after SIGTERM, how long calls may finish here before they are handed to another worker")                    \
     X(INT, lease_seconds, "LEASE_SECONDS", "15", "3..300", "a call not renewed for so long counts as abandoned")    \
+    X(STR, spool_dir, "SPOOL_DIR", "", "path",                                                                     \
+      "a directory for journal entries that Redis cannot take; empty: past a bound they are lost")                 \
+    X(INT, spool_max_bytes, "SPOOL_MAX_BYTES", "268435456", "1048576..1099511627776",                              \
+      "what this worker keeps there at most")                                                                      \
     X(CHOICE, ai_provider, "AI_PROVIDER", "openai", "openai|elevenlabs", "who speaks")                              \
     X(URL, ai_url, "AI_URL", "", "wss|ws", "the provider's address, without query; the usual one if empty")        \
     X(STR, ai_model, "AI_MODEL", "gpt-realtime-2.1", "text", "model of the conversation")                          \

@@ -37,6 +37,8 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     atomic_store_explicit(&hb->w->beat_ms, now, memory_order_relaxed);
     for (struct call *c = hb->w->calls; c; c = next) {
         next = c->next;
+        if (c->journal.w)
+            journal_look(&c->journal);
         if (renew && c->journal.w)
             journal_renew(&c->journal);
         call_tick(c);

@@ -11,17 +11,10 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/redis/functions.h"
+#include "worker/journal_spool.h"
 
-/* XADD key NOMKSTREAM id, then type, by, at and the fields */
-enum { ARGS_MAX = 4 + 2 * (3 + JOURNAL_FIELDS_MAX) };
-
-struct journal_entry {
-    struct journal_entry *next;
-    uint64_t seq;
-    int64_t at_ms;
-    enum journal_type type;
-    char *values[JOURNAL_FIELDS_MAX]; /* in the same allocation */
-};
+/* XADD key NOMKSTREAM id, then type, by, at, the fields and spooled */
+enum { ARGS_MAX = 4 + 2 * (4 + JOURNAL_FIELDS_MAX) };
 
 static void go_on(struct journal *j);
 
@@ -32,7 +25,7 @@ static void fence(struct journal *j, const char *why)
     j->fenced = true;
     metric_add(&j->w->metrics.journal_fenced, 1);
     log_warn(j->call_sid, "journal fenced", log_int("epoch", (int64_t)j->epoch), log_str("why", why),
-             log_int("unwritten", j->waiting));
+             log_int("unwritten", j->waiting + j->spool.beyond));
     j->on_outcome(j->arg, JOURNAL_FENCED);
 }
 
@@ -194,15 +187,20 @@ static void send_head(struct journal *j)
 {
     const struct journal_entry *e = j->head;
     const struct journal_type_row *row = &journal_types[e->type];
-    char key[KEY_SIZE], id[STREAM_ID_SIZE], at[24];
+    const struct stream_id now = {j->epoch, e->seq};
+    char key[KEY_SIZE], id[STREAM_ID_SIZE], copied[STREAM_ID_SIZE], at[24];
     const char *argv[ARGS_MAX] = {"XADD", key_of_call(key, &j->w->keys, KEY_WRITES, j->call_sid), "NOMKSTREAM",
-                                  stream_id_format(id, (struct stream_id){j->epoch, e->seq}),
+                                  stream_id_format(id, now),
                                   "type", row->name, "by", "worker", "at", at};
     int argc = 10;
     snprintf(at, sizeof at, "%" PRId64, e->at_ms);
     for (int i = 0; i < row->field_count; i++) {
         argv[argc++] = row->fields[i];
         argv[argc++] = e->values[i];
+    }
+    if (e->copied.hi > 0 && stream_id_compare(e->copied, now) != 0) {
+        argv[argc++] = "spooled";
+        argv[argc++] = stream_id_format(copied, e->copied);
     }
     j->ticket = ticket_send(j->w, on_appended, j, argc, argv);
 }
@@ -255,7 +253,7 @@ static void leave(struct journal *j)
 /* The next thing to do, one at a time. If Redis is away the ticket stays NULL and a kick follows. */
 static void go_on(struct journal *j)
 {
-    if (j->ticket || j->fenced || j->ended || evtimer_pending(&j->retry, NULL))
+    if (j->ticket || j->fenced || j->ended || j->spool.resting || evtimer_pending(&j->retry, NULL))
         return;
     if (j->displaced)
         send_reclaim(j);
@@ -263,6 +261,8 @@ static void go_on(struct journal *j)
         send_look(j);
     else if (j->head)
         send_head(j);
+    else if (j->spool.beyond > 0)
+        journal_spool_bring_back(j);
     else if (j->end.only_media)
         leave(j);
     else if (j->end.wanted)
@@ -273,6 +273,18 @@ void journal_kick(struct journal *j)
 {
     j->unsure = true;
     go_on(j);
+}
+
+void journal_look(struct journal *j)
+{
+    if (!journal_spool_look(j))
+        return;
+    j->kept += (uint64_t)j->spool.beyond;
+    metric_add(&j->w->metrics.journal_appended, (uint64_t)j->spool.beyond);
+    j->spool.beyond = 0;
+    j->spool.resting = false;
+    tell_kept(j);
+    displaced(j);
 }
 
 /* XX: a call that has ended is not revived. GT: a claim that came later keeps its lease. */
@@ -327,25 +339,43 @@ static struct journal_entry *entry_new(enum journal_type type, const char *const
     return e;
 }
 
-bool journal_append(struct journal *j, enum journal_type type, const char *const values[])
+static void enqueue(struct journal *j, struct journal_entry *e)
 {
-    struct journal_entry *e = NULL;
-    if (!j->fenced && !j->end.wanted && j->waiting < JOURNAL_WAITING_MAX)
-        e = entry_new(type, values);
-    if (!e) {
-        metric_add(&j->w->metrics.journal_refused, 1);
-        log_error(j->call_sid, "journal entry refused", log_str("type", journal_types[type].name),
-                  log_int("waiting", j->waiting));
-        return false;
-    }
-    e->seq = ++j->seq;
-    j->given++;
     if (j->tail)
         j->tail->next = e;
     else
         j->head = e;
     j->tail = e;
     j->waiting++;
+}
+
+/* In memory, or behind that on disk; false: nowhere, the entry is gone. */
+static bool place(struct journal *j, struct journal_entry *e)
+{
+    bool behind = j->spool.beyond > 0 && !j->spool.resting, kept = true;
+    e->seq = j->seq + 1;
+    e->made_ms = clock_mono_ms() + j->clock_skew_ms;
+    if (j->waiting < JOURNAL_WAITING_MAX && !behind) {
+        enqueue(j, e);
+    } else {
+        kept = !j->spool.resting && journal_spool_beyond(j, e);
+        j->spool.beyond += kept;
+        free(e);
+    }
+    j->seq += kept;
+    j->given += kept;
+    return kept;
+}
+
+bool journal_append(struct journal *j, enum journal_type type, const char *const values[])
+{
+    struct journal_entry *e = j->fenced || j->end.wanted ? NULL : entry_new(type, values);
+    if (!e || !place(j, e)) {
+        metric_add(&j->w->metrics.journal_refused, 1);
+        log_error(j->call_sid, "journal entry refused", log_str("type", journal_types[type].name),
+                  log_int("waiting", j->waiting));
+        return false;
+    }
     go_on(j);
     return true;
 }
@@ -398,6 +428,7 @@ void journal_release(struct journal *j)
     ticket_drop(j->lease);
     ticket_drop(j->ticket);
     event_del(&j->retry);
+    journal_spool_leave(j);
     free(j->end.metrics);
     j->end.metrics = NULL;
     while (j->head) {

@@ -5,7 +5,9 @@
  * bounded, also while Redis is away. After a lost connection the last id is read before anything
  * is sent again. Redis refuses an id that is not above the last: then another worker has the call
  * and this journal is fenced, for good; or nobody has, because this worker was cut off for so long
- * that the call was ended for it. Then it takes the call back (rf_reclaim) and goes on. */
+ * that the call was ended for it. Then it takes the call back (rf_reclaim) and goes on.
+ *
+ * What Redis does not take for long, or at all, goes to disk where that is configured (journal_spool.h). */
 #pragma once
 #include <event2/event_struct.h>
 
@@ -22,6 +24,7 @@ enum journal_outcome { JOURNAL_ENDED, JOURNAL_FENCED, JOURNAL_KEPT };
 
 struct journal_entry;
 struct json_t;
+struct spool_file;
 
 struct journal {
     struct worker *w;
@@ -41,6 +44,11 @@ struct journal {
     struct ticket *lease;  /* its renewal, beside the journal proper */
     struct event retry;
     struct {
+        struct spool_file *file; /* NULL: nothing of this journal is on disk */
+        int beyond;              /* entries on disk only, behind those that wait here */
+        bool resting;            /* those are being brought back; what waits here comes after */
+    } spool;
+    struct {
         bool wanted;
         bool only_media; /* another worker will go on: the call is not ended */
         const char *reason; /* borrowed */
@@ -55,7 +63,7 @@ void journal_init(struct journal *j, struct worker *w, const char *call_sid, con
                   uint64_t seq, void (*on_outcome)(void *arg, enum journal_outcome outcome), void *arg);
 
 /* Appends an entry with the fields of its type, in the order of journal.h (common/redis). Copies.
- * Past the bound, or when fenced, the entry is refused (false), counted and logged. */
+ * Past the bound (and the spool's), or when fenced, the entry is refused (false), counted and logged. */
 bool journal_append(struct journal *j, enum journal_type type, const char *const values[]);
 
 /* The outcome KEPT tells, from the loop, when all that was accepted so far is in Redis. */
@@ -81,5 +89,8 @@ void journal_renew(struct journal *j);
 /* Redis is reachable (again): looks what is there, and goes on with what waits. */
 void journal_kick(struct journal *j);
 
-/* Forgets what still waits; an answer that is under way is ignored. */
+/* Once a second: what has waited for long goes to disk. */
+void journal_look(struct journal *j);
+
+/* What still waits is left to the spool, or forgotten if there is none; an answer that is under way is ignored. */
 void journal_release(struct journal *j);

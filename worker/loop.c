@@ -137,6 +137,7 @@ static bool build(struct loop *loop, struct shared *shared)
     w->tls = shared->tls;
     w->tool_trusted = shared->tool_trusted;
     w->places = &shared->places;
+    w->spool = shared->spool;
     w->base = worker_base_new();
     w->deferred_event = w->base ? event_new(w->base, -1, 0, on_deferred, w) : NULL;
     w->resolver = w->deferred_event ? resolver_new(w->base) : NULL;

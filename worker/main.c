@@ -18,6 +18,7 @@
 #include "worker/acceptor.h"
 #include "worker/loop.h"
 #include "worker/presence.h"
+#include "worker/spool/spool.h"
 
 #define CONFIG_STRUCT struct worker_config
 static const struct config_row config_rows[] = {WORKER_CONFIG(CONFIG_ROW)};
@@ -63,6 +64,8 @@ static void print_metrics(struct evbuffer *out, void *arg)
     metric_set(&total.draining, p->draining);
     metric_set(&total.loops, (uint64_t)p->loop_count);
     metric_set(&total.loops_full, metric_get(&p->refused));
+    if (p->shared.spool)
+        spool_show(p->shared.spool, &total);
     worker_metrics_print(out, &total);
 }
 

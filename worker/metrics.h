@@ -104,6 +104,15 @@ enum peer_fault {
     X(COUNTER, journal_appended, "journal_appended_total", "", "journal entries confirmed by Redis")               \
     X(COUNTER, journal_refused, "journal_refused_total", "", "journal entries past the bound of what may wait")    \
     X(COUNTER, journal_fenced, "journal_fenced_total", "", "journals stopped because another worker has the call") \
+    X(GAUGE, spool_files, "spool_files", "", "calls of which journal entries wait on disk")                        \
+    X(GAUGE, spool_bytes, "spool_bytes", "", "what they take there")                                               \
+    X(COUNTER, spool_written, "spool_written_total", "", "journal entries and ends of calls written to disk")      \
+    X(COUNTER, spool_full, "spool_refused_total", "reason=\"full\"", "journal entries that the disk did not take") \
+    X(COUNTER, spool_failed, "spool_refused_total", "reason=\"disk\"", "journal entries that the disk did not take") \
+    X(COUNTER, spool_returned, "spool_returned_total", "to=\"journal\"", "journal entries brought back from disk") \
+    X(COUNTER, spool_buried, "spool_returned_total", "to=\"dead\"", "journal entries brought back from disk")      \
+    X(COUNTER, spool_refused, "spool_returned_total", "to=\"nobody\"", "journal entries brought back from disk")   \
+    X(COUNTER, spool_damaged, "spool_damaged_total", "", "spool files that were not whole")                        \
     X(GAUGE, guests, "connections_waiting", "", "connections that have not sent their request yet")                \
     X(GAUGE, newcomers, "streams_waiting", "", "media streams that have not sent their start yet")                 \
     X(COUNTER, guests_dropped, "connections_dropped_total", "",                                                    \

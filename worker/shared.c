@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "worker/spool/spool.h"
 
 static void name_worker(struct shared *s)
 {
@@ -74,6 +75,18 @@ static bool take_redis_url(struct shared *s)
     return false;
 }
 
+static bool open_spool(struct shared *s)
+{
+    if (!*s->config->spool_dir)
+        return true;
+    s->spool = spool_new(&(struct spool_spec){.dir = s->config->spool_dir,
+                                              .max_bytes = (uint64_t)s->config->spool_max_bytes,
+                                              .url = &s->redis_url, .keys = &s->keys, .worker = s->id});
+    if (!s->spool)
+        log_error(NULL, "no memory or thread for the spool");
+    return s->spool != NULL;
+}
+
 int shared_init(struct shared *s, const struct worker_config *config)
 {
     memset(s, 0, sizeof *s);
@@ -81,11 +94,15 @@ int shared_init(struct shared *s, const struct worker_config *config)
     s->keys = (struct key_space){config->key_prefix, (int)config->partitions};
     s->places.max = (int)config->max_calls;
     name_worker(s);
-    return take_ai_target(s) && prepare_tls(s) && prepare_tool_trust(s) && take_redis_url(s) ? 0 : -1;
+    return take_ai_target(s) && prepare_tls(s) && prepare_tool_trust(s) && take_redis_url(s) &&
+                   open_spool(s)
+               ? 0
+               : -1;
 }
 
 void shared_release(struct shared *s)
 {
+    spool_free(s->spool);
     SSL_CTX_free(s->tls);
     X509_STORE_free(s->tool_trusted);
     redis_url_release(&s->redis_url);

@@ -9,6 +9,8 @@
 #include "worker/config.h"
 #include "worker/places.h"
 
+struct spool;
+
 struct shared {
     const struct worker_config *config;
     char id[128]; /* of the worker, in Redis and logs */
@@ -22,6 +24,7 @@ struct shared {
     SSL_CTX *tls;
     X509_STORE *tool_trusted; /* certificates that vouch for the businesses' own tools; it locks itself */
     struct places places;
+    struct spool *spool; /* NULL unless RINGFLEET_SPOOL_DIR is set; it locks itself */
 };
 
 /* -1, with a log line, when a setting cannot be used. Release in both cases; config is borrowed. */

@@ -20,6 +20,7 @@ struct event;
 struct event_base;
 struct http_client;
 struct sock;
+struct spool;
 struct ws_conn;
 
 enum {
@@ -71,6 +72,7 @@ struct worker {
     struct http_client *http;
     X509_STORE *tool_trusted; /* certificates that vouch for the businesses' own tools */
     SSL_CTX *tls; /* NULL when the AI leg is plain */
+    struct spool *spool; /* the process's; NULL: nothing goes to disk */
     struct call *calls; /* a list, newest first */
     int call_count;
     int newcomers;          /* of these, streams that have not shown a token yet */

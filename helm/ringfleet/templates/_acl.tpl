@@ -23,12 +23,12 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 {{- else if eq (index . 1) "worker" -}}
 {{ $hello }} {{ $load }}
 {{ $partitions }}
-(+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:slot:*)
+(+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:{p*}:dead ~{{ $p }}:slot:*)
 (+hgetall %R~{{ $call }})
 (+exists +hget +hmget +hset +hsetnx +hdel ~{{ $call }}:session)
 (+exists +xadd +xrange +xrevrange +xinfo|stream ~{{ $call }}:writes)
 (+zadd +zrem ~{{ $p }}:{p*}:live)
-(+xadd ~{{ $p }}:{p*}:ended)
+(+xadd ~{{ $p }}:{p*}:ended ~{{ $p }}:{p*}:dead)
 (+get +mget +set +del ~{{ $p }}:slot:*)
 (+get +set ~{{ $p }}:greeting:*)
 (+hset +expire ~{{ $p }}:worker:*)

@@ -166,6 +166,9 @@ true
 - {name: RINGFLEET_DRAIN_SECONDS, value: {{ (index . 2).drainSeconds | quote }}}
 - name: RINGFLEET_WORKER_ID
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- if (index . 2).spoolVolume }}
+- {name: RINGFLEET_SPOOL_DIR, value: /var/spool/ringfleet/journal}
+{{- end }}
 {{- else if has $program (list "flusher" "jobs") }}
 - {name: RINGFLEET_ADMIN_LISTEN, value: "0.0.0.0:9102"}
 - {name: RINGFLEET_JOBS, value: {{ ternary "elsewhere" "here" $root.Values.flusher.jobs.separate }}}
@@ -193,6 +196,9 @@ true
 
 {{- define "ringfleet.volumeMounts" -}}
 - {name: secrets, mountPath: /run/secrets/ringfleet, readOnly: true}
+{{- if and (eq (index . 1) "worker") (index . 0).Values.worker.spoolVolume }}
+- {name: spool, mountPath: /var/spool/ringfleet}
+{{- end }}
 {{- if and (eq (index . 1) "warmer") (index . 0).Values.warmer.audioVolume }}
 - {name: audio, mountPath: {{ (index . 0).Values.warmer.settings.audioDir }}}
 {{- end }}
@@ -203,6 +209,10 @@ true
 
 {{- define "ringfleet.volumes" -}}
 {{ include "ringfleet.secretVolume" . }}
+{{- if and (eq (index . 1) "worker") (index . 0).Values.worker.spoolVolume }}
+- name: spool
+  {{- toYaml (index . 0).Values.worker.spoolVolume | nindent 2 }}
+{{- end }}
 {{- if and (eq (index . 1) "warmer") (index . 0).Values.warmer.audioVolume }}
 - name: audio
   {{- toYaml (index . 0).Values.warmer.audioVolume | nindent 2 }}
