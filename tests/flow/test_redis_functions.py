@@ -1,6 +1,7 @@
 """The atomic steps of a call's life in Redis, walked one by one against a real server."""
 
 import itertools
+import json
 import signal
 from typing import Iterator
 
@@ -68,6 +69,21 @@ class Call:
     def reclaim(self, epoch=1, worker="w1", stream="MZ1", lease=MINUTE):
         keys = [self.session, self.writes, self.live]
         return self._do("rf_reclaim", keys, self.sid, epoch, worker, stream, lease)
+
+    def late(self, *turns: tuple, stream="MZ1", leaving="", end="", reason="", verdict=""):
+        """Turns that waited on a worker's disk: id and message, and when they were made (else long ago)."""
+        keys = [self.session, self.writes, self.live, self.ended, self.dead]
+        entries: list[object] = []
+        for id, message, *made in turns:
+            fields = ["type", "turn", "by", "worker", "at", 5, "message", message]
+            entries += [id, *(made or [1]), len(fields), *fields]
+        return self._do("rf_late", keys, self.sid, stream, leaving, end, reason, verdict, "{}", *entries)
+
+    def turns(self) -> list[str]:
+        """What is in the journal, whose ids have no gap."""
+        entries = self.db.xrange(self.writes)
+        assert [int(id.split("-")[1]) for id, _ in entries] == list(range(1, len(entries) + 1))
+        return [entry["message"] for _, entry in entries if entry["type"] == "turn"]
 
     def turn(self, id: str, message="hello"):
         """A plain append, as the worker does it."""
@@ -647,6 +663,129 @@ def test_a_call_that_another_worker_has_claimed_is_not_taken_back(call, who):
 
 def test_a_purged_call_is_not_born_again(call):
     assert call.reclaim() == ["FENCED", ""]
+    assert call.keys() == 0
+
+
+# ---- entries that waited on a worker's disk ----
+
+
+def owned(call, stream="MZ1", **more):
+    """Claimed by a stream whose name is in the owner's entry, as workers write it."""
+    keys = [call.context, call.session, call.writes, call.live]
+    owner = f'{{"worker":"w1","stream_sid":"{stream}"}}'
+    n, token = more.get("n", 0), more.get("token", "t0")
+    return call._do("rf_claim", keys, call.sid, n, token, more.get("worker", "w1"), stream, MINUTE, owner)
+
+
+def test_late_entries_follow_what_is_there(call):
+    call.open()
+    owned(call)
+    call.turn("1-2", "a")
+    assert call.late(("1-3", "b"), ("1-4", "c")) == ["LATE", "2", "0", "0"]
+    assert call.turns() == ["a", "b", "c"]
+    last_id, last = call.db.xrange(call.writes)[-1]
+    assert (last_id, last["spooled"], last["at"]) == ("2-4", "1-4", "5")
+    assert (call.field("epoch"), call.field("phase"), call.index()) == ("2", "live", [])
+
+
+def test_a_late_entry_comes_once(call):
+    """Whether its append was carried out under its own id, or as a late one; in any mixture."""
+    call.open()
+    owned(call)
+    call.turn("1-2", "a")
+    late = [("1-2", "a"), ("1-3", "b"), ("1-4", "c")]
+    assert call.late(*late[:2]) == ["LATE", "1", "1", "0"]
+    assert call.late(*late) == ["LATE", "1", "2", "0"]
+    assert call.late(*late) == ["LATE", "0", "3", "0"]
+    assert call.turns() == ["a", "b", "c"]
+
+
+def test_what_is_still_under_way_is_fenced_by_late_entries(call):
+    """An append of the dead worker that was in Redis' socket: it was brought by then."""
+    call.open()
+    owned(call)
+    call.late(("1-2", "a"))
+    with pytest.raises(redis.ResponseError, match="equal or smaller"):
+        call.turn("1-2", "a")
+    assert call.end(epoch=1, seq=3) == ["FENCED", "2"]
+    assert call.turns() == ["a"]
+
+
+def test_the_owner_of_a_call_goes_on_behind_late_entries(call):
+    """Those of the call's worker before: the present one takes its call back, and what it has written is known to it."""
+    call.open()
+    owned(call)
+    call.after()
+    owned(call, stream="MZ2", worker="w2", n=1, token="t1")
+    call.turn("2-3", "mine")
+    assert call.late(("1-2", "before")) == ["LATE", "1", "0", "0"]
+    with pytest.raises(redis.ResponseError, match="equal or smaller"):
+        call.turn("2-4", "mine too")
+    assert call.reclaim(epoch=2, worker="w2", stream="MZ2") == ["RECLAIMED", "4", "5", "3"]
+    call.turn("4-6", "mine too")
+    assert call.turns() == ["mine", "before", "mine too"]
+
+
+def test_what_was_made_for_a_call_that_had_moved_on_is_refused(call):
+    call.open()
+    owned(call)
+    call.after()
+    owned(call, stream="MZ2", worker="w2", n=1, token="t1")
+    taken = int(call.db.xrange(call.writes)[-1][1]["at"])
+    late = [("1-2", "heard", taken), ("1-3", "to nobody", taken + 1)]
+    assert call.late(*late, leaving="end", end="1-4", reason="hangup", verdict="hangup") == ["LATE", "1", "0", "1"]
+    assert call.turns() == ["heard"]
+    assert (call.field("phase"), call.field("verdict"), call.index()) == ("live", None, [])
+    assert call.lease() != ""
+
+
+def test_a_late_end_is_the_calls_end_once(call):
+    call.open()
+    owned(call)
+    for _ in range(2):
+        call.late(("1-2", "a"), leaving="end", end="1-3", reason="hangup", verdict="transfer:+1")
+    assert (call.field("phase"), call.field("verdict"), call.field("reason")) == ("ended", "transfer:+1", "hangup")
+    assert (call.field("last_writes"), call.index(), call.lease()) == ("2-3", ["late"], "")
+    assert [entry["type"] for _, entry in call.db.xrange(call.writes)][1:] == ["turn", "call_end"]
+
+
+def test_a_late_end_that_was_in_time_after_all_changes_nothing(call):
+    call.open()
+    owned(call)
+    call.turn("1-2", "a")
+    call.end(epoch=1, seq=3)
+    assert call.late(("1-2", "a"), leaving="end", end="1-3", reason="other") == ["LATE", "0", "1", "0"]
+    assert (call.field("reason"), call.field("epoch"), call.index()) == ("hangup", "1", ["end"])
+
+
+def test_late_entries_of_a_flushed_call_are_flushed_too(call):
+    call.open()
+    owned(call)
+    call.db.zadd(call.live, {call.sid: PAST})
+    call.reap(lease="-1")
+    entry = call.take()
+    assert call.done(entry, writes=call.last(call.writes)) == ["DONE"]
+    call.late(("1-2", "a"))
+    assert call.index() == ["late"]
+    assert call.done(call.take(), writes=call.last(call.writes)) == ["DONE"]
+    assert call.field("flushed_writes") == "3-3"
+
+
+def test_a_call_handed_over_late_was_not_lost(call):
+    call.open()
+    owned(call)
+    call.late(("1-2", "a"), leaving="left")
+    assert call.after()[:3] == ["RESUME", "t1", "0"]
+
+
+def test_late_entries_of_a_call_that_has_left_redis_are_for_people(call):
+    assert call.late(("1-2", "a"), ("1-3", "b"), leaving="end", end="1-4") == ["BURIED", 2]
+    letters = [letter for _, letter in call.db.xrange(call.dead)]
+    assert [(one["call_sid"], one["stream"], one["entry_id"], one["type"]) for one in letters] == [
+        (call.sid, "writes", "1-2", "turn"),
+        (call.sid, "writes", "1-3", "turn"),
+    ]
+    assert json.loads(letters[0]["entry"]) == {"type": "turn", "by": "worker", "at": "5", "message": "a"}
     assert call.keys() == 0
 
 

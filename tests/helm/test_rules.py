@@ -390,6 +390,16 @@ def test_a_deployment_of_its_own_does_what_is_done_after_calls():
     chart.pick(manifests, "Service", "jobs-admin")
 
 
+def test_a_spool_where_there_is_a_volume_for_it():
+    assert "RINGFLEET_SPOOL_DIR" not in chart.environment(container("worker", "minimal"))
+    volume = {"emptyDir": {"sizeLimit": "1Gi"}}
+    pod = deployment("worker", "minimal", {"worker": {"spoolVolume": volume}})["template"]["spec"]
+    (one,) = pod["containers"]
+    assert {"name": "spool", **volume} in pod["volumes"]
+    assert {"name": "spool", "mountPath": "/var/spool/ringfleet"} in one["volumeMounts"]
+    assert chart.environment(one)["RINGFLEET_SPOOL_DIR"].startswith("/var/spool/ringfleet/")
+
+
 def test_recordings_on_a_volume():
     claim = {"persistentVolumeClaim": {"claimName": "recordings"}}
     settings = {"flusher": {"settings": {"recordingStore": "/recordings"}, "recordings": {"volume": claim}}}
