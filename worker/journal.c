@@ -421,6 +421,15 @@ void journal_leave(struct journal *j)
         evtimer_add(&j->retry, &now);
 }
 
+/* Of a fenced journal that has been said. */
+static void report_lost(struct journal *j, int entries)
+{
+    if (entries == 0 || j->fenced)
+        return;
+    metric_add(&j->w->metrics.journal_refused, (uint64_t)entries);
+    log_error(j->call_sid, "journal entries are lost: Redis did not take them in time", log_int("entries", entries));
+}
+
 void journal_release(struct journal *j)
 {
     if (!j->w)
@@ -428,7 +437,7 @@ void journal_release(struct journal *j)
     ticket_drop(j->lease);
     ticket_drop(j->ticket);
     event_del(&j->retry);
-    journal_spool_leave(j);
+    report_lost(j, journal_spool_leave(j));
     free(j->end.metrics);
     j->end.metrics = NULL;
     while (j->head) {

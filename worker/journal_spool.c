@@ -111,7 +111,16 @@ bool journal_spool_look(struct journal *j)
     return false;
 }
 
-void journal_spool_leave(struct journal *j)
+/* Of those in memory, how many nobody will bring. */
+static int uncopied(const struct journal *j)
+{
+    int count = 0;
+    for (const struct journal_entry *e = j->head; e; e = e->next)
+        count += e->copied.hi == 0;
+    return count;
+}
+
+int journal_spool_leave(struct journal *j)
 {
     bool ends = j->end.wanted && !j->ended && !j->fenced;
     bool whole = !j->head && j->spool.beyond == 0 && !ends;
@@ -125,4 +134,5 @@ void journal_spool_leave(struct journal *j)
     else if (j->spool.file)
         spool_leave(j->spool.file);
     j->spool.file = NULL;
+    return uncopied(j);
 }

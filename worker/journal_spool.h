@@ -29,5 +29,5 @@ void journal_spool_bring_back(struct journal *j);
 /* Once a second. true: what was on disk only has been brought back, the call is to be taken back. */
 bool journal_spool_look(struct journal *j);
 
-/* The journal is released: what is not in Redis is left to the spool. */
-void journal_spool_leave(struct journal *j);
+/* The journal is released: what is not in Redis is left to the spool. Returns how many entries are not, and are lost. */
+int journal_spool_leave(struct journal *j);

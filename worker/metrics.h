@@ -102,7 +102,7 @@ enum peer_fault {
     X(COUNTER, web_failed, "tool_requests_total", "result=\"failed\"", "requests to the businesses' own tools")    \
     X(HISTOGRAM, web_seconds, "tool_request_seconds", "", "requests to the businesses' own tools, to the last byte") \
     X(COUNTER, journal_appended, "journal_appended_total", "", "journal entries confirmed by Redis")               \
-    X(COUNTER, journal_refused, "journal_refused_total", "", "journal entries past the bound of what may wait")    \
+    X(COUNTER, journal_refused, "journal_refused_total", "", "journal entries lost: past the bound of what may wait, or at the end of a call") \
     X(COUNTER, journal_fenced, "journal_fenced_total", "", "journals stopped because another worker has the call") \
     X(GAUGE, spool_files, "spool_files", "", "calls of which journal entries wait on disk")                        \
     X(GAUGE, spool_bytes, "spool_bytes", "", "what they take there")                                               \

@@ -224,6 +224,9 @@ static void test_bound(void **state)
     assert_int_equal(f->journal.waiting, JOURNAL_WAITING_MAX);
     assert_int_equal(metric_get(&f->w->metrics.journal_refused), 5);
     assert_int_equal(f->journal.seq, 7 + JOURNAL_WAITING_MAX); /* no number was wasted */
+    journal_release(&f->journal);
+    f->journal.w = NULL;
+    assert_int_equal(metric_get(&f->w->metrics.journal_refused), 5 + JOURNAL_WAITING_MAX); /* there is no spool */
 }
 
 static void test_end(void **state)
