@@ -36,7 +36,7 @@ def talk_without_redis(stage, directory, calls: int = 1) -> list:
         stage.finish(call)
     worker = stage.fleet.workers[0]
     eventually("the worker to give up", lambda: worker.metrics()["ringfleet_calls_active"] == 0, 30)
-    eventually("the spool", lambda: len(spooled(directory)) == calls)
+    eventually("the spool", lambda: len(spooled(directory)) == calls, 60)
     return every
 
 
@@ -58,7 +58,7 @@ def test_a_call_that_is_over_before_redis_is_back(tmp_path):
         assert spooled(tmp_path)[0].stat().st_mode & 0o777 == 0o600
         assert call.sid not in spooled(tmp_path)[0].name
         stage.fleet.redis_server.start()
-        eventually("the disk to be empty", lambda: not spooled(tmp_path))
+        eventually("the disk to be empty", lambda: not spooled(tmp_path), 60)
         check_landed(stage, call)
         metrics = worker.metrics()
         assert metrics["ringfleet_spool_files"] == metrics["ringfleet_spool_bytes"] == 0
@@ -80,7 +80,7 @@ def test_a_worker_killed_with_calls_on_its_disk_and_again_while_they_are_brought
             worker.process.wait(10)
         worker.start()
         worker.wait_ready()
-        eventually("the disk to be empty", lambda: not spooled(tmp_path))
+        eventually("the disk to be empty", lambda: not spooled(tmp_path), 60)
         for call in calls:
             check_landed(stage, call)
 
@@ -98,7 +98,7 @@ def test_a_worker_that_stops_while_redis_is_away(tmp_path):
         assert first.process.returncode == 0 and len(spooled(tmp_path)) == 1
         stage.fleet.redis_server.start()
         stage.fleet.start_worker()
-        eventually("the disk to be empty", lambda: not spooled(tmp_path))
+        eventually("the disk to be empty", lambda: not spooled(tmp_path), 60)
         check_landed(stage, call)
 
 
@@ -116,7 +116,7 @@ def test_a_call_that_has_left_redis_is_for_the_person_on_call(tmp_path):
         assert 0 < len(heard) < len(SPOKEN)
         worker.start()
         eventually("the letters", lambda: stage.fleet.redis().xlen("rf:{p0}:dead") > 0)
-        eventually("the disk to be empty", lambda: not spooled(tmp_path))
+        eventually("the disk to be empty", lambda: not spooled(tmp_path), 60)
         for _, letter in stage.fleet.redis().xrange("rf:{p0}:dead"):
             stage.fleet.redis().xadd("rf:{p0}:dead", letter)  # as after an answer that was lost
         done = subprocess.run(
