@@ -189,7 +189,7 @@ static bool turn(struct loop *loop)
 {
     struct worker *w = &loop->w;
     int64_t began = clock_mono_us(), rest;
-    if (event_base_loop(w->base, loop->pace.level == PACE_CALM ? EVLOOP_ONCE : EVLOOP_NONBLOCK) < 0 ||
+    if (event_base_loop(w->base, pace_waits(&loop->pace) ? EVLOOP_ONCE : EVLOOP_NONBLOCK) < 0 ||
         event_base_got_break(w->base))
         return false;
     rest = pace_turn_over(&loop->pace, w->reads, began, clock_mono_us());

@@ -33,15 +33,23 @@ static void close_window(struct pace *p, int64_t now_us)
     p->reads = 0;
 }
 
+bool pace_waits(const struct pace *p)
+{
+    return p->level == PACE_CALM || p->idle;
+}
+
 int64_t pace_turn_over(struct pace *p, unsigned reads, int64_t began_us, int64_t now_us)
 {
+    bool waited = pace_waits(p);
     p->reads += reads;
-    p->worked_us += now_us - began_us;
+    if (!waited)
+        p->worked_us += now_us - began_us;
     if (now_us - p->window_us >= PACE_WINDOW_US)
         close_window(p, now_us);
-    if (p->level == PACE_CALM)
+    p->idle = reads == 0;
+    if (pace_waits(p))
         return 0;
-    p->step_us += PACE_STEP_US;
+    p->step_us = waited ? now_us + PACE_STEP_US : p->step_us + PACE_STEP_US;
     if (p->step_us > now_us)
         return p->step_us - now_us;
     p->step_us = now_us; /* late: steps that were missed are not made up for */

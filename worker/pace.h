@@ -7,7 +7,7 @@
 
 enum pace_level {
     PACE_CALM,    /* waits for the next socket, and serves it at once */
-    PACE_BRISK,   /* several sockets have something in every step: it looks once a step */
+    PACE_BRISK,   /* several sockets have something in every step: it looks once a step, while there is something */
     PACE_PRESSED, /* hardly any time is left as well: callers' audio is taken two frames at a time */
 };
 
@@ -27,9 +27,13 @@ struct pace {
     int64_t step_us;   /* when the one at hand was due */
     int64_t worked_us; /* in this window */
     unsigned reads;    /* in this window */
+    bool idle;         /* the last step found nothing */
     int permille;      /* worked, of the last windows' time */
 };
 
+/* Whether the next turn waits in the kernel until there is something, or only looks. */
+bool pace_waits(const struct pace *p);
+
 /* A turn is over that began at began_us and read so many sockets. Returns for how long to sleep before the next
- * one; 0: not at all. Of a calm loop began_us does not count, since its turns include the waiting. */
+ * one; 0: not at all. Of a turn that waited began_us does not count. */
 int64_t pace_turn_over(struct pace *p, unsigned reads, int64_t began_us, int64_t now_us);

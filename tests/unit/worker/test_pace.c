@@ -25,7 +25,7 @@ static int64_t run(int64_t us, int a_second, int64_t cost_us)
     int64_t until = now_us + us, longest = 0;
     while (now_us < until) {
         int64_t began = now_us, rest, ready;
-        if (pace.level == PACE_CALM && due < 1) { /* it waits in the kernel */
+        if (pace_waits(&pace) && due < 1) { /* in the kernel */
             now_us += (int64_t)((1 - due) * SECOND / a_second) + 1;
             due = 1;
         }
@@ -72,6 +72,21 @@ static void test_steps_that_were_missed(void **state)
     assert_in_range(pace_turn_over(&pace, 10, late, late + 10), PACE_STEP_US - 10, PACE_STEP_US);
 }
 
+/* All callers send at the same instant: it does not look where nothing can be until the next one. */
+static void test_all_at_once(void **state)
+{
+    (void)state;
+    run(SECOND, 20000, 20);
+    assert_int_equal(pace_turn_over(&pace, 200, now_us, now_us + 4000), 0); /* late */
+    now_us += 4000;
+    assert_false(pace_waits(&pace));
+    assert_int_equal(pace_turn_over(&pace, 0, now_us, now_us + 1), 0);
+    assert_true(pace_waits(&pace));
+    now_us += 16000; /* the next one: the first of many, which come meanwhile */
+    assert_int_equal(pace_turn_over(&pace, 1, now_us - 16000, now_us), PACE_STEP_US);
+    assert_false(pace_waits(&pace));
+}
+
 static void test_pressed_and_spare_again(void **state)
 {
     (void)state;
@@ -111,6 +126,7 @@ int main(void)
         cmocka_unit_test_setup(test_calm, setup),
         cmocka_unit_test_setup(test_brisk_and_calm_again, setup),
         cmocka_unit_test_setup(test_steps_that_were_missed, setup),
+        cmocka_unit_test_setup(test_all_at_once, setup),
         cmocka_unit_test_setup(test_pressed_and_spare_again, setup),
         cmocka_unit_test_setup(test_pressed_soon, setup),
         cmocka_unit_test_setup(test_a_moment_presses_nobody, setup),
