@@ -44,11 +44,27 @@ static struct playout_item *item_for(struct playout *p, const char *id, int cont
     return last;
 }
 
+/* Bytes heard by the clock, never past what was sent. */
+static uint64_t reached(const struct playout *p, int64_t now_ms)
+{
+    int64_t elapsed = now_ms - p->place_ms;
+    uint64_t at = p->place + (elapsed > 0 ? (uint64_t)elapsed * PLAYOUT_BYTES_PER_MS : 0);
+    return at < p->sent ? at : p->sent;
+}
+
+static void set_clock(struct playout *p, uint64_t place, int64_t now_ms)
+{
+    p->place = place;
+    p->place_ms = now_ms;
+}
+
 void playout_sent(struct playout *p, const char *item, int content_index, size_t bytes, int64_t now_ms)
 {
     struct playout_item *it = item_for(p, item, content_index);
-    if (p->heard == p->sent)
-        p->heard_at_ms = now_ms; /* the queue was empty: it plays from now on */
+    if (playout_idle(p))
+        p->began = p->sent;
+    if (playout_idle(p) || reached(p, now_ms) == p->sent)
+        set_clock(p, p->sent, now_ms); /* the queue was empty: it plays from now on */
     p->sent += bytes;
     it->end = p->sent;
 }
@@ -59,10 +75,19 @@ void playout_complete(struct playout *p)
         p->items[i].complete = true;
 }
 
+/* The clock is right as long as the carrier plays without a pause, which the marks so far make likely. */
+static uint64_t until_next_mark(const struct playout *p)
+{
+    uint64_t played_ms = (p->marked - p->began) / PLAYOUT_BYTES_PER_MS;
+    if (played_ms < PLAYOUT_MARK_FIRST_MS)
+        played_ms = PLAYOUT_MARK_FIRST_MS;
+    return (played_ms < PLAYOUT_MARK_MOST_MS ? played_ms : PLAYOUT_MARK_MOST_MS) * PLAYOUT_BYTES_PER_MS;
+}
+
 bool playout_wants_mark(struct playout *p, bool at_end, char name[PLAYOUT_MARK_SIZE])
 {
     uint64_t unmarked = p->sent - p->marked;
-    if (unmarked == 0 || (!at_end && unmarked < PLAYOUT_MARK_EVERY_MS * PLAYOUT_BYTES_PER_MS))
+    if (unmarked == 0 || (!at_end && unmarked < until_next_mark(p)))
         return false;
     p->marked = p->sent;
     snprintf(name, PLAYOUT_MARK_SIZE, "%" PRIu32 ".%" PRIu64, p->generation, p->sent);
@@ -77,7 +102,7 @@ bool playout_marked(struct playout *p, const char *name, int64_t now_ms)
         position > p->marked || position <= p->heard)
         return false;
     p->heard = position;
-    p->heard_at_ms = now_ms;
+    set_clock(p, position, now_ms);
     return true;
 }
 
@@ -86,17 +111,9 @@ bool playout_idle(const struct playout *p)
     return p->heard == p->sent;
 }
 
-/* Bytes heard by the clock, never past what was sent. */
-static uint64_t position(const struct playout *p, int64_t now_ms)
-{
-    int64_t elapsed = now_ms - p->heard_at_ms;
-    uint64_t at = p->heard + (elapsed > 0 ? (uint64_t)elapsed * PLAYOUT_BYTES_PER_MS : 0);
-    return at < p->sent ? at : p->sent;
-}
-
 int64_t playout_item_heard_ms(const struct playout *p, int i, int64_t now_ms)
 {
-    uint64_t at = position(p, now_ms);
+    uint64_t at = reached(p, now_ms);
     const struct playout_item *it = &p->items[i];
     if (at <= it->start)
         return 0;

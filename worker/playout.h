@@ -2,7 +2,7 @@
  *
  * The AI speaks faster than real time, so most of what was sent waits in the carrier's queue. Marks
  * tell when a place was reached; between marks the clock tells, because a carrier plays at 8 bytes
- * a millisecond. Marks carry a generation: `clear` makes the carrier echo all of them at once, and
+ * a millisecond, and when it has nothing left, from the next piece on. Marks carry a generation: `clear` makes the carrier echo all of them at once, and
  * those echoes must not count as heard. Pure: time and sends are told, marks are answered. */
 #pragma once
 #include "worker/ai.h"
@@ -11,7 +11,8 @@ enum {
     PLAYOUT_BYTES_PER_MS = 8,  /* mu-law, 8000 Hz */
     PLAYOUT_ITEMS = 8,         /* spoken items not yet fully heard; more are merged into the last */
     PLAYOUT_FEW = 2,           /* of these, what a call has room for; more is found when it is needed */
-    PLAYOUT_MARK_EVERY_MS = 500, /* sparse: a mark costs a message each way */
+    PLAYOUT_MARK_FIRST_MS = 500, /* of audio before the first mark, which tells how late the carrier began */
+    PLAYOUT_MARK_MOST_MS = 2000, /* between two: as many as before, up to this. A mark costs a message each way */
     PLAYOUT_MARK_SIZE = 32,
     PLAYOUT_NOT_THE_AIS = -1, /* content_index of audio the AI session did not make: it cannot cut it */
 };
@@ -29,7 +30,9 @@ struct playout {
     uint64_t sent;       /* bytes sent in this generation */
     uint64_t heard;      /* bytes known to be played */
     uint64_t marked;     /* byte position of the last mark */
-    int64_t heard_at_ms; /* when `heard` was true */
+    uint64_t began;      /* byte position at which the queue was last known to be empty */
+    uint64_t place;      /* byte position that was reached, or began to play, at place_ms: what the clock goes on from */
+    int64_t place_ms;
     struct playout_item *items; /* oldest first */
     int item_count, _room;
     struct playout_item _few[PLAYOUT_FEW];

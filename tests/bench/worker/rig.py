@@ -27,6 +27,7 @@ BUILD = bin_directory().parent
 SERVER_CORE, LOAD_CORE = 0, 1
 SECRET = "a secret of the bench"
 TOKEN_SECONDS = 3600
+MARK_MS = 2000  # what the worker comes to while an answer plays
 
 # What a call of the demo's business gets: prompts of the built-in templates' size, and a calendar.
 CONTEXT = {
@@ -197,7 +198,7 @@ class Floor(Server):
     name = "floor"
     updates = 0
 
-    def __init__(self, tls: bool = False, mark_ms: int = 500) -> None:
+    def __init__(self, tls: bool = False, mark_ms: int = MARK_MS) -> None:
         super().__init__(tls)
         self.mark_ms = mark_ms
 
@@ -215,7 +216,7 @@ class Rival(Server):
 
     def environment(self) -> dict[str, str]:
         own = {"PORT": str(self.port), "AI_URL": self.ai_url}
-        return {**own, "MARK_MS": "500", "QUIET": "1"} if self.equal else own
+        return {**own, "MARK_MS": str(MARK_MS), "QUIET": "1"} if self.equal else own
 
 
 class Node(Rival):

@@ -36,7 +36,7 @@ static void test_marks(void **state)
     assert_true(playout_wants_mark(&p, true, name));
     assert_string_equal(name, "0.100");
     assert_false(playout_wants_mark(&p, true, second)); /* nothing new */
-    playout_sent(&p, "a", 0, PLAYOUT_MARK_EVERY_MS * PLAYOUT_BYTES_PER_MS, 0);
+    playout_sent(&p, "a", 0, PLAYOUT_MARK_FIRST_MS * PLAYOUT_BYTES_PER_MS, 0);
     assert_true(playout_wants_mark(&p, false, second));
     assert_true(playout_marked(&p, name, 50));
     assert_false(playout_marked(&p, name, 60)); /* once */
@@ -116,6 +116,40 @@ static void test_underrun(void **state)
     assert_int_equal(playout_item_heard_ms(&p, 0, 9100), 1100);
 }
 
+/* The same without a mark: by the clock it had nothing left. */
+static void test_underrun_between_marks(void **state)
+{
+    struct playout p = {0};
+    (void)state;
+    send_seconds(&p, "a", 1, 0);
+    send_seconds(&p, "a", 1, 9000);
+    assert_int_equal(playout_item_heard_ms(&p, 0, 9100), 1100);
+    send_seconds(&p, "a", 1, 9500); /* before it is over: it goes on */
+    assert_int_equal(playout_item_heard_ms(&p, 0, 10500), 2500);
+}
+
+/* Marks are close where the carrier has just begun, and rare once it plays. */
+static void test_sparse_marks(void **state)
+{
+    static const int expected_ms[] = {500, 1000, 2000, 4000, 6000, 8000};
+    struct playout p = {0};
+    char name[PLAYOUT_MARK_SIZE], wanted[PLAYOUT_MARK_SIZE];
+    size_t marks = 0;
+    (void)state;
+    for (int ms = 20; ms <= 8000; ms += 20) {
+        playout_sent(&p, "a", 0, 20 * PLAYOUT_BYTES_PER_MS, ms / 4);
+        if (!playout_wants_mark(&p, false, name))
+            continue;
+        assert_int_equal(ms, expected_ms[marks++]);
+    }
+    assert_int_equal(marks, ARRAY_LEN(expected_ms));
+    snprintf(wanted, sizeof wanted, "0.%d", 8 * SECOND);
+    assert_string_equal(name, wanted);
+    assert_true(playout_marked(&p, name, 9000)); /* all of it: the next answer begins anew */
+    playout_sent(&p, "b", 0, PLAYOUT_MARK_FIRST_MS * PLAYOUT_BYTES_PER_MS, 20000);
+    assert_true(playout_wants_mark(&p, false, name));
+}
+
 static void test_bound(void **state)
 {
     struct playout p = {0};
@@ -163,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_mark_sets_the_clock), cmocka_unit_test(test_generations),
         cmocka_unit_test(test_items),              cmocka_unit_test(test_underrun),
         cmocka_unit_test(test_bound),              cmocka_unit_test(test_room),
+        cmocka_unit_test(test_underrun_between_marks), cmocka_unit_test(test_sparse_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
 // and one JSON.parse and JSON.stringify a message, in the structure of Twilio's public sample. It keeps no call,
 // journal or conversation.
 //
-//   PORT=... AI_URL=ws://... [MARK_MS=500] [QUIET=1] node bridge.js
+//   PORT=... AI_URL=ws://... [MARK_MS=2000] [QUIET=1] node bridge.js
 //
 // As the samples do, it marks every delta and logs events. MARK_MS (a mark after so much audio) and QUIET make it
 // do the work of the worker, and no more.

@@ -1,7 +1,7 @@
 """A bridge between Twilio Media Streams and OpenAI Realtime as they are usually written for Python: FastAPI,
 websockets, two tasks a call, json.loads and json.dumps a message, in the structure of Twilio's public sample.
 
-    AI_URL=ws://... [MARK_MS=500] [QUIET=1] python -m uvicorn bridge:app --port ...
+    AI_URL=ws://... [MARK_MS=2000] [QUIET=1] python -m uvicorn bridge:app --port ...
 
 As the samples do, it decodes and encodes the audio, marks every delta and logs events. MARK_MS (a mark after so
 much audio) and QUIET make it do the work of the worker, and no more.
