@@ -231,6 +231,8 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
         log_opened(in);
         leave_opening(in);
     } else if (!*in->token) {
+        if (in->w->opening == 1)
+            ask_wake(in->w, in->call_sid);
         mint_token(in);
     }
 }

@@ -129,11 +129,35 @@ static void on_loaded(PGresult *const *results, void *arg)
         load_free(load);
 }
 
+static struct pg_pipeline *least_busy(const struct load_pool *pool)
+{
+    struct pg_pipeline *best = NULL;
+    for (size_t i = 0; i < pool->count; i++) {
+        struct pg_pipeline *one = pool->connections[i];
+        if (pg_pipeline_up(one) && (!best || pg_pipeline_waiting(one) < pg_pipeline_waiting(best)))
+            best = one;
+    }
+    return best;
+}
+
+static void on_opened(PGresult *const *results, void *arg);
+
+/* A load that fails takes what is behind it with it. */
+static bool open_alone(struct load *load)
+{
+    const char *params[PARAMETER_COUNT] = {load->call_sid, load->from, load->to, load->direction};
+    struct pg_pipeline *connection = least_busy(load->w->loads);
+    return connection && pg_pipeline_submit(connection, &(struct pg_query){OPEN_CALL, params}, 1, on_opened, load) == 0;
+}
+
 /* Behind the load, on the same connection: that was answered before. */
 static void on_opened(PGresult *const *results, void *arg)
 {
     struct load *load = arg;
-    bool good = results && PQresultStatus(results[0]) != PGRES_FATAL_ERROR;
+    ExecStatusType status = results ? PQresultStatus(results[0]) : PGRES_FATAL_ERROR;
+    bool good = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+    if (status == PGRES_PIPELINE_ABORTED && open_alone(load))
+        return;
     if (!good)
         metric_add(&load->w->metrics.open_failed, 1);
     if (results && !good)
@@ -148,17 +172,6 @@ static void on_opened(PGresult *const *results, void *arg)
     load_free(load);
 }
 
-static struct pg_pipeline *least_busy(const struct load_pool *pool)
-{
-    struct pg_pipeline *best = NULL;
-    for (size_t i = 0; i < pool->count; i++) {
-        struct pg_pipeline *one = pool->connections[i];
-        if (pg_pipeline_up(one) && (!best || pg_pipeline_waiting(one) < pg_pipeline_waiting(best)))
-            best = one;
-    }
-    return best;
-}
-
 int load_call(struct load_pool *pool, const struct load_call *call, struct context *into, load_fn *fn, void *arg)
 {
     const char *params[PARAMETER_COUNT] = {call->call_sid, call->from, call->to, call->direction};
@@ -169,14 +182,21 @@ int load_call(struct load_pool *pool, const struct load_call *call, struct conte
         load->into = into;
         load->fn = fn;
         load->arg = arg;
-        if (pg_pipeline_submit(connection, &query_load, 1, on_loaded, load) == 0) {
-            load->opening = call->open && pg_pipeline_submit(connection, &query_open, 1, on_opened, load) == 0;
+        load->opening = call->open;
+        if ((call->open ? pg_pipeline_submit_pair(connection, &query_load, on_loaded, &query_open, on_opened, load)
+                        : pg_pipeline_submit(connection, &query_load, 1, on_loaded, load)) == 0)
             return 0;
-        }
         load_free(load);
     }
     metric_add(&pool->w->metrics.load_unsent, 1);
     return -1;
+}
+
+void load_pool_wake(struct load_pool *pool)
+{
+    struct pg_pipeline *connection = least_busy(pool);
+    if (connection)
+        pg_pipeline_wake(connection);
 }
 
 size_t load_pool_connections_up(const struct load_pool *pool)

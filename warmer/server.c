@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_struct.h>
+#include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 
@@ -16,6 +19,7 @@
 #include "warmer/connections.h"
 #include "warmer/elevenlabs/webhooks.h"
 #include "warmer/gate.h"
+#include "warmer/load.h"
 #include "warmer/outbound/dialled.h"
 #include "warmer/outbound/link.h"
 
@@ -103,12 +107,21 @@ static const char *reason_of(int code)
     }
 }
 
+/* evhttp waits for the socket to be writable, a turn of the loop later. It nearly always is. */
+static void write_now(struct bufferevent *bev)
+{
+    event_active(&bev->ev_write, EV_WRITE, 0);
+}
+
 static void send_status(struct server *server, struct evhttp_request *http, int code)
 {
+    struct evhttp_connection *connection = evhttp_request_get_connection(http);
     if (server->stopping)
         add_header(http, "Connection", "close");
-    connections_idle(server->connections, evhttp_request_get_connection(http));
+    connections_idle(server->connections, connection);
     evhttp_send_reply(http, code, reason_of(code), NULL);
+    if (connection)
+        write_now(evhttp_connection_get_bufferevent(connection));
 }
 
 static void count_requests(struct server *server, size_t requests)
@@ -243,6 +256,8 @@ static void serve(struct server *server, struct evhttp_request *http, const stru
         send_status(server, http, 503);
         return;
     }
+    if (route->handle == incoming_handle && server->w->opening == 0)
+        load_pool_wake(server->w->loads); /* while the signature is checked */
     gate = route->gate(r, http);
     if (route->tail == TAIL_NUMBERS)
         take_numbers(tail, &r->n, &r->vain);

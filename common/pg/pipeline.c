@@ -26,6 +26,7 @@ struct group {
     pg_group_fn *fn;
     void *arg;
     size_t count, answered;
+    bool leads; /* the first of a pair: no sync of its own */
     int64_t sent_ms;
     PGresult *results[PG_GROUP_MAX];
 };
@@ -173,6 +174,14 @@ static bool needs_new_prepare(const char *sqlstate)
     return sqlstate && (strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "26000") == 0);
 }
 
+static void finish_oldest(struct pg_pipeline *p)
+{
+    struct group group = take_oldest(p);
+    group.fn(group.results, group.arg);
+    for (size_t i = 0; i < group.count; i++)
+        PQclear(group.results[i]);
+}
+
 static void on_group_result(struct pg_pipeline *p, PGresult *result)
 {
     struct group *group = oldest(p);
@@ -181,17 +190,15 @@ static void on_group_result(struct pg_pipeline *p, PGresult *result)
         p->misfit = true;
     PQclear(*slot);
     *slot = result;
+    if (group->leads)
+        finish_oldest(p);
 }
 
 static void on_group_sync(struct pg_pipeline *p)
 {
-    struct group *open = oldest(p), group;
-    if (++open->answered < open->count)
-        return;
-    group = take_oldest(p);
-    group.fn(group.results, group.arg);
-    for (size_t i = 0; i < group.count; i++)
-        PQclear(group.results[i]);
+    struct group *open = oldest(p);
+    if (++open->answered == open->count)
+        finish_oldest(p);
 }
 
 /* One answer of the server; false with a reason when the connection cannot go on. */
@@ -431,23 +438,53 @@ size_t pg_pipeline_waiting(const struct pg_pipeline *p)
     return p->waiting;
 }
 
+static struct group *add_group(struct pg_pipeline *p, size_t count, pg_group_fn *fn, void *arg)
+{
+    struct group *group = &p->ring[(p->head + p->waiting++) % PG_WAITING_MAX];
+    *group = (struct group){.fn = fn, .arg = arg, .count = count, .sent_ms = clock_mono_ms()};
+    return group;
+}
+
+static bool send_query(struct pg_pipeline *p, const struct pg_query *query)
+{
+    const struct pg_prepared *prepared = &p->spec.statements[query->statement];
+    return PQsendQueryPrepared(p->conn, prepared->statement->name, prepared->params, query->params, NULL, NULL, 0);
+}
+
+/* What could not be sent is found, and told, by the next turn's read or by the silence. */
+static void push(struct pg_pipeline *p, bool sent)
+{
+    if (PQflush(p->conn) != 0 || !sent)
+        event_add(p->writable, NULL);
+}
+
 int pg_pipeline_submit(struct pg_pipeline *p, const struct pg_query *queries, size_t count, pg_group_fn *fn, void *arg)
 {
-    struct group *group = &p->ring[(p->head + p->waiting) % PG_WAITING_MAX];
     bool sent = true;
     if (!pg_pipeline_up(p) || p->waiting == PG_WAITING_MAX || count == 0 || count > PG_GROUP_MAX)
         return -1;
-    *group = (struct group){.fn = fn, .arg = arg, .count = count, .sent_ms = clock_mono_ms()};
-    p->waiting++;
-    cork_put_in(&p->cork, PQsocket(p->conn));
-    for (size_t i = 0; i < count && sent; i++) {
-        const struct pg_prepared *prepared = &p->spec.statements[queries[i].statement];
-        sent = PQsendQueryPrepared(p->conn, prepared->statement->name, prepared->params, queries[i].params, NULL, NULL,
-                                   0) &&
-               PQpipelineSync(p->conn);
-    }
-    /* What could not be sent is found, and told, by the next turn's read or by the silence. */
-    if (PQflush(p->conn) != 0 || !sent)
-        event_add(p->writable, NULL);
+    add_group(p, count, fn, arg);
+    if (count > 1) /* libpq sends each sync at once */
+        cork_put_in(&p->cork, PQsocket(p->conn));
+    for (size_t i = 0; i < count && sent; i++)
+        sent = send_query(p, &queries[i]) && PQpipelineSync(p->conn);
+    push(p, sent);
     return 0;
+}
+
+int pg_pipeline_submit_pair(struct pg_pipeline *p, const struct pg_query *first, pg_group_fn *first_fn,
+                            const struct pg_query *second, pg_group_fn *second_fn, void *arg)
+{
+    if (!pg_pipeline_up(p) || p->waiting + 2 > PG_WAITING_MAX)
+        return -1;
+    add_group(p, 1, first_fn, arg)->leads = true;
+    add_group(p, 1, second_fn, arg);
+    push(p, send_query(p, first) && PQsendFlushRequest(p->conn) && send_query(p, second) && PQpipelineSync(p->conn));
+    return 0;
+}
+
+void pg_pipeline_wake(struct pg_pipeline *p)
+{
+    if (pg_pipeline_up(p) && p->waiting == 0)
+        push(p, PQsendFlushRequest(p->conn));
 }

@@ -61,3 +61,13 @@ size_t pg_pipeline_waiting(const struct pg_pipeline *p);
  * while the connection is not up or PG_WAITING_MAX groups are waiting. Parameters are copied. */
 RF_NODISCARD int pg_pipeline_submit(struct pg_pipeline *p, const struct pg_query *queries, size_t count,
                                     pg_group_fn *fn, void *arg);
+
+/* Sends two queries in one transaction and one packet. first_fn is called as soon as the first is done, also while
+ * the second works; when the first fails, the second is not carried out: its result is PGRES_PIPELINE_ABORTED. Each
+ * is called exactly once, never from inside. -1 as above, without calling either. */
+RF_NODISCARD int pg_pipeline_submit_pair(struct pg_pipeline *p, const struct pg_query *first, pg_group_fn *first_fn,
+                                         const struct pg_query *second, pg_group_fn *second_fn, void *arg);
+
+/* Something will be submitted in a moment. A server that has long had nothing to do takes 0.1 ms to get up, which it
+ * may do meanwhile: an idle connection gets a Flush, which asks for nothing and has no answer. */
+void pg_pipeline_wake(struct pg_pipeline *p);

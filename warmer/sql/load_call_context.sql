@@ -58,9 +58,10 @@ select business.id as business_id,
        booked.slots as booked_slots,
        booked.own as lead_appointments
 from party
-join business on business.id = coalesce(
-    (select id from business where phone_number = party.business),
-    case when $1::text = '' and party.business ~ '^[0-9]{1,18}$' then party.business::bigint end)
+join business on business.phone_number = case when $1::text <> '' then party.business else coalesce(
+    (select phone_number from business where phone_number = party.business),
+    (select phone_number from business
+     where id = case when party.business ~ '^[0-9]{1,18}$' then party.business::bigint end)) end
 left join business_settings settings on settings.business_id = business.id
 left join call_log on call_log.call_sid = $1::text
 left join lead on lead.business_id = business.id
