@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/decimal.h"
 #include "common/base/log.h"
 #include "common/base/token.h"
 #include "common/redis/functions.h"
@@ -25,14 +26,22 @@ enum { URL_MAX = 2048 };
 /* A pause of less is over before anybody wonders. */
 enum { SPOKEN_PAUSE_SECONDS = 2, PAUSE_MAX_MS = 20000 /* with the words */ };
 
+/* Of ours, with room behind it; returns its end. */
+static char *write_url(char out[URL_MAX], const struct warmer_config *config, const char *path)
+{
+    enum { ROOM = 128 };
+    size_t len = strnlen(config->public_url, URL_MAX - ROOM);
+    return stpcpy(mempcpy(out, config->public_url, len), path);
+}
+
 void after_stream(struct twiml *out, const struct warmer_config *config, int n, const char *token,
                   const char *call_sid, struct twiml_wait wait)
 {
     char action[URL_MAX], status[URL_MAX], recording[URL_MAX];
     bool records = config->record_calls && n == 0; /* a recording goes on over all streams of its call */
-    snprintf(action, sizeof action, "%s/voice/after/%d" ACTION_OVERRIDES, config->public_url, n);
-    snprintf(status, sizeof status, "%s/voice/stream", config->public_url);
-    snprintf(recording, sizeof recording, "%s/voice/recording", config->public_url);
+    stpcpy(decimal_put(write_url(action, config, "/voice/after/"), n), ACTION_OVERRIDES);
+    write_url(status, config, "/voice/stream");
+    write_url(recording, config, "/voice/recording");
     twiml_stream(out, &(struct twiml_stream){.wait = wait, .action = action, .media_url = config->media_url,
                                              .status_url = status, .token = token, .call_sid = call_sid,
                                              .recording_url = records ? recording : NULL});

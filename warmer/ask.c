@@ -6,6 +6,7 @@
 
 #include <event2/event.h>
 
+#include "common/base/decimal.h"
 #include "common/base/log.h"
 
 struct asked {
@@ -57,7 +58,7 @@ void question_field(struct question *q, const struct context_field *field)
 void question_number(struct question *q, int64_t number)
 {
     char *text = q->_number_text[q->_numbers++];
-    snprintf(text, sizeof q->_number_text[0], "%lld", (long long)number);
+    decimal_put(text, number);
     question_arg(q, text);
 }
 

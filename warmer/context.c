@@ -13,6 +13,41 @@
 
 #define TEMPLATE_PREFIX "template_"
 
+/* ---- memory: a few large pieces, given back together ---- */
+
+enum { PIECE_BYTES = 16000 /* a usual context fits */ };
+
+struct context_memory {
+    struct context_memory *next;
+    size_t used, size;
+    char bytes[];
+};
+
+static char *take(struct context *c, size_t size)
+{
+    struct context_memory *memory = c->_memory;
+    if (!memory || size > memory->size - memory->used) {
+        size_t room = size > PIECE_BYTES ? size : PIECE_BYTES;
+        memory = malloc(sizeof *memory + room);
+        if (!memory)
+            return NULL;
+        *memory = (struct context_memory){.next = c->_memory, .size = room};
+        c->_memory = memory;
+    }
+    memory->used += size;
+    return memory->bytes + memory->used - size;
+}
+
+/* The first piece begins with them. */
+static bool have_fields(struct context *c)
+{
+    if (!c->fields)
+        c->fields = (void *)take(c, CONTEXT_FIELDS_MAX * sizeof c->fields[0]);
+    return c->fields != NULL;
+}
+
+/* ---- fields ---- */
+
 /* FNV-1a. A call looks for some hundred names among its fields. */
 static uint32_t hash_of(const char *name)
 {
@@ -31,31 +66,30 @@ static struct context_field *find(struct context *c, const char *name, uint32_t 
     return NULL;
 }
 
+/* What it took stays with the context. */
 static void drop(struct context *c, struct context_field *field)
 {
     c->bytes -= strlen(field->name) + field->value_len;
-    free(field->name);
     *field = c->fields[--c->count];
 }
 
 int context_set(struct context *c, const char *name, const char *value)
 {
     uint32_t hash = hash_of(name);
-    struct context_field *old = find(c, name, hash), fresh;
+    struct context_field *old = find(c, name, hash);
     size_t name_len = strlen(name), len = strlen(value), bytes = c->bytes + name_len + len;
+    char *memory;
     if (old)
         bytes -= name_len + old->value_len;
     if (len > CONTEXT_VALUE_MAX || bytes > CONTEXT_BYTES_MAX || (!old && c->count == CONTEXT_FIELDS_MAX))
         return -1;
-    fresh = (struct context_field){.name = malloc(name_len + 1 + len + 1), .value_len = (uint32_t)len, ._hash = hash};
-    if (!fresh.name)
+    if (!have_fields(c) || !(memory = take(c, name_len + 1 + len + 1)))
         return -1;
-    fresh.value = fresh.name + name_len + 1;
-    memcpy(fresh.name, name, name_len + 1);
-    memcpy(fresh.value, value, len + 1);
+    memcpy(memory, name, name_len + 1);
+    memcpy(memory + name_len + 1, value, len + 1);
     if (old)
         drop(c, old);
-    c->fields[c->count++] = fresh;
+    c->fields[c->count++] = (struct context_field){memory, memory + name_len + 1, (uint32_t)len, hash};
     c->bytes = bytes;
     return 0;
 }
@@ -230,7 +264,10 @@ int context_copy(struct context *to, const struct context *from)
 
 void context_release(struct context *c)
 {
-    for (size_t i = 0; i < c->count; i++)
-        free(c->fields[i].name);
+    struct context_memory *next;
+    for (; c->_memory; c->_memory = next) {
+        next = c->_memory->next;
+        free(c->_memory);
+    }
     memset(c, 0, sizeof *c);
 }

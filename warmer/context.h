@@ -18,13 +18,15 @@ enum {
 };
 
 struct context_field {
-    char *name, *value; /* in one piece of memory, the name's */
+    const char *name, *value;
     uint32_t value_len, _hash;
 };
 
+/* Zeroed it is empty. */
 struct context {
-    struct context_field fields[CONTEXT_FIELDS_MAX];
+    struct context_field *fields;
     size_t count, bytes;
+    struct context_memory *_memory; /* of fields, names and values */
 };
 
 /* Copies both; replaces a field of that name. -1 if a bound would be crossed; the context is then

@@ -59,20 +59,33 @@ static const char *add_field(struct form *form, char *text, size_t len)
     return NULL;
 }
 
+/* How many fields there will be, at most. */
+static size_t count_fields(const char *body, size_t len)
+{
+    size_t count = 1;
+    for (const char *at = body; (at = memchr(at, '&', len - (size_t)(at - body))) && count < FORM_FIELDS_MAX; at++)
+        count++;
+    return count;
+}
+
+static char *allocate(struct form *form, size_t fields, size_t text)
+{
+    form->fields = form->_memory = malloc(fields * sizeof form->fields[0] + text);
+    return form->fields ? (char *)(form->fields + fields) : NULL;
+}
+
 const char *form_parse(struct form *form, const char *body, size_t len)
 {
     const char *wrong = NULL;
     char *at, *end;
-    form->count = 0;
-    form->_text = NULL;
+    *form = (struct form){.count = 0};
     if (len > FORM_BYTES_MAX)
         return "the form is too large";
-    form->_text = malloc(len + 1);
-    if (!form->_text)
+    at = allocate(form, count_fields(body, len), len + 1);
+    if (!at)
         return "out of memory";
-    memcpy(form->_text, body, len);
-    end = form->_text + len;
-    for (at = form->_text; at < end && !wrong;) {
+    memcpy(at, body, len);
+    for (end = at + len; at < end && !wrong;) {
         char *stop = memchr(at, '&', (size_t)(end - at));
         if (!stop)
             stop = end;
@@ -84,9 +97,8 @@ const char *form_parse(struct form *form, const char *body, size_t len)
 
 void form_release(struct form *form)
 {
-    free(form->_text);
-    form->_text = NULL;
-    form->count = 0;
+    free(form->_memory);
+    *form = (struct form){.count = 0};
 }
 
 const char *form_get(const struct form *form, const char *name)

@@ -10,9 +10,9 @@ struct form_field {
 };
 
 struct form {
-    struct form_field fields[FORM_FIELDS_MAX];
+    struct form_field *fields;
     size_t count;
-    char *_text;
+    void *_memory; /* fields, and behind them the text */
 };
 
 /* NULL, or one sentence that says what is wrong: too large, too many fields, a broken %XX, not UTF-8,

@@ -52,9 +52,10 @@ static bool signed_by_carrier(struct request *r, struct evhttp_request *http, co
     const struct warmer_config *config = &r->w->config;
     struct signed_request request = {.form = is_form(http) ? &r->form : NULL, .body = body, .body_len = len};
     char url[URL_MAX];
-    int url_len = snprintf(url, sizeof url, "%s%s", config->public_url, evhttp_request_get_uri(http));
-    if (url_len < 0 || (size_t)url_len >= sizeof url)
+    const char *target = evhttp_request_get_uri(http);
+    if (strlen(config->public_url) + strlen(target) >= sizeof url)
         return false;
+    stpcpy(stpcpy(url, config->public_url), target);
     request.url = url;
     return signature_good(&request, config->twilio_auth_token, header(http, "X-Twilio-Signature"));
 }

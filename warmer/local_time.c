@@ -35,7 +35,7 @@ bool local_time_zone(const char *zone)
     return true;
 }
 
-bool local_time(char out[LOCAL_TIME_SIZE], const char *zone, int64_t now)
+static bool write_time(char out[LOCAL_TIME_SIZE], const char *zone, int64_t now)
 {
     static const char *const days[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
     static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
@@ -46,5 +46,23 @@ bool local_time(char out[LOCAL_TIME_SIZE], const char *zone, int64_t now)
         return false;
     snprintf(out, LOCAL_TIME_SIZE, "%s, %d %s %d, %02d:%02d", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon],
              tm.tm_year + 1900, tm.tm_hour, tm.tm_min);
+    return true;
+}
+
+/* A business that is called much is called much within a minute. */
+bool local_time(char out[LOCAL_TIME_SIZE], const char *zone, int64_t now)
+{
+    static struct {
+        char zone[ZONE_MAX + 1], text[LOCAL_TIME_SIZE];
+        int64_t minute;
+    } last;
+    if (now / 60 != last.minute || strcmp(zone, last.zone) != 0) {
+        *last.zone = '\0';
+        if (!write_time(last.text, zone, now))
+            return false;
+        strcpy(last.zone, zone);
+        last.minute = now / 60;
+    }
+    strcpy(out, last.text);
     return true;
 }

@@ -183,7 +183,8 @@ static bool is_one_of(const char *word, const char *const *list)
     }
     plain[to] = '\0';
     for (; *list; list++) {
-        if (strcasecmp(plain, *list) == 0)
+        bool may_be = ((plain[0] ^ **list) & ~0x20) == 0; /* but for the case of a letter */
+        if (may_be && strcasecmp(plain, *list) == 0)
             return true;
     }
     return false;

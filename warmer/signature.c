@@ -86,7 +86,8 @@ static bool signs(const char *auth_tokens, const char *text, const char *given)
         char token[TOKEN_MAX], expected[SIGNATURE_SIZE];
         uint8_t digest[SHA1_BYTES];
         if (len > 0 && len < sizeof token) {
-            snprintf(token, sizeof token, "%.*s", (int)len, at);
+            memcpy(token, at, len);
+            token[len] = '\0';
             hmac_sha1(digest, token, text, strlen(text));
             base64_encode(expected, digest, sizeof digest);
             good |= secret_equal(expected, given);
@@ -109,10 +110,12 @@ bool signature_good(const struct signed_request *request, const char *auth_token
     text = malloc(parts.end + sizeof ":65535" + strlen(form));
     if (!text)
         goto out;
-    sprintf(text, "%.*s%s", (int)parts.end, url, form);
+    strcpy(mempcpy(text, url, parts.end), form);
     good = signs(auth_tokens, text, given);
+    if (good)
+        goto out;
     sprintf(text, "%.*s%.*s%s", host, url, tail, url + parts.port_end, form);
-    good = good || signs(auth_tokens, text, given);
+    good = signs(auth_tokens, text, given);
     sprintf(text, "%.*s%s%.*s%s", host, url, scheme_port(url), tail, url + parts.port_end, form);
     good = good || signs(auth_tokens, text, given);
 out:

@@ -49,14 +49,30 @@ static const char *entity(char c)
     }
 }
 
+/* How much of it goes into a document as it is. */
+static size_t plain_length(const char *text)
+{
+    size_t len = 0;
+    while ((unsigned char)text[len] >= 0x20 && !entity(text[len]))
+        len++;
+    return len;
+}
+
 static void put_escaped(struct twiml *out, const char *text)
 {
-    for (; *text && out->len < TWIML_SIZE; text++) {
-        unsigned char c = (unsigned char)*text;
+    while (*text && out->len < TWIML_SIZE) {
+        size_t plain = plain_length(text);
+        unsigned char c;
+        put_bytes(out, text, plain);
+        text += plain;
+        c = (unsigned char)*text;
+        if (!c || out->len == TWIML_SIZE)
+            return;
         if (entity(*text))
             put(out, entity(*text));
         else if (c >= 0x20 || c == '\t' || c == '\r' || c == '\n')
             put_bytes(out, text, 1);
+        text++;
     }
 }
 

@@ -14,6 +14,7 @@
 #include <event2/event.h>
 
 #include "common/base/clock.h"
+#include "common/base/decimal.h"
 #include "common/base/log.h"
 #include "warmer/snapshot.h"
 
@@ -71,8 +72,8 @@ static void set(struct warming *g, struct context *c, const char *name, const ch
 /* Adds what the warmer itself knows, last, so that no column can stand in for it. */
 static void complete(struct warming *g, struct context *c, enum warm_source source)
 {
-    char opened[24];
-    snprintf(opened, sizeof opened, "%lld", (long long)g->opened_ms);
+    char opened[DECIMAL_SIZE];
+    decimal_put(opened, g->opened_ms);
     set(g, c, "call_sid", g->call_sid);
     set(g, c, "from", g->from);
     set(g, c, "to", g->to);

@@ -41,15 +41,82 @@ static EVP_MAC_CTX *context_of(int which)
     return looked_up[which] ? EVP_MAC_CTX_dup(looked_up[which]) : NULL;
 }
 
+/* Setting a key costs as much as the hash of a webhook, and a thread uses the same one again and again: it keeps the
+ * last of each kind, ready to begin anew. And random bytes, which are cheaper by the dozen. */
+enum { KEPT_KEY_MAX = 128, KEPT_RANDOM = 288 };
+
+struct kept {
+    struct kept_key {
+        EVP_MAC_CTX *ctx;
+        size_t len;
+        uint8_t key[KEPT_KEY_MAX];
+    } keys[2];
+    uint8_t random[KEPT_RANDOM];
+    size_t random_left;
+};
+
+static pthread_key_t kept_key;
+
+static void kept_free(void *arg)
+{
+    struct kept *kept = arg;
+    for (size_t i = 0; i < ARRAY_LEN(kept->keys); i++)
+        EVP_MAC_CTX_free(kept->keys[i].ctx);
+    OPENSSL_cleanse(kept, sizeof *kept);
+    free(kept);
+}
+
+static void kept_prepare(void)
+{
+    if (pthread_key_create(&kept_key, kept_free) != 0)
+        abort();
+}
+
+/* This thread's; NULL when out of memory. */
+static struct kept *kept_here(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct kept *kept;
+    pthread_once(&once, kept_prepare);
+    kept = pthread_getspecific(kept_key);
+    if (!kept && (kept = calloc(1, sizeof *kept)) && pthread_setspecific(kept_key, kept) != 0) {
+        free(kept);
+        kept = NULL;
+    }
+    return kept;
+}
+
+static EVP_MAC_CTX *begin_again(struct kept_key *kept, int which, const void *key, size_t len)
+{
+    if (kept->ctx && kept->len == len && memcmp(kept->key, key, len) == 0 && EVP_MAC_init(kept->ctx, NULL, 0, NULL))
+        return kept->ctx;
+    EVP_MAC_CTX_free(kept->ctx);
+    kept->ctx = context_of(which);
+    kept->len = len;
+    memcpy(kept->key, key, len);
+    if (kept->ctx && EVP_MAC_init(kept->ctx, key, len, NULL))
+        return kept->ctx;
+    EVP_MAC_CTX_free(kept->ctx);
+    kept->ctx = NULL;
+    return NULL;
+}
+
+static bool hmac_with(EVP_MAC_CTX *ctx, uint8_t *out, size_t size, const void *data, size_t len)
+{
+    size_t written;
+    return ctx && EVP_MAC_update(ctx, data, len) && EVP_MAC_final(ctx, out, &written, size);
+}
+
 /* When memory is out the result is random: nothing that is signed so verifies, nothing verifies by it. */
 static void hmac(int which, uint8_t *out, size_t size, const void *key, size_t key_len, const void *data, size_t len)
 {
-    EVP_MAC_CTX *ctx = context_of(which);
-    size_t written;
-    if (!ctx || !EVP_MAC_init(ctx, key, key_len, NULL) || !EVP_MAC_update(ctx, data, len) ||
-        !EVP_MAC_final(ctx, out, &written, size))
+    struct kept *kept = key_len <= KEPT_KEY_MAX ? kept_here() : NULL;
+    EVP_MAC_CTX *ctx = kept ? begin_again(&kept->keys[which], which, key, key_len) : context_of(which);
+    bool good = (kept || (ctx && EVP_MAC_init(ctx, key, key_len, NULL))) && hmac_with(ctx, out, size, data, len);
+    if (!good)
         evutil_secure_rng_get_bytes(out, size);
-    EVP_MAC_CTX_free(ctx);
+    if (!kept)
+        EVP_MAC_CTX_free(ctx);
 }
 
 void hmac_sha1(uint8_t out[SHA1_BYTES], const char *key, const void *data, size_t len)
@@ -126,13 +193,31 @@ bool secret_equal(const char *a, const char *b)
     return len == strlen(b) && CRYPTO_memcmp(a, b, len) == 0;
 }
 
+/* Without randomness no token is safe; that shows before the first call or never. */
+static void random_fill(uint8_t *out, size_t len)
+{
+    if (RAND_bytes(out, (int)len) != 1)
+        abort();
+}
+
 void random_hex(char *out, size_t bytes)
 {
+    struct kept *kept = kept_here();
     uint8_t raw[32];
-    /* Without randomness no token is safe; this happens before the first call or never. */
-    if (bytes > sizeof raw || RAND_bytes(raw, (int)bytes) != 1)
+    if (bytes > sizeof raw)
         abort();
-    put_hex(out, raw, bytes);
+    if (!kept) {
+        random_fill(raw, bytes);
+        put_hex(out, raw, bytes);
+        return;
+    }
+    if (kept->random_left < bytes) {
+        random_fill(kept->random, sizeof kept->random);
+        kept->random_left = sizeof kept->random;
+    }
+    kept->random_left -= bytes;
+    put_hex(out, kept->random + kept->random_left, bytes);
+    OPENSSL_cleanse(kept->random + kept->random_left, bytes);
 }
 
 uint32_t random_below(uint32_t n)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/decimal.h"
 #include "common/base/utf8.h"
 
 /* A text value is cut where the room for its closing quote and the line's end begins; fields after
@@ -107,9 +108,9 @@ static void put_phone(struct line *l, const struct log_field *f)
     char masked[16];
     size_t len = strlen(f->str);
     if (len < PHONE_MASKABLE)
-        snprintf(masked, sizeof masked, "***");
+        strcpy(masked, "***");
     else
-        snprintf(masked, sizeof masked, "%.4s***%s", f->str, f->str + len - 2);
+        stpcpy(stpcpy(mempcpy(masked, f->str, 4), "***"), f->str + len - 2);
     put_string_field(l, f->key, masked);
 }
 
@@ -118,7 +119,7 @@ static void put_name(struct line *l, const struct log_field *f)
 {
     char masked[16];
     size_t len = utf8_length(f->str);
-    snprintf(masked, sizeof masked, "%.*s***", (int)(len ? len : 1), f->str);
+    strcpy(mempcpy(masked, f->str, strnlen(f->str, len ? len : 1)), "***");
     put_string_field(l, f->key, masked);
 }
 
@@ -139,7 +140,7 @@ static void put_field(struct line *l, const struct log_field *f)
         put_name(l, f);
         return;
     case LOG_FIELD_INT:
-        snprintf(number, sizeof number, "\":%lld", (long long)f->num);
+        decimal_put(stpcpy(number, "\":"), f->num);
         break;
     case LOG_FIELD_REAL:
         if (isfinite(f->real))
@@ -155,16 +156,33 @@ static void put_field(struct line *l, const struct log_field *f)
     put_str(l, number);
 }
 
+/* Made once a second and thread. */
+static const char *text_of_second(int64_t second)
+{
+    static _Thread_local struct {
+        int64_t second;
+        char text[64];
+    } last = {.second = -1};
+    time_t t = (time_t)second;
+    struct tm tm;
+    if (second != last.second) {
+        gmtime_r(&t, &tm);
+        strftime(last.text, sizeof last.text, "{\"ts\":\"%Y-%m-%dT%H:%M:%S.", &tm);
+        last.second = second;
+    }
+    return last.text;
+}
+
 static void put_head(struct line *l, enum log_level level)
 {
     int64_t now = clock_wall_ms();
-    time_t seconds = (time_t)(now / 1000);
-    struct tm tm;
-    char ts[96];
-    gmtime_r(&seconds, &tm);
-    snprintf(ts, sizeof ts, "{\"ts\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\",\"level\":\"%s\",", tm.tm_year + 1900,
-             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now % 1000), level_names[level]);
-    put_str(l, ts);
+    char ms[DECIMAL_SIZE];
+    decimal_put(ms, 1000 + now % 1000);
+    put_str(l, text_of_second(now / 1000));
+    put_str(l, ms + 1);
+    put_str(l, "Z\",\"level\":\"");
+    put_str(l, level_names[level]);
+    put_str(l, "\",");
     put_string_field(l, "program", log_program);
 }
 

@@ -4,6 +4,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/base/decimal.h"
+
+enum { PREFIX_MAX = 64 };
+
 static const char *const call_suffix[] = {
     [KEY_CONTEXT] = "",
     [KEY_SESSION] = ":session",
@@ -33,9 +37,24 @@ int key_partition(const struct key_space *space, const char *call_sid)
     return (int)(hash % (uint32_t)space->partitions);
 }
 
+/* At most so much of it. */
+static char *put_up_to(char *to, const char *text, size_t max)
+{
+    size_t len = strnlen(text, max);
+    memcpy(to, text, len);
+    return to + len;
+}
+
+/* prefix:{p0}: */
+static char *put_partition(char *to, const struct key_space *space, int partition)
+{
+    to = put_up_to(to, space->prefix, PREFIX_MAX);
+    return stpcpy(decimal_put(stpcpy(to, ":{p"), partition), "}:");
+}
+
 const char *key_of_partition(char out[KEY_SIZE], const struct key_space *space, enum key_kind kind, int partition)
 {
-    snprintf(out, KEY_SIZE, "%.64s:{p%d}:%s", space->prefix, partition, partition_name[kind]);
+    stpcpy(put_partition(out, space, partition), partition_name[kind]);
     return out;
 }
 
@@ -44,7 +63,7 @@ const char *key_of_call(char out[KEY_SIZE], const struct key_space *space, enum 
     int partition = key_partition(space, call_sid);
     if (kind >= KEY_LIVE)
         return key_of_partition(out, space, kind, partition);
-    snprintf(out, KEY_SIZE, "%.64s:{p%d}:call:%.128s%s", space->prefix, partition, call_sid, call_suffix[kind]);
+    stpcpy(put_up_to(stpcpy(put_partition(out, space, partition), "call:"), call_sid, CALL_SID_SIZE - 1), call_suffix[kind]);
     return out;
 }
 

@@ -533,6 +533,16 @@ def test_failing_open_does_not_take_the_load_with_it(tmp_path):
         eventually("the failure, for which no caller waits", lambda: metric(fleet, "open_call_failures_total") == 1)
 
 
+def test_failing_load_does_not_take_the_open_with_it(tmp_path):
+    (tmp_path / "load_call_context.sql").write_text("select 1 / length(left($1 || $2 || $3 || $4, 0)) as business_id")
+    with without_workers(RINGFLEET_SQL_DIR=str(tmp_path)) as fleet:
+        wait_database(fleet)
+        ring(fleet, sid := new_sid()).connect()
+        assert fleet.context(sid)["source"] == "minimal"
+        assert call_row(fleet, sid)["status"] == "ringing"
+        assert metric(fleet, "open_call_failures_total") == 0
+
+
 def test_a_stop_answers_what_is_under_way():
     with without_workers(RINGFLEET_WARM_DEADLINE_MS="1500") as fleet:
         wait_database(fleet)
