@@ -44,6 +44,22 @@ static void test_hmac_sha1(void **state)
     assert_string_equal(hex, "aa4ae5e15272d00e95705637ce8a3b55ed402112");
 }
 
+/* A key is kept for the next use, which may be with another, of the same length or with a longer one. */
+static void test_hmac_keys_take_turns(void **state)
+{
+    static const char *const keys[] = {"Jefe", "jefe", "Jef", "Jefe", "Jefe"};
+    uint8_t digest[SHA1_BYTES], first[SHA1_BYTES];
+    char longer[400];
+    (void)state;
+    hmac_sha1(first, keys[0], "x", 1);
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        hmac_sha1(digest, keys[i], "x", 1);
+        assert_int_equal(memcmp(digest, first, sizeof digest) == 0, strcmp(keys[i], keys[0]) == 0);
+        hmac_sha1(digest, repeated(longer, 'k', 399), "x", 1);
+        assert_memory_not_equal(digest, first, sizeof digest);
+    }
+}
+
 /* RFC 4231 section 4: cases 1, 2, 3 and 6. */
 static void test_hmac_sha256(void **state)
 {
@@ -91,8 +107,14 @@ static void test_secret_equal(void **state)
 static void test_random(void **state)
 {
     char a[65], b[65];
+    char many[100][19];
     bool seen[8] = {false};
     (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) { /* they come out of one draw */
+        random_hex(many[i], 9);
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(many[i], many[j]);
+    }
     random_hex(a, 32);
     random_hex(b, 32);
     assert_int_equal(strlen(a), 64);
@@ -112,7 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hmac_sha1), cmocka_unit_test(test_hmac_sha256), cmocka_unit_test(test_sha256),
-        cmocka_unit_test(test_secret_equal), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_secret_equal), cmocka_unit_test(test_random), cmocka_unit_test(test_hmac_keys_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
