@@ -28,8 +28,6 @@ enum state { WARMING, OPENING, OPENING_AHEAD, FILLING, DONE };
 
 enum { PARTY_SIZE = 256 };
 
-static const struct timeval next_turn = {0, 0};
-
 struct incoming {
     enum state state;
     struct warmer *w;
@@ -252,7 +250,7 @@ static void on_opened(const redisReply *reply, void *arg)
         go_on(in, reply);
     else
         answer_with_stream(in, redis_text(reply, 1));
-    evtimer_add(in->later, &next_turn);
+    event_active(in->later, EV_TIMEOUT, 0);
 }
 
 static void enter_opening(struct incoming *in, const struct warmed *warmed)
@@ -351,7 +349,7 @@ static void start(struct request *r, bool rescue)
     in->began_us = r->began_us;
     strcpy(in->call_sid, r->call_sid);
     count_opening(r->w, r->w->opening + 1);
-    evtimer_add(in->later, &next_turn);
+    event_active(in->later, EV_TIMEOUT, 0);
     begin(in);
 }
 
