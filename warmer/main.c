@@ -47,6 +47,7 @@ struct parts {
     struct event *signals[2];
     struct event *stop_poll;
     int64_t stop_began_ms; /* 0: running */
+    bool nothing_left;     /* when it was last looked, while stopping */
     bool misfit; /* this is not the Redis of a fleet like ours */
 };
 
@@ -73,9 +74,11 @@ static void on_stop_poll(evutil_socket_t fd, short what, void *arg)
 {
     struct parts *p = arg;
     size_t left = server_requests(p->server) + outbound_busy(p->w.outbound) + intake_busy(p->intake);
+    bool over = left == 0 && p->nothing_left; /* the last answer, made a moment ago, has left as well */
     (void)fd;
     (void)what;
-    if (left > 0 && clock_mono_ms() - p->stop_began_ms < STOP_MAX_MS)
+    p->nothing_left = left == 0;
+    if (!over && clock_mono_ms() - p->stop_began_ms < STOP_MAX_MS)
         return;
     log_info(NULL, "stopped", log_int("requests_left", (int64_t)left),
              log_int("ms", clock_mono_ms() - p->stop_began_ms));
