@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include <curl/curl.h>
@@ -18,6 +19,7 @@
 #include "worker/acceptor.h"
 #include "worker/loop.h"
 #include "worker/presence.h"
+#include "worker/spool/command.h"
 #include "worker/spool/spool.h"
 
 #define CONFIG_STRUCT struct worker_config
@@ -26,6 +28,8 @@ static const struct config_spec config_spec = {
     .program = "worker",
     .summary = "Carries phone calls between a carrier's media streams and an AI voice provider.\n"
                "Serves each call from Redis and appends what happens to the call's journal there.",
+    .commands = "  (none)        run until SIGTERM\n"
+                "  spool [DIR]   the calls of which journal entries wait on disk, in RINGFLEET_SPOOL_DIR by default\n",
     .rows = config_rows,
     .row_count = ARRAY_LEN(config_rows),
 };
@@ -207,7 +211,7 @@ static bool take_config(struct program *p, int argc, char **argv, int *status)
     int positional = 0;
     enum config_result result = config_load(&config_spec, &p->config, argc, argv, &positional);
     if (result == CONFIG_OK && positional > 0) {
-        fprintf(stderr, "worker: \"%s\" is not a flag; worker --help lists them\n", argv[1]);
+        fprintf(stderr, "worker: \"%s\" is neither a command nor a flag; worker --help lists them\n", argv[1]);
         result = CONFIG_BAD;
     }
     *status = result == CONFIG_HELP ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -230,6 +234,10 @@ int main(int argc, char **argv)
     struct program *p = calloc(1, sizeof *p);
     int status = EXIT_FAILURE;
     log_init("worker");
+    if (argc > 1 && strcmp(argv[1], "spool") == 0) { /* needs no settings */
+        free(p);
+        return spool_command(argc - 2, argv + 2);
+    }
     if (!p)
         return EXIT_FAILURE;
     if (take_config(p, argc, argv, &status)) {

@@ -18,6 +18,7 @@ from .rig import Rig
 from .story import Story
 
 APPEND_MS = 1500  # a turn that is complete is in the journal by then, unless something is wrong
+SPOOL_MS = 3500  # or on its worker's disk: it waits for a second, and is looked at once a second
 SETTLED_MS = 1000  # a worker that has come back has its connections and sessions
 UNFAIR_STALL_SECONDS = 2
 BACK_MS = 6000  # after Redis came back: the longest pause between two tries, and the replay
@@ -52,13 +53,13 @@ class Weather:
         ]
 
     def appended_by(self, worker: str, ms: float) -> float:
-        """When what was complete at that time must be in Redis, if the worker lives."""
+        """When what was complete at that time must be in Redis or on disk, if the worker lives."""
         until = ms + APPEND_MS
         while True:
             away = self._between({"redis", f"redis-{worker}"}, ms, until, BACK_MS)
             later = max([until, *(one.ended_ms + BACK_MS for one in away)])
             if later <= until:
-                return until
+                return min(until, ms + SPOOL_MS)
             until = later
 
     def troubled(self, begin: float, end: float) -> bool:
@@ -101,7 +102,7 @@ def wait_at_rest(rig: Rig, found: Findings, seconds: float) -> None:
     def at_rest() -> bool:
         if any(worker.metrics()["ringfleet_calls_active"] > 0 for worker in rig.workers):
             return False  # it may still have something to write
-        return client.zcard("rf:{p0}:live") + client.xlen("rf:{p0}:ended") == 0
+        return rig.spooled() + client.zcard("rf:{p0}:live") + client.xlen("rf:{p0}:ended") == 0
 
     try:
         eventually("the last call to be flushed", at_rest, seconds)
@@ -146,7 +147,7 @@ def _check_call(
     rows = rig.sql("select * from conversation_turn where call_sid = %s order by seq", sid)
     writes = rig.redis().xrange(f"rf:{{p0}}:call:{sid}:writes")
     _check_journal(rig, who, sid, kept, writes, rows, found)
-    _check_turns(who, rows, found)
+    _check_turns(who, _as_spoken(rows, writes), found)
     _check_heard(rig, one, who, rows, weather, found)
     _check_told(rig, one, who, found)
     _check_status(rig, one, who, found)
@@ -165,6 +166,7 @@ def _check_journal(rig, who: str, sid: str, kept, writes, rows, found: Findings)
         if entry["stream"] == "writes":
             found.counts["entries acknowledged"] += 1
             found.expect(entry["id"] in there, f"{who}: {entry} was acknowledged and is gone")
+    found.counts["entries from disk"] += sum("spooled" in entry for entry in there.values())
     turns = [
         (int(entry_id.split("-")[1]), entry["speaker"], entry["message"])
         for entry_id, entry in writes
@@ -183,9 +185,15 @@ def _check_journal(rig, who: str, sid: str, kept, writes, rows, found: Findings)
     found.expect(marked == last, f"{who}: the ledger is at {marked}, the journal at {last}")
 
 
+def _as_spoken(rows: list[dict], writes) -> list[dict]:
+    """What came from a dead worker's disk stands behind the turns of the next one, with the time when it was said."""
+    late = any("spooled" in entry for _, entry in writes)
+    return sorted(rows, key=lambda row: row["started_at"]) if late else rows
+
+
 def _check_turns(who: str, rows, found: Findings) -> None:
     found.counts["turns in Postgres"] += len(rows)
-    numbers = [row["seq"] for row in rows]
+    numbers = sorted(row["seq"] for row in rows)
     found.expect(numbers == list(range(1, len(rows) + 1)), f"{who}: turns are numbered {numbers}")
     for speaker in ("caller", "assistant"):
         said = [row["message"] for row in rows if row["speaker"] == speaker]

@@ -79,6 +79,7 @@ class Rig:
         )
         self.provider.voice = story.sound
         self._stalls = Stalls()
+        self._spool = self._directory / "spool"  # a volume that all workers share
         self.proxies: Proxies
         self.redis_server: RedisServer
         self.postgres: PostgresServer
@@ -188,6 +189,7 @@ class Rig:
             "RINGFLEET_MAX_RESUMES": "40",
             "RINGFLEET_WARM_DEADLINE_MS": "2000",  # a machine that is slow is no fault of this suite
             "RINGFLEET_SILENCE_NUDGE_SECONDS": "60",
+            "RINGFLEET_SPOOL_DIR": str(self._spool),
             **self._env,
         }
 
@@ -229,6 +231,10 @@ class Rig:
     def stalls(self) -> list[tuple[float, float]]:
         """When the stand-ins and the proxies were kept waiting by the machine; for the oracle, in order."""
         return sorted(self._stalls.found + self.proxies.stalls())
+
+    def spooled(self) -> int:
+        """Calls of which journal entries are on disk, also of workers that are gone."""
+        return len(list(self._spool.glob("*.spool")))
 
     def redis(self):
         return self.redis_server.client()

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 
 from chaos.proxies import Proxies
+from chaos.faults import Fault
 from chaos.suite import Options, replacement, run
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -45,3 +46,15 @@ def test_the_proxy_passes_a_reset_on():
                     assert client.recv(1) == b""
     finally:
         proxies.stop()
+
+
+def test_workers_killed_while_redis_is_away():
+    """For longer than calls last: what was heard meanwhile comes from the disks of workers that are dead by then."""
+    faults = [
+        Fault(4, "redis", "kill", "redis", 16),
+        Fault(10, "worker", "kill", "worker-1", 1),
+        Fault(13, "worker", "kill", "worker-2", 8),
+    ]
+    result = run(Options(seed=11, seconds=22, calls=6), faults=faults)
+    result.check()
+    assert result.findings.counts["entries from disk"] >= 5

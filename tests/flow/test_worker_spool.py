@@ -40,6 +40,15 @@ def talk_without_redis(stage, directory, calls: int = 1) -> list:
     return every
 
 
+def listed(directory) -> str:
+    """What the person on call sees of the disk."""
+    done = subprocess.run(
+        [str(bin_directory() / "worker"), "spool", str(directory / "spool")],
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
 def check_landed(stage, call) -> None:
     stage.fleet.wait_flushed(call.sid)
     assert all_turns(stage, call) == SPOKEN
@@ -57,6 +66,10 @@ def test_a_call_that_is_over_before_redis_is_back(tmp_path):
         assert worker.metrics()["ringfleet_spool_written_total"] > 0
         assert spooled(tmp_path)[0].stat().st_mode & 0o777 == 0o600
         assert call.sid not in spooled(tmp_path)[0].name
+        eventually("its end on the list", lambda: " ended " in listed(tmp_path))
+        (row,) = [line.split() for line in listed(tmp_path).splitlines() if call.sid in line]
+        assert (row[0], row[2]) == (spooled(tmp_path)[0].name, "worker-1") and int(row[3]) >= 6
+        assert row[6:] == ["ended", "its", "worker", "lives"]
         stage.fleet.redis_server.start()
         eventually("the disk to be empty", lambda: not spooled(tmp_path), 60)
         check_landed(stage, call)
@@ -72,6 +85,7 @@ def test_a_worker_killed_with_calls_on_its_disk_and_again_while_they_are_brought
         (worker,) = stage.fleet.workers
         worker.signal(signal.SIGKILL)
         worker.process.wait(10)
+        assert listed(tmp_path).count("waits for a worker") == 4
         stage.fleet.redis_server.start()
         for _ in range(6):
             worker.start()
