@@ -23,6 +23,8 @@ DIALLED = (
 )
 # The same, of those that ElevenLabs carries.
 CARRIED = ("a_whole_call", "a_report_brings_what_was_said_and_comes_twice", "a_caller_of_an_agents_own_number")
+# Calls whose last words waited on disk.
+SPOOLED = ("is_over_before_redis_is_back", "has_left_redis_is_for_the_person_on_call")
 # What KEDA's redis trigger evaluates.
 KEDA_SCRIPT = """
 local listName = KEYS[1]
@@ -225,11 +227,12 @@ def test_the_real_programs_need_no_more(acl):
         *("-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-q", "-p", "no:xdist"),
         *("-p", "no:cacheprovider", "flow/test_first_call.py", "flow/test_redis_sentinel.py"),
         "flow/test_redis_cluster.py::test_slots_move_under_calls",
+        *(f"flow/test_worker_spool.py::test_a_call_that_{name}" for name in SPOOLED),
         *(f"flow/test_outbound.py::test_{name}" for name in DIALLED),
         *(f"flow/test_elevenlabs_calls.py::test_{name}" for name in CARRIED),
         cwd=tools.ROOT / "tests",
         environment={"RINGFLEET_TEST_ACL": str(acl), "RINGFLEET_BIN": str(chart.bin_directory())},
-        timeout=400,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-8000:]
     assert "skipped" not in done.stdout.splitlines()[-1]
