@@ -175,7 +175,8 @@ def real(rig: Rig, number: int) -> Round:
 
 
 def syscalls(rig: Rig, number: int) -> Round:
-    """System calls per frame pair (one frame in, one out), counted by strace."""
+    """System calls per frame pair (one frame in, one out), counted by strace, and how often the server went to sleep,
+    which costs as much as a few of them. Who is traced is slow and hardly sleeps: that is counted without."""
     result = {}
     calls = 40
     for name in ("floor", "worker", "worker, TLS"):
@@ -186,7 +187,23 @@ def syscalls(rig: Rig, number: int) -> Round:
 
         # traced in the second step
         measured(rig, name, 200, "--steps", f"{calls}:{calls + 1}:1", "--seconds", TRACE_SECONDS + 3, look=count)
+
+        for many in CALLS:
+
+            def watch(server: Server, _: dict, name: str = name, many: int = many) -> None:
+                key, before = f"sleeps at {many} calls", sleeps(server)
+                if key not in result[name]:
+                    time.sleep(1)
+                    result[name][key] = (sleeps(server) - before) / (many * 50)
+
+            measured(rig, name, 3 * many, "--steps", f"{many}:{many + 1}:1", "--seconds", 2, look=watch)
     return result
+
+
+def sleeps(server: Server) -> int:
+    """Of all its threads, so far."""
+    texts = [path.read_text() for path in Path(f"/proc/{server.process.pid}/task").glob("*/status")]
+    return sum(int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)[1]) for text in texts)
 
 
 def trace(rig: Rig, server: Server, calls: int) -> dict[str, float]:
@@ -337,8 +354,10 @@ def print_syscalls(rounds: list[Round]) -> None:
     for name in ("floor", "worker", "worker, TLS"):
         names = sorted({call for one in rounds for call in one.get(name, {})})
         values = {call: median(rounds, lambda one: one[name][call]) for call in names}
-        row(f"system calls per frame pair, {name}", f"{sum(values.values()):.2f}")
-        print("  " + ", ".join(f"{call} {value:.2f}" for call, value in values.items()))
+        calls = {call: value for call, value in values.items() if "sleeps" not in call}
+        row(f"system calls per frame pair, {name}", f"{sum(calls.values()):.2f}")
+        print("  " + ", ".join(f"{call} {value:.2f}" for call, value in calls.items()))
+        print("  not traced: " + ", ".join(f"{call} {value:.2f}" for call, value in values.items() if call not in calls))
 
 
 def print_short(rounds: list[Round]) -> None:
