@@ -36,8 +36,8 @@
     X(INT, max_business_calls, "MAX_BUSINESS_CALLS", "10", "1..10000",                                            \
       "calls we dialled that a business may have at once, where it says nothing else (max_calls)")                \
     X(INT, ring_seconds, "RING_SECONDS", "45", "5..600", "how long a callee's phone rings")                       \
-    X(CHOICE, machine_detection, "MACHINE_DETECTION", "enable", "off|enable|detect-message-end",                  \
-      "whether the carrier says who picked up, where the business says nothing else")                             \
+    X(CHOICE, machine_detection, "MACHINE_DETECTION", "async", "off|async|enable|detect-message-end",             \
+      "whether the carrier says who picked up, and whether people wait for that (all but async)")                             \
     X(STR, calling_hours, "CALLING_HOURS", "08:00-21:00", "HH:MM-HH:MM",                                          \
       "when people may be called, in their own time zone if it is known, else the business'")                        \
     X(URL, elevenlabs_url, "ELEVENLABS_URL", "https://api.elevenlabs.io", "https|http", "ElevenLabs' REST API")     \

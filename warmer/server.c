@@ -59,6 +59,7 @@ static const struct route {
     {"/voice/stream", gate_carrier, stream_handle, TAIL_NONE, true, false},
     {"/voice/recording", gate_carrier, recording_handle, TAIL_NONE, true, false},
     {"/voice/outbound/", gate_carrier, answered_handle, TAIL_CALL, false, false},
+    {"/voice/machine/", gate_carrier, machine_handle, TAIL_CALL, false, false},
     {"/voice/status/", gate_carrier, dialled_status_handle, TAIL_CALL, false, false},
     {"/calls", gate_api_key, calls_handle, TAIL_NONE, false, false},
     {"/calls/", gate_api_key, call_state_handle, TAIL_CALL, false, true},

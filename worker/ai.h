@@ -129,6 +129,8 @@ struct provider {
     char *(*tool_output)(const char *call_id, const char *output);
     /* Asks for an answer. instructions: NULL for none of its own (an agent is not asked then). */
     char *(*response)(const char *instructions);
+    /* The answer under way is not wanted any more. NULL: it cannot be stopped. */
+    char *(*cancel)(void);
     /* Of a spoken item only heard_ms were heard. NULL: the provider judges that itself, and tells
      * (AI_HEARD). */
     char *(*truncate)(const char *item, int content_index, int64_t heard_ms);

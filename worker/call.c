@@ -20,6 +20,7 @@
 #include "worker/conversation.h"
 #include "worker/greeting.h"
 #include "worker/late_context.h"
+#include "worker/machine.h"
 #include "worker/media.h"
 #include "worker/retell.h"
 
@@ -216,6 +217,10 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
             call_end(c, REASON_CARRIER_FLOOD, "far more audio than time has passed");
         else
             return false;
+        return true;
+    case CALL_EV_MACHINE:
+        if (c->state == CALL_GREETING || c->state == CALL_TALKING)
+            machine_found(c);
         return true;
     case CALL_EV_CONTEXT:
         if (c->state == CALL_TALKING) /* in other states the upgrade is still to come */
@@ -453,6 +458,9 @@ void call_tick(struct call *c)
         return;
     carrier_leg_look(c, clock_mono_ms());
     late_context_look(c);
+    machine_look(c);
+    if (c->state > CALL_PARTING)
+        return;
     call_tools_look(c);
     greeting_hurry(c, clock_mono_ms());
     conversation_tick(c);

@@ -58,6 +58,7 @@ enum call_event_kind {
     CALL_EV_JOURNAL,       /* outcome */
     CALL_EV_TIMEOUT,       /* the state's deadline has passed */
     CALL_EV_HAND_OVER,     /* the worker must stop; another will go on */
+    CALL_EV_MACHINE,       /* of a call we dialled: no person has picked up */
 };
 
 struct call_event {
@@ -136,6 +137,10 @@ struct call {
         int64_t until_ms;      /* how long the prompt upgrade waits for it; 0: not yet asked to */
         bool taken;            /* it has come */
     } late;
+    struct {
+        struct ticket *ticket; /* Redis is asked who has picked up */
+        int looks;             /* times */
+    } machine_look;
     bool configured;    /* an AI session was ready before */
     bool past_greeting; /* nobody is greeted twice, whichever worker or AI session comes next */
     const char *rejoin; /* what a session that replaces a lost one is asked to do; NULL: nothing */

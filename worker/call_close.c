@@ -57,6 +57,7 @@ static void forget(struct call *c)
     worker_call_over(w, c->placed);
     ticket_drop(c->claiming);
     ticket_drop(c->late.ticket);
+    ticket_drop(c->machine_look.ticket);
     answers_forget(c);
     journal_release(&c->journal);
     call_tools_release(c);

@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/machine.h"
 #include "worker/call_turns.h"
 #include "worker/retell.h"
 
@@ -60,26 +61,10 @@ static void on_journal(void *arg, enum journal_outcome outcome)
     call_on(arg, &(struct call_event){.kind = CALL_EV_JOURNAL, .outcome = outcome});
 }
 
-/* As the carrier's detection has it: machine_start, machine_end_beep and the like, or fax. */
-static bool is_machine(const char *answered_by)
-{
-    return strncmp(answered_by, "machine", 7) == 0 || strcmp(answered_by, "fax") == 0;
-}
-
-/* An outbound call that was answered by a machine: the message takes the greeting's place. */
-static void leave_message(struct call *c)
-{
-    struct context *ctx = &c->claim.context;
-    char *greeting = ctx->greeting;
-    c->machine = true;
-    ctx->greeting = ctx->voicemail_message;
-    ctx->voicemail_message = greeting;
-}
-
 /* How much of it was heard nobody knows. A machine is told all of its message again. */
 static bool greeting_was_cut(const struct call *c)
 {
-    return c->claim.greeting_began_ms > 0 && c->claim.history.count == 0 && !is_machine(c->claim.context.answered_by);
+    return c->claim.greeting_began_ms > 0 && c->claim.history.count == 0 && !machine_answers(c);
 }
 
 /* The turn that the worker before did not live to write. */
@@ -111,12 +96,8 @@ bool call_start_claimed(struct call *c, const redisReply *reply)
     } else if (c->claim.history.count > 0) {
         call_greeted(c);
         c->rejoin = c->claim.idle ? NULL : RESUME_HINT;
-    } else if (is_machine(c->claim.context.answered_by)) {
-        leave_message(c);
-        if (!*c->claim.context.greeting || strcmp(c->claim.context.answered_by, "fax") == 0) {
-            call_end(c, REASON_VOICEMAIL, "");
-            return false;
-        }
+    } else {
+        return machine_greet(c);
     }
     return true;
 }

@@ -30,6 +30,8 @@ static void barge_in(struct call *c)
 
 static void on_speech_started(struct call *c, const struct ai_event *ev)
 {
+    if (c->machine) /* what it said before we knew is no reason to fall silent */
+        return;
     media_speaking(c, true);
     watch_caller(&c->watch);
     if (c->answer.under_way) /* the provider cancels it; what is on its way here is not played */

@@ -312,6 +312,11 @@ static char *openai_response(const char *instructions)
         json_pack("{s:s, s:{s:s}}", "type", "response.create", "response", "instructions", instructions));
 }
 
+static char *openai_cancel(void)
+{
+    return strdup("{\"type\":\"response.cancel\"}");
+}
+
 static char *openai_truncate(const char *item, int content_index, int64_t heard_ms)
 {
     return dumped(json_pack("{s:s, s:s, s:i, s:I}", "type", "conversation.item.truncate", "item_id", item,
@@ -355,6 +360,7 @@ const struct provider provider_openai = {
     .past_turn = openai_past_turn,
     .tool_output = openai_tool_output,
     .response = openai_response,
+    .cancel = openai_cancel,
     .truncate = openai_truncate,
     .append = openai_append,
 };

@@ -13,7 +13,7 @@
     X(prompt_compact)     \
     X(prompt_full)        \
     X(source)            /* database | snapshot | minimal */                    \
-    X(answered_by)       /* outbound: human, machine_start, machine_end_beep, .. */ \
+    X(answered_by)       /* outbound: human, machine_start, machine_end_beep, ..; pending: not known yet */ \
     X(voicemail_message) /* said to a machine; without it the call ends */       \
     X(booked_slots)      /* JSON array of {"start","end"}, ISO 8601 with offset */ \
     X(working_hours)     /* JSON {"mon": [["09:00","18:00"]], ...}, or "": any time */ \

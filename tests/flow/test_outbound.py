@@ -13,7 +13,7 @@ import pytest
 from flow.fleet import bin_directory
 from flow.outbound_rig import BUSINESS, SHORT, OutboundStage, jobs, new_number, outbound_key
 from flow.servers import eventually
-from flow.warmer_rig import metric
+from flow.warmer_rig import metric, post
 from standins import caller
 from standins.carrier_api import UNKNOWN_NUMBER
 
@@ -52,7 +52,7 @@ def test_a_whole_call(stage):
     assert call.form["Url"][0].startswith(f"https://phone.example.test/voice/outbound/{sid}#")
     assert call.form["From"] == [BUSINESS]
     assert set(call.form["StatusCallbackEvent"]) == {"initiated", "ringing", "answered", "completed"}
-    assert call.form["MachineDetection"] == ["Enable"]
+    assert (call.form["MachineDetection"], call.form["AsyncAmd"]) == (["Enable"], ["true"])
     stage.finish(call)
     stage.check(call)
     row = stage.row(sid, status="completed")
@@ -99,13 +99,51 @@ def test_nobody_picks_up(stage, outcome):
     assert SID.fullmatch(result["call_sid"])[1] == "UNKNOWN"
     row = stage.row(result["call_sid"], status=outcome)
     assert row["ended_at"] is not None
+    eventually("its place", lambda: not stage.fleet.redis().exists(outbound_key("busy"), outbound_key("active")))
 
 
-def test_a_machine_picks_up(stage):
-    number = stage.meet(new_number(), answered_by="machine_start")
-    (result,) = stage.call({"to": number})
-    row = stage.row(result["call_sid"], status="completed", end_reason="voicemail")
+@pytest.mark.parametrize("how, times", [("async", 1), ("async", 2), ("enable", 0)])
+def test_a_machine_picks_up(stage, how, times):
+    """And the carrier says so while it is greeted, or before."""
+    number = stage.meet(new_number(), answered_by="machine_start", judged_times=times)
+    in_settings(stage, json.dumps({"machine_detection": how}))
+    try:
+        (result,) = stage.call({"to": number})
+        row = stage.row(result["call_sid"], status="completed", end_reason="voicemail")
+    finally:
+        in_settings(stage, "{}")
     assert stage.fleet.context(row["call_sid"])["answered_by"] == "machine_start"
+    (call,) = stage.dialled(number)
+    assert ("AsyncAmd" in call.form) == (how == "async")
+
+
+def test_a_machine_gets_its_message_behind_its_own_words(stage):
+    in_settings(stage, json.dumps({"voicemail_message": "Please call us back."}))
+    try:
+        number = stage.meet(new_number(), answered_by="machine_end_beep", judged_s=2)
+        (result,) = stage.call({"to": number})
+        stage.row(result["call_sid"], status="completed", end_reason="voicemail")
+    finally:
+        in_settings(stage, "{}")
+    (call,) = stage.dialled(number)
+    assert call.form["MachineDetection"] == ["DetectMessageEnd"]
+    stage.finish(call)
+    said = [json.dumps(one.event) for session in stage.provider.sessions for one in session.received("response.create")]
+    assert any("Please call us back." in one for one in said)
+
+
+def test_who_picked_up_is_said_by_the_carrier_only(stage):
+    number = stage.meet(new_number(), script=talk(stage))
+    (result,) = stage.call({"to": number})
+    sid = result["call_sid"]
+    (call,) = stage.dialled(number)
+    form = [("CallSid", call.sid), ("AccountSid", call.account_sid), ("AnsweredBy", "machine_start")]
+    assert post(stage.fleet, f"/voice/machine/{sid}", form, token="another").status == 403
+    assert post(stage.fleet, f"/voice/machine/{sid}", form[:2] + [("AnsweredBy", "Robot 9")]).status == 400
+    assert post(stage.fleet, "/voice/machine/EL_nobody_2026", form).status == 204
+    stage.finish(call)
+    stage.row(sid, status="completed")
+    assert stage.fleet.context(sid)["answered_by"] == "human"
 
 
 def test_two_attempts_at_a_driver_in_the_same_second(stage):
@@ -226,6 +264,58 @@ def test_the_webhook_comes_before_the_answer(stage):
     assert jobs(stage.fleet) == {}
     links = [entry for _, entry in stage.fleet.journal(result["call_sid"], "events") if entry["type"] == "call_link"]
     assert len(links) == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_warmer_that_ends_while_it_dials_dials_nobody_twice(stage, how):
+    """None is dialled by one that stops, and the next one looks before it dials."""
+    number = stage.meet(new_number(), outcome="busy")
+    stage.run(clear(stage.api.release))
+    stage.api.faults.append("late")
+    stage.carrier.resolve, resolve = {}, stage.carrier.resolve  # no webhook will tell
+    try:
+        (result,) = stage.call({"to": number})
+        sid = result["call_sid"]
+        (call,) = stage.dialled(number)
+        (waits,) = stage.call({"to": (other := stage.meet(new_number(), outcome="busy"))}, schedule_at=soon(3600))
+        stage.fleet.warmer.process.send_signal(how)
+        stage.fleet.redis().zadd(outbound_key("queue"), {waits["call_sid"]: 1})
+        if how == signal.SIGTERM:
+            stage.run(set_event(stage.api.release))
+        stage.fleet.restart(stage.fleet.warmer, how)
+        if how == signal.SIGKILL:
+            stage.run(set_event(stage.api.release))
+            stage.fleet.redis().zadd(outbound_key("queue"), {sid: 1}, xx=True)  # as if its lease had run out
+        eventually("the link", lambda: stage.fleet.session(sid).get("provider_call_sid") == call.sid, 30)
+    finally:
+        stage.carrier.resolve = resolve
+    stage.fleet.redis().zadd(outbound_key("active"), {sid: 1})
+    stage.row(sid, status="busy")
+    eventually("the one that waited", lambda: stage.api.calls(other))
+    assert len(stage.api.calls(number)) == 1
+
+
+def soon(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+def test_without_the_database_nobody_is_called_and_the_same_request_makes_up_for_it(stage):
+    numbers = [stage.meet(new_number(), outcome="busy") for _ in range(3)]
+    body = {"business": BUSINESS, "callees": [{"driver_id": f"u{i}", "to": number} for i, number in enumerate(numbers)]}
+    stage.fleet.postgres.stop()
+    try:
+        answer = stage.request(body, "key-3")
+        results = json.loads(answer.body)["calls"]
+        assert answer.status == 503 and [one["status"] for one in results] == ["unavailable"] * 3
+        assert all("same request" in one["error"] for one in results)
+    finally:
+        stage.fleet.postgres.start()
+    answer = eventually("the database", lambda: (found := stage.request(body, "key-3")).status == 202 and found)
+    again = json.loads(answer.body)["calls"]
+    assert [one["call_sid"] for one in again] == [one["call_sid"] for one in results]
+    for one, number in zip(again, numbers):
+        stage.row(one["call_sid"], status="busy")
+        assert len(stage.api.calls(number)) == 1
 
 
 # ---- asking again ----

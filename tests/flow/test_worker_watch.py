@@ -135,6 +135,20 @@ async def listens_until_the_limit(play) -> None:
     await play.stay(40)
 
 
+async def a_machine_is_found_out(play) -> None:
+    """The carrier needs a while for it; so far it was taken for a person."""
+    await play.until("the greeting", lambda: play.call.times("assistant-begin"))
+    await play.say("You have reached the machine of the Millers. Please leave your message after the tone.")
+    fleet = play.cast.stage.fleet
+    fleet.redis().hset(fleet.key(play.sid), "answered_by", "machine_end_beep")
+    await play.stay(20)
+
+
+def found_out(name: str, message: str) -> Case:
+    context = {"answered_by": "pending", "voicemail_message": message}
+    return Case(name, line(unscripted=MESSAGE, greeting="Good morning."), a_machine_is_found_out, context=context)
+
+
 def machine(name: str, message: str, answered_by: str, script) -> Case:
     """An outbound call that was answered. What the AI is asked to say first is the message."""
     context = {"answered_by": answered_by, "voicemail_message": message}
@@ -169,6 +183,9 @@ OTHERS = [
     machine("message left", MESSAGE, "machine_end_beep", a_machine_talks_on),
     machine("no message", "", "machine_start", says_nothing),
     machine("a fax", MESSAGE, "fax", says_nothing),
+    found_out("found out", MESSAGE),
+    found_out("found out, no message", ""),
+    machine("not known for long", MESSAGE, "pending", None),
     machine("a person", MESSAGE, "human", None),
     machine("perhaps a person", MESSAGE, "unknown", None),
 ]
@@ -312,7 +329,21 @@ def test_a_machine_that_cannot_be_told_anything_is_hung_up_on(plays, name):
     assert play.sessions == [] and not play.call.received
 
 
-@pytest.mark.parametrize("name", ["a person", "perhaps a person"])
+def test_a_machine_that_is_found_out_gets_the_message(plays):
+    play = plays["found out"]
+    assert (play.ended["reason"], play.ended["verdict"]) == ("voicemail", "hangup")
+    assert play.turns()[-1] == ("assistant", MESSAGE, False)
+    assert play.call.unplayed_ms == 0
+    assert bytes(play.call.received).endswith(audio(MESSAGE))
+
+
+def test_a_machine_that_is_found_out_is_hung_up_on(plays):
+    play = plays["found out, no message"]
+    assert (play.ended["reason"], play.ended["verdict"]) == ("voicemail", "hangup")
+    assert MESSAGE not in play.words()
+
+
+@pytest.mark.parametrize("name", ["a person", "perhaps a person", "not known for long"])
 def test_people_are_not_taken_for_machines(plays, name):
     play = plays[name]
     assert play.words() == ["Good morning.", "What time is it?", "It is noon."]

@@ -146,7 +146,7 @@ class CarrierApi:
                 return code, f"{name} is {form.get(name)}"
         if sum(name in form for name in ("Url", "Twiml", "ApplicationSid")) != 1:
             return 21205, "not one of Url, Twiml and ApplicationSid"
-        for name in ("Url", "FallbackUrl", "StatusCallback"):
+        for name in ("Url", "FallbackUrl", "StatusCallback", "AsyncAmdStatusCallback"):
             parts = urlsplit(form.get(name, ["https://a.example"])[0])
             if parts.scheme != "https" or not parts.hostname or "_" in parts.hostname or parts.query:
                 return 21205, f"{name} is {form[name]}"
@@ -156,6 +156,11 @@ class CarrierApi:
             return 21220, f"Timeout {form['Timeout']}"
         if form.get("MachineDetection", ["Enable"])[0] not in ("Enable", "DetectMessageEnd"):
             return 21240, f"MachineDetection {form['MachineDetection']}"
+        if form.get("AsyncAmd", ["false"])[0] not in ("true", "false"):
+            return 21240, f"AsyncAmd {form['AsyncAmd']}"
+        late = form.get("AsyncAmd") == ["true"]
+        if late != ("AsyncAmdStatusCallback" in form) or (late and "MachineDetection" not in form):
+            return 21240, "AsyncAmd without MachineDetection or AsyncAmdStatusCallback, or the other way round"
         return None
 
     def _refuse(self, status: int, code: int, message: str) -> web.Response:

@@ -19,6 +19,8 @@ class Person:
     script: Callable[[Call], Awaitable[None]] | None = None
     answered_by: str = "human"
     ring_s: float = 0.05
+    judged_s: float = 0.3  # how long it takes to tell who answered, where the call does not wait for it
+    judged_times: int = 1
 
 
 class DialledCall(Call):
@@ -50,13 +52,28 @@ class DialledCall(Call):
     async def _answered(self) -> None:
         self._answered_ms = self._elapsed()
         await self._progress("answered", "in-progress")
-        extra = [("AnsweredBy", self.person.answered_by)] if "MachineDetection" in self.form else []
+        late = "AsyncAmdStatusCallback" in self.form
+        waits = "MachineDetection" in self.form and not late
+        extra = [("AnsweredBy", self.person.answered_by)] if waits else []
+        if late:
+            self._judging = asyncio.create_task(self._judge())
         for name in ("Url", "FallbackUrl"):
             if name in self.form:
                 document = await self._document(self.form[name][0], "in-progress", extra)
                 if document is not None:
                     await self._obey(document)
                     return
+
+    async def _judge(self) -> None:
+        await asyncio.sleep(self.person.judged_s)
+        form = [
+            ("CallSid", self.sid),
+            ("AccountSid", self.account_sid),
+            ("AnsweredBy", self.person.answered_by),
+            ("MachineDetectionDuration", str(int(self.person.judged_s * 1000))),
+        ]
+        for _ in range(self.person.judged_times):
+            await self._carrier.callback(self, self.form["AsyncAmdStatusCallback"][0], form)
 
     async def _progress(self, event: str, status: str) -> None:
         self.status = status

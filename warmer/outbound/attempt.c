@@ -221,6 +221,9 @@ static void on_warmed(const struct warmed *warmed, void *arg)
     context_move(&a->context, warmed->context);
     if (*agent && context_set(&a->context, "ai_agent_id", agent) != 0)
         log_error(a->sid, "no room in the context", log_str("field", "ai_agent_id"));
+    if (a->provider->judges_late && a->provider->judges_late(&a->w->config, a->job) &&
+        context_set(&a->context, "answered_by", "pending") != 0)
+        log_error(a->sid, "no room in the context", log_str("field", "answered_by"));
     open_call(a);
 }
 

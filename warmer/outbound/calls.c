@@ -247,6 +247,7 @@ static bool part_begin(struct batch *b, size_t index)
     char schedule[24];
     b->under_way++;
     if (!p) {
+        json_array_set_new(b->results, index, json_pack("{s:s, s:s}", "status", "unavailable", "error", "out of memory"));
         b->under_way--;
         b->done++;
         b->unavailable++;

@@ -12,7 +12,7 @@
 #include "warmer/outbound/queue.h"
 #include "warmer/status.h"
 
-enum { LOOK_AFTER_MS = 300000 };
+enum { LOOK_AFTER_MS = 300000, ANSWERED_BY_MAX = 40 };
 
 static void on_filled(const redisReply *reply, void *arg)
 {
@@ -22,17 +22,44 @@ static void on_filled(const redisReply *reply, void *arg)
 }
 
 /* Workers leave a message to a machine. */
+static void begin_fill(struct question *q, const struct request *r, const char *who)
+{
+    question_init(q, REDIS_FUNCTION("rf_fill"));
+    question_key(q, r->w, KEY_CONTEXT, r->call_sid);
+    question_arg(q, "answered_by");
+    question_arg(q, who);
+}
+
 static void keep_answered_by(struct request *r, const char *who)
 {
     struct question q;
     if (!*who)
         return;
-    question_init(&q, REDIS_FUNCTION("rf_fill"));
-    question_key(&q, r->w, KEY_CONTEXT, r->call_sid);
-    question_arg(&q, "answered_by");
-    question_arg(&q, who);
+    begin_fill(&q, r, who);
     if (ask(r->w, &q, on_filled, r->w) != 0)
         on_filled(NULL, r->w);
+}
+
+static void on_judged(const redisReply *reply, void *arg)
+{
+    struct request *r = arg;
+    on_filled(reply, r->w);
+    request_answer_status(r, reply ? 204 : 503); /* the carrier comes again */
+}
+
+void machine_handle(struct request *r)
+{
+    const char *who = form_get(&r->form, "AnsweredBy");
+    struct question q;
+    if (strlen(who) > ANSWERED_BY_MAX || strspn(who, "abcdefghijklmnopqrstuvwxyz_") != strlen(who) || !*who) {
+        request_refuse_malformed(r, "no usable AnsweredBy");
+        return;
+    }
+    log_info(r->call_sid, "the carrier says who has picked up", log_str("by", who),
+             log_str("after_ms", form_get(&r->form, "MachineDetectionDuration")));
+    begin_fill(&q, r, who);
+    if (ask(r->w, &q, on_judged, r) != 0)
+        on_judged(NULL, r);
 }
 
 static void heard_of(struct request *r)

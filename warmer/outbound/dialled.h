@@ -3,5 +3,7 @@
 #include "warmer/server.h"
 
 void answered_handle(struct request *r);
+/* POST /voice/machine/{call_sid}: the carrier has listened for a while and says who has picked up. */
+void machine_handle(struct request *r);
 /* POST /voice/status/{call_sid} */
 void dialled_status_handle(struct request *r);

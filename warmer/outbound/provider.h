@@ -57,6 +57,9 @@ struct provider {
     /* status is HTTP's. */
     void (*dialled)(struct provider_answer *out, int status, const char *body);
 
+    /* Whether the call begins before it is known who has picked up. May be NULL: no. */
+    bool (*judges_late)(const struct warmer_config *config, const json_t *job);
+
     /* Calls to this callee since then. */
     bool (*look)(struct provider_request *out, const struct warmer_config *config, const char *call_sid, const json_t *job);
     /* false: the answer is none. since_ms: earlier ones are not meant. */

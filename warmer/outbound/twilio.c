@@ -91,20 +91,41 @@ RF_PRINTF(3, 4) static bool begin(struct provider_request *out, const struct war
     return more >= 0 && (size_t)more < sizeof out->url - len && authorize(out, config);
 }
 
-static void add_machine_detection(struct form_text *form, const char *how)
+static const char *detection_of(const struct warmer_config *config, const json_t *job)
 {
-    if (strcmp(how, "off") != 0)
-        add(form, "MachineDetection", strcmp(how, "detect-message-end") == 0 ? "DetectMessageEnd" : "Enable");
+    const char *how = job_text(job, "machine_detection");
+    return *how ? how : config->machine_detection;
+}
+
+static bool twilio_judges_late(const struct warmer_config *config, const json_t *job)
+{
+    return strcmp(detection_of(config, job), "async") == 0;
+}
+
+/* A message is left behind the machine's own words; with none to leave, its first words are enough to know. */
+static void add_machine_detection(struct form_text *form, const struct warmer_config *config, const char *call_sid,
+                                  const json_t *job, const struct context *context)
+{
+    const char *how = detection_of(config, job);
+    bool late = twilio_judges_late(config, job);
+    bool to_the_end = strcmp(how, "detect-message-end") == 0 || (late && *context_get(context, "voicemail_message"));
+    char url[PROVIDER_URL_MAX];
+    if (strcmp(how, "off") == 0)
+        return;
+    add(form, "MachineDetection", to_the_end ? "DetectMessageEnd" : "Enable");
+    if (!late)
+        return;
+    snprintf(url, sizeof url, "%s/voice/machine/%s#rt=3000&rc=2&rp=ct,rt,5xx", config->public_url, call_sid);
+    add(form, "AsyncAmd", "true");
+    add(form, "AsyncAmdStatusCallback", url);
 }
 
 static bool twilio_dial(struct provider_request *out, const struct warmer_config *config, const char *call_sid, const json_t *job,
                         const struct context *context, const char **why)
 {
     static const char *const events[] = {"initiated", "ringing", "answered", "completed"};
-    const char *detection = job_text(job, "machine_detection");
     struct form_text form = {.len = 0};
     char url[PROVIDER_URL_MAX], seconds[24];
-    (void)context;
     *why = "the request to Twilio is too long";
     if (!begin(out, config, "Calls.json"))
         return false;
@@ -119,7 +140,7 @@ static bool twilio_dial(struct provider_request *out, const struct warmer_config
         add(&form, "StatusCallbackEvent", events[i]);
     snprintf(seconds, sizeof seconds, "%lld", (long long)config->ring_seconds);
     add(&form, "Timeout", seconds);
-    add_machine_detection(&form, *detection ? detection : config->machine_detection);
+    add_machine_detection(&form, config, call_sid, job, context);
     out->body = finish(&form) ? strdup(form.text) : NULL;
     return out->body != NULL;
 }
@@ -219,6 +240,7 @@ const struct provider provider_twilio = {
     .configured = twilio_configured,
     .dial = twilio_dial,
     .dialled = twilio_dialled,
+    .judges_late = twilio_judges_late,
     .look = twilio_look,
     .found = twilio_found,
     .ask = twilio_ask,

@@ -24,7 +24,7 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 {{ $hello }} {{ $load }}
 {{ $partitions }}
 (+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:{p*}:dead ~{{ $p }}:slot:*)
-(+hgetall %R~{{ $call }})
+(+hget +hgetall %R~{{ $call }})
 (+exists +hget +hmget +hset +hsetnx +hdel ~{{ $call }}:session)
 (+exists +xadd +xrange +xrevrange +xinfo|stream ~{{ $call }}:writes)
 (+zadd +zrem ~{{ $p }}:{p*}:live)
