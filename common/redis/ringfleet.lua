@@ -238,7 +238,8 @@ local function bury(dead, sid, args, first)
   return { 'BURIED', count }
 end
 
--- What the journal has, by the ids under which it came first; and when another stream than this one took the call.
+-- What the journal has, by the ids under which it came first; when another stream than this one took the call; and whether
+-- this one's claim is there: a call that has left Redis may be back, for a webhook that was late, without its journal.
 local function witness(writes, stream_sid)
   local known, ours, taken_ms = {}, false, nil
   for _, entry in ipairs(redis.call('XRANGE', writes, '-', '+')) do
@@ -252,7 +253,7 @@ local function witness(writes, stream_sid)
       ours = ours or same
     end
   end
-  return known, taken_ms
+  return known, taken_ms, ours
 end
 
 -- rf_late: entries that a worker had to keep on disk, when nobody holds the call's journal in memory any more: it was
@@ -266,8 +267,8 @@ end
 -- -> LATE added known refused | BURIED count (the call has left Redis)
 local function rf_late(keys, args)
   local session, writes, live, ended = keys[1], keys[2], keys[3], keys[4]
-  if redis.call('EXISTS', session) == 0 then return bury(keys[5], args[1], args, 8) end
-  local known, taken_ms = witness(writes, args[2])
+  local known, taken_ms, ours = witness(writes, args[2])
+  if not ours then return bury(keys[5], args[1], args, 8) end
   local over = field(session, 'phase') == 'ended'
   local last_epoch, seq = last_id(writes)
   local epoch = math.max(number_field(session, 'epoch', 0), last_epoch) + 1

@@ -789,6 +789,13 @@ def test_late_entries_of_a_call_that_has_left_redis_are_for_people(call):
     assert call.keys() == 0
 
 
+def test_a_call_that_came_back_without_its_journal_has_left_redis_too(call):
+    """A webhook that is very late opens the session anew; the numbers of a new journal would be taken for flushed ones."""
+    call.event(status="completed", sequence=1, final=1)
+    assert call.late(("1-2", "a")) == ["BURIED", 1]
+    assert call.db.exists(call.writes) == 0
+
+
 # ---- dead, done, purge ----
 
 
