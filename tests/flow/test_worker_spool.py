@@ -9,9 +9,11 @@ import time
 
 import pytest
 
-from flow.chat import SPOKEN, all_turns, check_gapless, fleet_of, talk, underway
+from flow.chat import CHAT, SPOKEN, Own, all_turns, check_gapless, fleet_of, talk, underway
 from flow.fleet import bin_directory
+from flow.redis_many import RedisCluster
 from flow.servers import eventually
+from flow.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -140,3 +142,16 @@ def test_a_call_that_has_left_redis_is_for_the_person_on_call(tmp_path):
         assert done.returncode == 0, done.stderr
         assert all_turns(stage, call) == SPOKEN
         assert stage.fleet.redis().xlen("rf:{p0}:dead") == 0
+
+
+def test_a_cluster_that_was_away(tmp_path):
+    """Each call's entries find the node that has its partition."""
+    env = {"RINGFLEET_AI_POOL_SIZE": "0", "RINGFLEET_PARTITIONS": "16", "RINGFLEET_SPOOL_DIR": str(tmp_path / "spool")}
+    with Stage(CHAT, redis=RedisCluster, env=env) as stage:
+        stage.provider.play(Own)
+        calls = talk_without_redis(stage, tmp_path, calls=4)
+        for node in stage.fleet.redis_server.nodes:
+            node.start()
+        eventually("the disk to be empty", lambda: not spooled(tmp_path), 60)
+        for call in calls:
+            check_landed(stage, call)
