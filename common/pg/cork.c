@@ -19,11 +19,13 @@ static void on_turn_end(evutil_socket_t none, short what, void *arg)
     if (cork->fd != NO_SOCKET)
         set(cork->fd, 0);
     cork->fd = NO_SOCKET;
+    cork->passed = false;
 }
 
 int cork_init(struct cork *cork, struct event_base *base)
 {
     cork->fd = NO_SOCKET;
+    cork->passed = false;
     cork->turn_end = event_new(base, -1, 0, on_turn_end, cork);
     return cork->turn_end ? 0 : -1;
 }
@@ -34,6 +36,16 @@ void cork_put_in(struct cork *cork, evutil_socket_t fd)
         return;
     cork->fd = fd;
     set(fd, 1);
+    event_active(cork->turn_end, EV_WRITE, 0);
+}
+
+void cork_let_first_through(struct cork *cork, evutil_socket_t fd)
+{
+    if (cork->passed) {
+        cork_put_in(cork, fd);
+        return;
+    }
+    cork->passed = true;
     event_active(cork->turn_end, EV_WRITE, 0);
 }
 

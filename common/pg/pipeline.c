@@ -479,6 +479,7 @@ int pg_pipeline_submit_pair(struct pg_pipeline *p, const struct pg_query *first,
         return -1;
     add_group(p, 1, first_fn, arg)->leads = true;
     add_group(p, 1, second_fn, arg);
+    cork_let_first_through(&p->cork, PQsocket(p->conn));
     push(p, send_query(p, first) && PQsendFlushRequest(p->conn) && send_query(p, second) && PQpipelineSync(p->conn));
     return 0;
 }

@@ -73,6 +73,31 @@ static void test_a_turn_leaves_in_one_piece(void **state)
     event_base_free(base);
 }
 
+static void test_the_first_may_go_ahead(void **state)
+{
+    struct event_base *base = event_base_new();
+    struct cork cork;
+    struct pair pair = tcp_pair();
+    (void)state;
+    assert_int_equal(cork_init(&cork, base), 0);
+    for (int turn = 0; turn < 2; turn++) {
+        cork_let_first_through(&cork, pair.near);
+        say(pair.near, "one");
+        assert_heard(pair.far, "one");
+        cork_let_first_through(&cork, pair.near);
+        say(pair.near, "two ");
+        cork_let_first_through(&cork, pair.near);
+        say(pair.near, "three");
+        assert_false(heard(pair.far, 0));
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        assert_heard(pair.far, "two three");
+    }
+    cork_release(&cork);
+    close(pair.near);
+    close(pair.far);
+    event_base_free(base);
+}
+
 static void test_a_socket_without_a_cork(void **state)
 {
     struct event_base *base = event_base_new();
@@ -117,6 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_turn_leaves_in_one_piece),
+        cmocka_unit_test(test_the_first_may_go_ahead),
         cmocka_unit_test(test_a_socket_without_a_cork),
         cmocka_unit_test(test_a_closed_socket_is_forgotten),
     };
