@@ -112,7 +112,7 @@ static bool apply_together(struct transaction *t)
         ok = send_type(t, type);
     ok = ok && note_send(&t->apply->note, pg, &t->selection, t->calls, t->count, t->error) &&
          ledger_send_move(pg, t->calls, t->count, t->error) && db_send_text(pg, "commit");
-    return db_pipeline_end(pg, on_remarks, NULL, t->error) && ok;
+    return db_pipeline_end(pg, on_remarks, NULL, t->error) && (ok || db_out_of_memory(t->error));
 }
 
 /* -- the slow way, when an entry is at fault --------------------------------------------------- */

@@ -2,8 +2,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/base/log.h"
+#include "common/pg/sqlstate.h"
 
 enum { PARAMS_MAX = 16 };
 
@@ -59,7 +61,7 @@ bool db_prepare(PGconn *conn, const struct statement *statements, size_t count, 
     db_pipeline_begin(conn);
     for (size_t i = 0; i < count && sent; i++)
         sent = PQsendPrepare(conn, statements[i].name, statements[i].text, 0, NULL) == 1;
-    return db_pipeline_end(conn, NULL, NULL, error) && sent;
+    return db_pipeline_end(conn, NULL, NULL, error) && (sent || db_out_of_memory(error));
 }
 
 void db_error_set(PGconn *conn, const PGresult *result, struct db_error *error)
@@ -85,6 +87,13 @@ bool db_check(PGconn *conn, PGresult *result, struct db_error *error)
         db_error_set(conn, result, error);
     PQclear(result);
     return ok;
+}
+
+/* What it would answer next is not known: it is as good as lost, and libpq is to find that out. */
+static void break_off(PGconn *conn)
+{
+    if (PQsocket(conn) >= 0)
+        shutdown(PQsocket(conn), SHUT_RDWR);
 }
 
 bool db_run(PGconn *conn, const char *text, struct db_error *error)
@@ -170,12 +179,16 @@ bool db_pipeline_end(PGconn *conn, db_rows_fn *on_rows, void *arg, struct db_err
 {
     bool ok = PQpipelineSync(conn) == 1, synced = false;
     int nulls = 0;
-    if (!ok)
+    if (!ok) {
         db_error_set(conn, NULL, error);
+        break_off(conn); /* or we would wait for ever for the answer to a sync that was not sent */
+    }
     while (!synced && nulls < 2) {
         PGresult *result = PQgetResult(conn);
         nulls = result ? 0 : nulls + 1;
         synced = result && PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+        if (result && pg_answer_lost(result))
+            break_off(conn); /* the lost answer may be the sync's */
         if (result && !synced && ok) {
             ok = succeeded(result);
             if (!ok)

@@ -103,7 +103,7 @@ static bool take_new(PGconn *conn, struct taking *t, struct db_error *error)
     if (ok) {
         db_pipeline_begin(conn);
         ok = db_send_text(conn, "begin") && db_send(conn, "ledger_take", params, PARAMS);
-        ok = db_pipeline_end(conn, on_taken, t, error) && ok;
+        ok = db_pipeline_end(conn, on_taken, t, error) && (ok || db_out_of_memory(error));
     }
     db_params_release(params, PARAMS);
     return ok;

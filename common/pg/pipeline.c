@@ -11,6 +11,7 @@
 #include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "common/pg/cork.h"
+#include "common/pg/sqlstate.h"
 
 enum {
     TICK_MS = 500,
@@ -239,6 +240,12 @@ static void read_answers(struct pg_pipeline *p)
         if (result && PQstatus(p->conn) == CONNECTION_BAD) {
             PQclear(result);
             break;
+        }
+        if (result && pg_answer_lost(result)) { /* or one group would get the answers of another */
+            snprintf(why, sizeof why, "%s", PQresultErrorMessage(result));
+            PQclear(result);
+            lost(p, why);
+            return;
         }
         if (result && !on_result(p, result, why, sizeof why)) {
             lost(p, why);

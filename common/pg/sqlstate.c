@@ -28,3 +28,8 @@ bool pg_fault_is_strange(const char *sqlstate)
     return sqlstate && strlen(sqlstate) == 5 && pg_fault_of(sqlstate) == PG_FAULT_SERVER &&
            !has_class(sqlstate, passing, ARRAY_LEN(passing));
 }
+
+bool pg_answer_lost(const PGresult *result)
+{
+    return PQresultStatus(result) == PGRES_FATAL_ERROR && !PQresultErrorField(result, PG_DIAG_SQLSTATE);
+}

@@ -1,5 +1,7 @@
 /* What a Postgres error means for us: whose fault it is decides between retry and dead letter. */
 #pragma once
+#include <libpq-fe.h>
+
 #include "common/base/base.h"
 
 enum pg_fault {
@@ -15,3 +17,7 @@ enum pg_fault pg_fault_of(const char *sqlstate);
 /* Of a server's fault: whether it is none of the kinds that pass by themselves (connection, transaction, resources,
  * intervention, system). An internal error that comes again and again is most likely one row's. */
 bool pg_fault_is_strange(const char *sqlstate);
+
+/* An error that libpq made itself, without a SQLSTATE: out of memory, or the connection is lost. An answer may be
+ * missing then, a sync too: whatever comes next is not known to belong to what was asked. */
+bool pg_answer_lost(const PGresult *result);
