@@ -187,6 +187,7 @@ static int run(const struct flusher_config *config, bool flushes, bool works)
     char error[512];
     struct running r = {.base = event_base_new(), .flusher_ended = !flushes, .jobs_ended = !works};
     int code = 1;
+    signal(SIGPIPE, SIG_IGN); /* who reads the log may go; commands end with their reader */
     warn_of_settings(config);
     r.flusher = flushes ? flusher_new(config, error, sizeof error) : NULL;
     r.jobs = works && (r.flusher || !flushes) ? jobs_new(config, error, sizeof error) : NULL;

@@ -1,8 +1,10 @@
-/* Preloaded into a program under test: its wall clock is off by as many seconds as the file that
- * TEST_CLOCK_OFFSET names holds, as a long; a test changes them while the program runs. */
+/* Preloaded into a program under test: its wall clock is off by as many seconds as the file holds that bears the program's
+ * name in the directory TEST_CLOCK_DIR, as a long; a test changes them while the program runs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/time.h>
@@ -12,9 +14,13 @@ static const volatile long *offset;
 
 __attribute__((constructor)) static void find_offset(void)
 {
-    const char *path = getenv("TEST_CLOCK_OFFSET");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *page = fd >= 0 ? mmap(NULL, sizeof(long), PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    const char *directory = getenv("TEST_CLOCK_DIR");
+    char path[4096];
+    void *page;
+    int fd;
+    snprintf(path, sizeof path, "%s/%s", directory ? directory : "", program_invocation_short_name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    page = fd >= 0 ? mmap(NULL, sizeof(long), PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
     if (page != MAP_FAILED)
         offset = page;
 }

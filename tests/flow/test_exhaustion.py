@@ -3,11 +3,12 @@
 import os
 import resource
 import socket
+import subprocess
 import time
 
 import pytest
 
-from flow.fleet import Fleet, Program
+from flow.fleet import Fleet, Program, bin_directory
 from flow.servers import eventually
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -54,3 +55,32 @@ def test_no_descriptors_left(fleet, kind):
     assert 0 < told < 20
     eventually("it to be ready again", lambda: program.get("/healthz")[0] == 200)
     assert program.process.poll() is None
+
+
+def full_disk() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def nobody_reads() -> int:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+@pytest.mark.parametrize("kind", ["warmer", "worker", "flusher"])
+@pytest.mark.parametrize("log", [full_disk, nobody_reads])
+def test_nowhere_to_log(fleet, kind, log):
+    """Its lines are lost, and it does its work and ends as it should."""
+    program = fleet._program(kind, f"{kind}-mute")
+    env = {**program.environment(), "RINGFLEET_ADMIN_LISTEN": program.admin, "RINGFLEET_LOG_LEVEL": "debug"}
+    if kind != "flusher":
+        env["RINGFLEET_LISTEN"] = program.listen
+    there = log()
+    with subprocess.Popen([bin_directory() / kind], env=env, stdout=there, stderr=there) as process:
+        os.close(there)
+        try:
+            eventually("it to be ready", lambda: program.get("/readyz")[0] == 200)
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
