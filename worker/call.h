@@ -44,6 +44,7 @@ enum call_state {
 enum {
     DIGITS_MAX = 32,           /* keys pressed in one go */
     TOOL_IDS_MAX = 64,         /* tool calls that are known again if the provider repeats them */
+    TOOL_IDS_FEW = 4,          /* room for these at first; it doubles */
 };
 
 enum call_event_kind {
@@ -118,7 +119,7 @@ struct call {
     struct tool_run *tools; /* under way */
     struct {
         uint64_t *hashes; /* of the last call_ids, a ring of TOOL_IDS_MAX; NULL before the first */
-        unsigned count;
+        unsigned count, room;
     } tool_ids;
     char transfer_to[TRANSFER_NUMBER_SIZE];
 

@@ -267,19 +267,31 @@ static void run_builtin(struct tool_run *run)
     }
 }
 
+/* Most calls use a few tools, if any. */
+static bool room_for_id(struct call *c)
+{
+    unsigned room = c->tool_ids.room ? c->tool_ids.room * 2 : TOOL_IDS_FEW;
+    uint64_t *more;
+    if (c->tool_ids.count < c->tool_ids.room || c->tool_ids.room == TOOL_IDS_MAX)
+        return true;
+    more = realloc(c->tool_ids.hashes, room * sizeof *more);
+    if (!more)
+        return false;
+    c->tool_ids.hashes = more;
+    c->tool_ids.room = room;
+    return true;
+}
+
 static bool seen_before(struct call *c, const char *id)
 {
     uint64_t hash = hash_of(id);
     unsigned known = c->tool_ids.count < TOOL_IDS_MAX ? c->tool_ids.count : TOOL_IDS_MAX;
-    if (!c->tool_ids.hashes)
-        c->tool_ids.hashes = calloc(TOOL_IDS_MAX, sizeof *c->tool_ids.hashes);
-    if (!c->tool_ids.hashes)
-        return false; /* without memory a repeated call runs twice */
     for (unsigned i = 0; i < known; i++) {
         if (c->tool_ids.hashes[i] == hash)
             return true;
     }
-    c->tool_ids.hashes[c->tool_ids.count++ % TOOL_IDS_MAX] = hash;
+    if (room_for_id(c)) /* without memory a repeated call runs twice */
+        c->tool_ids.hashes[c->tool_ids.count++ % TOOL_IDS_MAX] = hash;
     return false;
 }
 

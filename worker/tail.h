@@ -1,18 +1,20 @@
 /* The caller's last audio: what no AI session has understood yet, for the one that comes if the present
  * one is lost, and of a caller who is silent the lead, because turn detection tells late that words
- * began. A ring; its memory is what has to be kept, and no more. Pure. */
+ * began. A ring over blocks, all of one size: those that a caller gives back who was understood are
+ * what the next one who speaks takes, and no holes are left between calls. Pure. */
 #pragma once
 #include "common/base/base.h"
 
 enum {
-    TAIL_LEAD_BYTES = 4000,   /* half a second of mu-law */
-    TAIL_BYTES_MAX = 5 * 8000, /* audio the AI may not have: the last 5 s */
+    TAIL_LEAD_BYTES = 4000, /* half a second of mu-law; a block */
+    TAIL_BLOCKS_MAX = 10,
+    TAIL_BYTES_MAX = TAIL_BLOCKS_MAX * TAIL_LEAD_BYTES, /* audio the AI may not have: the last 5 s */
 };
 
 /* Zero it. */
 struct tail {
-    uint8_t *_ring;
-    uint32_t _room, _start, _len;
+    uint8_t *_block[TAIL_BLOCKS_MAX];
+    uint32_t _blocks, _start, _len;
     uint32_t unheard; /* its last bytes: what no session has understood yet */
 };
 

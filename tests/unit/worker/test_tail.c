@@ -47,7 +47,7 @@ static void test_lead(void **state)
         assert_int_equal(feed(&t, &place, FRAME, false), 0);
         assert_int_equal(t.unheard, 0);
     }
-    assert_int_equal(t._room, TAIL_LEAD_BYTES);
+    assert_int_equal(t._blocks, 1);
     tail_unheard_all(&t);
     assert_int_equal(t.unheard, TAIL_LEAD_BYTES);
     assert_last(&t, place, t.unheard);
@@ -64,13 +64,13 @@ static void test_unheard(void **state)
     for (int i = 0; i < FRAMES; i++) {
         lost += feed(&t, &place, FRAME, true);
         assert_int_equal(lost + t.unheard, place);
-        assert_true(t._room <= TAIL_BYTES_MAX && t._room < 2 * t.unheard + TAIL_LEAD_BYTES);
+        assert_true(t._blocks <= TAIL_BLOCKS_MAX && t._blocks <= 1 + t.unheard / TAIL_LEAD_BYTES);
     }
     assert_int_equal(t.unheard, TAIL_BYTES_MAX);
     assert_last(&t, place, t.unheard);
     t.unheard = 0;
     assert_int_equal(feed(&t, &place, FRAME, false), 0);
-    assert_int_equal(t._room, TAIL_LEAD_BYTES);
+    assert_int_equal(t._blocks, 1);
     assert_last(&t, place, TAIL_LEAD_BYTES);
     tail_release(&t);
 }
@@ -128,7 +128,7 @@ static void test_any_order(void **state)
         unheard += needed ? len : 0;
         assert_int_equal(lost + t.unheard, unheard);
         unheard = t.unheard;
-        assert_true(t.unheard <= t._len && t._len <= t._room && t._room <= TAIL_BYTES_MAX);
+        assert_true(t.unheard <= t._len && t._len <= t._blocks * TAIL_LEAD_BYTES && t._blocks <= TAIL_BLOCKS_MAX);
         assert_last(&t, place, t._len);
         assert_true(lost == 0 || t._len == TAIL_BYTES_MAX);
     }
