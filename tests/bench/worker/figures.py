@@ -138,12 +138,18 @@ def burst(rig: Rig, number: int) -> Round:
 
 
 def memory(rig: Rig, number: int) -> Round:
-    """Resident memory of 1,000 live calls, above that of none."""
+    """Resident memory of 1,000 live calls, above that of none; and of 400 in which people talk: what they say is kept
+    until the AI has understood it."""
     result = {}
     for name in in_turn(OURS, number):
         steps = measured(rig, name, 1100, "--steps", "0:1000:1000", "--seconds", 1, "--settle", 3, "--ramp", 60, "--slower", SLOWER)
         if len(steps) == 2:
             result[name] = (steps[1]["memory_kb"] - steps[0]["memory_kb"]) / steps[1]["calls"]
+    for name in ("worker", "worker, TLS"):
+        # begun over one turn, which takes 10 s at that pace: at any moment as many speak as at any other
+        steps = measured(rig, name, 450, "--real", "--steps", "0:400:400", "--seconds", 1, "--settle", 20, "--ramp", 40, "--slower", 2)
+        if len(steps) == 2:
+            result[name + ", people talking"] = (steps[1]["memory_kb"] - steps[0]["memory_kb"]) / steps[1]["calls"]
     name = "Node, equal work"
     if steps := measured(rig, name, 210, "--steps", "0:200:200", "--seconds", 1):
         result[name] = (steps[-1]["memory_kb"] - steps[0]["memory_kb"]) / steps[-1]["calls"]
@@ -328,7 +334,7 @@ def print_burst(rounds: list[Round]) -> None:
 
 
 def print_memory(rounds: list[Round]) -> None:
-    for name, target in (("floor", None), ("worker", 12), ("floor, TLS", None), ("worker, TLS", 36), ("Node, equal work", None)):
+    for name, target in (("floor", None), ("worker", 12), ("floor, TLS", None), ("worker, TLS", 36), ("worker, people talking", None), ("worker, TLS, people talking", None), ("Node, equal work", None)):
         kb = median(rounds, lambda one: one[name])
         if kb is not None:
             row(f"resident memory per live call, {name}, KB", f"{kb:.1f}", f"<= {target}" if target else "", kb <= target if target else None)
