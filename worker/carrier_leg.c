@@ -80,6 +80,7 @@ static void on_closed(struct ws_conn *ws, uint16_t code, const char *why, void *
 {
     struct call *c = arg;
     char detail[192];
+    media_flush(c->w); /* this was the end of the read */
     c->stream = NULL;
     snprintf(detail, sizeof detail, "%u %s", (unsigned)code, why);
     call_on(c, &(struct call_event){.kind = CALL_EV_CARRIER_LOST, .why = detail, .fault = ws_fault(ws)});
@@ -97,6 +98,7 @@ void carrier_leg_close(struct call *c)
 {
     const struct call_reason_row *reason = call_reason(c->reason);
     struct ws_conn *stream = c->stream;
+    media_flush(c->w); /* of a stream that we close nobody tells when its read is over */
     c->stream = NULL;
     ws_close(stream, reason->close_code, reason->name);
     if (!stream || c->carrier->ends_call_on_close)

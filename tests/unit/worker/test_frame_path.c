@@ -533,6 +533,33 @@ static void test_the_last_frame(void **state)
     assert_int_equal(call->state, CALL_ENDING);
 }
 
+/* A carrier that hangs up says so and closes at once: what it sent before, in the same read, is not left behind in a
+ * buffer that others use. */
+static void test_the_last_frame_of_a_read(void **state)
+{
+    static const uint8_t mask[4] = {1, 2, 3, 4};
+    uint8_t code[2] = {1000 >> 8, 1000 & 0xFF};
+    (void)state;
+    begin_quiet_call();
+    say(&ai, "{\"type\":\"input_audio_buffer.speech_started\",\"item_id\":\"u1\"}");
+    say(&ai, "{\"type\":\"input_audio_buffer.speech_stopped\",\"item_id\":\"u1\"}");
+    for (int i = 0; i < WAIT_TURNS && call->turns.count == 0; i++)
+        turn();
+    turn();
+    speak(160);
+    line.wire_len += frame_of(line.wire + line.wire_len, &carrier, STOP);
+    line.wire_len += ws_encode_head(line.wire + line.wire_len, WS_CLOSE, sizeof code, mask);
+    ws_mask(code, sizeof code, mask);
+    memcpy(line.wire + line.wire_len, code, sizeof code);
+    line.wire_len += sizeof code;
+    send_wire(line.wire_len);
+    for (int i = 0; i < WAIT_TURNS && call->stream; i++)
+        turn();
+    assert_int_equal(call->state, CALL_LISTENING);
+    assert_null(w->gathered.call);
+    await_all();
+}
+
 /* Whatever sizes, however cut, however fast, pressed or not. */
 static void test_the_ai_gets_what_the_carrier_sent(void **state)
 {
@@ -583,6 +610,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_message_of_one_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_last_frame, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_last_frame_of_a_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_ai_gets_what_the_carrier_sent, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
