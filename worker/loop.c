@@ -188,11 +188,14 @@ static void sleep_us(int64_t us)
 static bool turn(struct loop *loop)
 {
     struct worker *w = &loop->w;
-    int64_t began = clock_mono_us(), rest;
-    if (event_base_loop(w->base, pace_waits(&loop->pace) ? EVLOOP_ONCE : EVLOOP_NONBLOCK) < 0 ||
-        event_base_got_break(w->base))
+    bool waits = pace_waits(&loop->pace);
+    int64_t began = clock_mono_us(), now, rest;
+    if (event_base_loop(w->base, waits ? EVLOOP_ONCE : EVLOOP_NONBLOCK) < 0 || event_base_got_break(w->base))
         return false;
-    rest = pace_turn_over(&loop->pace, w->reads, began, clock_mono_us());
+    now = clock_mono_us();
+    if (waits)
+        began = w->reads > 0 ? w->woke_us : now;
+    rest = pace_turn_over(&loop->pace, w->reads, w->tickets > 0, began, now);
     w->reads = 0;
     show_pace(w, loop->pace.level);
     if (rest > 0)

@@ -35,18 +35,18 @@ static void close_window(struct pace *p, int64_t now_us)
 
 bool pace_waits(const struct pace *p)
 {
-    return p->level == PACE_CALM || p->idle;
+    return p->level == PACE_CALM || p->idle || (p->hurry && p->level == PACE_BRISK);
 }
 
-int64_t pace_turn_over(struct pace *p, unsigned reads, int64_t began_us, int64_t now_us)
+int64_t pace_turn_over(struct pace *p, unsigned reads, bool hurry, int64_t began_us, int64_t now_us)
 {
     bool waited = pace_waits(p);
     p->reads += reads;
-    if (!waited)
-        p->worked_us += now_us - began_us;
+    p->worked_us += now_us - began_us;
     if (now_us - p->window_us >= PACE_WINDOW_US)
         close_window(p, now_us);
     p->idle = reads == 0;
+    p->hurry = hurry;
     if (pace_waits(p))
         return 0;
     p->step_us = waited ? now_us + PACE_STEP_US : p->step_us + PACE_STEP_US;

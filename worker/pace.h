@@ -28,12 +28,13 @@ struct pace {
     int64_t worked_us; /* in this window */
     unsigned reads;    /* in this window */
     bool idle;         /* the last step found nothing */
+    bool hurry;        /* somebody waits for an answer on another socket than a caller's */
     int permille;      /* worked, of the last windows' time */
 };
 
 /* Whether the next turn waits in the kernel until there is something, or only looks. */
 bool pace_waits(const struct pace *p);
 
-/* A turn is over that began at began_us and read so many sockets. Returns for how long to sleep before the next
- * one; 0: not at all. Of a turn that waited began_us does not count. */
-int64_t pace_turn_over(struct pace *p, unsigned reads, int64_t began_us, int64_t now_us);
+/* A turn is over that began to work at began_us and read so many sockets. hurry: a call that begins waits for
+ * Redis; of steps it would wait for several. Returns for how long to sleep before the next turn; 0: not at all. */
+int64_t pace_turn_over(struct pace *p, unsigned reads, bool hurry, int64_t began_us, int64_t now_us);

@@ -13,6 +13,8 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "common/base/clock.h"
+
 enum state { STATE_CONNECTING, STATE_TLS, STATE_OPEN, STATE_FAILED, STATE_FREED };
 
 enum { HELD_MAX_DEFAULT = 65536 };
@@ -324,7 +326,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     bool more;
     (void)fd;
     (void)what;
-    w->reads++;
+    if (w->reads++ == 0)
+        w->woke_us = clock_mono_us();
     if (s->state == STATE_TLS)
         shake_hands(s);
     w->cork.on = true;

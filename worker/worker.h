@@ -87,6 +87,8 @@ struct worker {
     uint8_t *spares[WORKER_SPARES];
     int spare_count;
     unsigned reads; /* sockets that had something, in the turn at hand */
+    int64_t woke_us; /* when the first of them was read */
+    int tickets;    /* questions to Redis under way: calls wait for the answers */
     bool pressed;   /* no time is left: carriers' audio is taken two frames at a time */
     uint8_t read_buf[WORKER_READ_BYTES];
     uint8_t write_buf[WORKER_WRITE_BYTES];

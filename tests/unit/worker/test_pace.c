@@ -24,18 +24,19 @@ static int64_t run(int64_t us, int a_second, int64_t cost_us)
 {
     int64_t until = now_us + us, longest = 0;
     while (now_us < until) {
-        int64_t began = now_us, rest, ready;
+        int64_t turn = now_us, began, rest, ready;
         if (pace_waits(&pace) && due < 1) { /* in the kernel */
             now_us += (int64_t)((1 - due) * SECOND / a_second) + 1;
             due = 1;
         }
+        began = now_us;
         ready = (int64_t)due;
         now_us += ready * cost_us + 1;
-        rest = pace_turn_over(&pace, (unsigned)ready, began, now_us);
+        rest = pace_turn_over(&pace, (unsigned)ready, false, began, now_us);
         assert_in_range(rest, 0, PACE_STEP_US);
         now_us += rest;
         longest = rest > longest ? rest : longest;
-        due += (double)(now_us - began) * a_second / SECOND - (double)ready;
+        due += (double)(now_us - turn) * a_second / SECOND - (double)ready;
         if (due > SOCKETS)
             due = SOCKETS;
     }
@@ -68,8 +69,8 @@ static void test_steps_that_were_missed(void **state)
     (void)state;
     run(SECOND, 20000, 20);
     late = now_us + 100 * PACE_STEP_US;
-    assert_int_equal(pace_turn_over(&pace, 10, now_us, late), 0);
-    assert_in_range(pace_turn_over(&pace, 10, late, late + 10), PACE_STEP_US - 10, PACE_STEP_US);
+    assert_int_equal(pace_turn_over(&pace, 10, false, now_us, late), 0);
+    assert_in_range(pace_turn_over(&pace, 10, false, late, late + 10), PACE_STEP_US - 10, PACE_STEP_US);
 }
 
 /* All callers send at the same instant: it does not look where nothing can be until the next one. */
@@ -77,13 +78,30 @@ static void test_all_at_once(void **state)
 {
     (void)state;
     run(SECOND, 20000, 20);
-    assert_int_equal(pace_turn_over(&pace, 200, now_us, now_us + 4000), 0); /* late */
+    assert_int_equal(pace_turn_over(&pace, 200, false, now_us, now_us + 4000), 0); /* late */
     now_us += 4000;
     assert_false(pace_waits(&pace));
-    assert_int_equal(pace_turn_over(&pace, 0, now_us, now_us + 1), 0);
+    assert_int_equal(pace_turn_over(&pace, 0, false, now_us, now_us + 1), 0);
     assert_true(pace_waits(&pace));
     now_us += 16000; /* the next one: the first of many, which come meanwhile */
-    assert_int_equal(pace_turn_over(&pace, 1, now_us - 16000, now_us), PACE_STEP_US);
+    assert_int_equal(pace_turn_over(&pace, 1, false, now_us, now_us), PACE_STEP_US);
+    assert_false(pace_waits(&pace));
+}
+
+/* A call that begins asks Redis twice before it has a greeting: for its answers a loop is there at once, unless
+ * it has no time to spare. */
+static void test_hurry(void **state)
+{
+    (void)state;
+    run(SECOND, 20000, 20);
+    assert_int_equal(pace_turn_over(&pace, 5, true, now_us, now_us + 10), 0);
+    assert_true(pace_waits(&pace));
+    assert_int_equal(pace_turn_over(&pace, 1, false, now_us + 20, now_us + 30), PACE_STEP_US);
+    assert_false(pace_waits(&pace));
+    now_us += 30 + PACE_STEP_US;
+    run(2 * SECOND, 40000, 24);
+    assert_int_equal(pace.level, PACE_PRESSED);
+    (void)pace_turn_over(&pace, 5, true, now_us, now_us + 10);
     assert_false(pace_waits(&pace));
 }
 
@@ -114,7 +132,7 @@ static void test_a_moment_presses_nobody(void **state)
     (void)state;
     run(2 * SECOND, 20000, 20);
     now_us += SECOND / 5;
-    (void)pace_turn_over(&pace, 10, now_us - SECOND / 5, now_us);
+    (void)pace_turn_over(&pace, 10, false, now_us - SECOND / 5, now_us);
     assert_int_equal(pace.level, PACE_BRISK);
     run(SECOND, 20000, 20);
     assert_int_equal(pace.level, PACE_BRISK);
@@ -127,6 +145,7 @@ int main(void)
         cmocka_unit_test_setup(test_brisk_and_calm_again, setup),
         cmocka_unit_test_setup(test_steps_that_were_missed, setup),
         cmocka_unit_test_setup(test_all_at_once, setup),
+        cmocka_unit_test_setup(test_hurry, setup),
         cmocka_unit_test_setup(test_pressed_and_spare_again, setup),
         cmocka_unit_test_setup(test_pressed_soon, setup),
         cmocka_unit_test_setup(test_a_moment_presses_nobody, setup),
