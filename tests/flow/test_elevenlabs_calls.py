@@ -540,7 +540,8 @@ def test_a_callers_report_that_never_comes_is_asked_for(stage, known):
     assert row["direction"] == "inbound"
     stage.fleet.wait_flushed(sid)
     assert turns(stage, sid) == [(1, "caller", "Nobody will tell of this.")]
-    assert sid not in jobs(stage.fleet) and not stage.fleet.redis().exists(outbound_key("busy"))
+    eventually("the end of the watch", lambda: sid not in jobs(stage.fleet))
+    assert not stage.fleet.redis().exists(outbound_key("busy"))
 
 
 def test_a_caller_who_hung_up_before_the_agent_was_there(stage):
