@@ -1,4 +1,4 @@
-/* The Redis functions (ringfleet.lua) as the flusher calls them. */
+/* The Redis functions (common/redis/functions) as the flusher calls them. */
 #pragma once
 #include <hiredis/hiredis.h>
 

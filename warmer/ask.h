@@ -1,4 +1,4 @@
-/* One question to Redis with a deadline: a function of ringfleet.lua (or a command), its keys, its arguments. */
+/* One question to Redis with a deadline: a function of common/redis/functions (or a command), its keys, its arguments. */
 #pragma once
 #include "warmer/context.h"
 #include "warmer/warmer.h"

@@ -31,7 +31,7 @@ struct redis_hello_room {
 };
 
 /* Fills argv with the step-th command a fresh connection must send (AUTH, SELECT, CLIENT SETNAME,
- * INFO for redis_risk, with Sentinel ROLE for redis_is_primary, FUNCTION LOAD of ringfleet.lua, a look whether its
+ * INFO for redis_risk, with Sentinel ROLE for redis_is_primary, FUNCTION LOAD of functions/, a look whether its
  * functions answer, SET of the partitions for redis_partitions_fit) and returns its argument count; 0 when there are
  * no more. The strings are borrowed from url, name, room and the binary. keys NULL: the fleet's partitions do not
  * matter. */

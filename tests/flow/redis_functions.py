@@ -4,12 +4,16 @@ without a program of ours."""
 import hashlib
 from pathlib import Path
 
-_SOURCE = Path(__file__).parents[2] / "common" / "redis" / "ringfleet.lua"
-VERSION = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:8]
+_PARTS = Path(__file__).parents[2] / "common" / "redis" / "functions"
+_HEAD = _PARTS / "head.lua"
+SOURCE = "".join(
+    part.read_text() + "\n" for part in [_HEAD, *(one for one in sorted(_PARTS.glob("*.lua")) if one != _HEAD)]
+)
+VERSION = hashlib.sha256(SOURCE.encode()).hexdigest()[:8]
 
 
 def library(version: str = VERSION) -> str:
-    return _SOURCE.read_text().replace("@FUNCTIONS_VERSION@", version)
+    return SOURCE.replace("@FUNCTIONS_VERSION@", version)
 
 
 def named(function: str, version: str = VERSION) -> str:

@@ -1,4 +1,4 @@
-/* The fleet's queue of calls to be dialled, in Redis (ringfleet.lua, "calls to be dialled"): it outlives a warmer,
+/* The fleet's queue of calls to be dialled, in Redis (common/redis/functions/outbound.lua): it outlives a warmer,
  * keeps rate and places for all of them, and hands each call to one.
  *
  * A job is a JSON object of texts: the columns of open_outbound_call.sql, and
@@ -20,7 +20,7 @@ int64_t job_number(const json_t *job, const char *name); /* or 0 */
 const char *job_zone(const json_t *job);
 void job_set_number(json_t *job, const char *name, int64_t number);
 
-/* Each asks Redis once, as ask() does; the word of the reply is in ringfleet.lua. */
+/* Each asks Redis once, as ask() does; the word of the reply is there. */
 RF_NODISCARD int queue_add(struct warmer *w, const char *sid, int64_t due_ms, const char *job, ask_fn *fn, void *arg);
 RF_NODISCARD int queue_take(struct warmer *w, ask_fn *fn, void *arg);
 
