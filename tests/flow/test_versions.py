@@ -71,7 +71,7 @@ def test_a_call_in_the_hands_of_both_versions(cast, other):
             if i == 1:
                 fleet.warmer.binaries = None
                 await asyncio.to_thread(fleet.restart, fleet.warmer)
-        await play.quiet()
+            await play.quiet()  # AGAIN to its end
         play.call.hang_up()
 
     (play,) = cast.play(Case("both", line(*TURNS, unscripted=AGAIN), script), strict=False)
