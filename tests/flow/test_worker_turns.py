@@ -74,7 +74,7 @@ CASES = [
         "an answer fails twice",
         line(QUESTION),
         lambda play: fails(play, 2),
-        Faults(transcription_s=[0.1]),
+        Faults(transcription_s=[0.0]),  # before the call is over
     ),
     Case(
         "an answer is empty once",
