@@ -79,6 +79,10 @@ class RedisServer:
         user = (Path(self._acl) / f"redis-url-{program}").read_text().rpartition("@")[0]
         return f"{user}@127.0.0.1:{self.port}/0"
 
+    def configure(self, **settings: object) -> None:
+        """From the next start on; an underscore stands for a hyphen."""
+        self._settings = {**self._settings, **{name.replace("_", "-"): value for name, value in settings.items()}}
+
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self._directory), "--appendonly", "yes"]

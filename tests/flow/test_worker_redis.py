@@ -5,8 +5,9 @@ import signal
 import time
 
 import pytest
+from redis import ResponseError
 
-from flow.chat import check_gapless, check_whole, fleet_of, talk, underway
+from flow.chat import NUMBERS, check_gapless, check_whole, fleet_of, talk, underway
 from flow.servers import eventually
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -48,6 +49,36 @@ def test_redis_restarted_in_mid_call():
         eventually("the worker's entry", lambda: stage.fleet.redis().hget("rf:worker:worker-1", "active") == "1")
         check_whole(stage, call, streams=1)
         assert check_gapless(stage, call) == [1]
+
+
+def test_redis_whose_disk_fails_in_mid_call():
+    """It refuses every write (MISCONF), and answers everything else; meanwhile a new call is not accepted."""
+    with fleet_of(1) as stage:
+        server, worker = stage.fleet.redis_server, stage.fleet.workers[0]
+        server.stop()
+        server.configure(enable_protected_configs="yes")
+        server.start()
+        for program in stage.fleet.programs():
+            program.wait_ready()
+        call = talk(stage)
+        underway(stage, call)
+        redis = stage.fleet.redis()
+        redis.config_set("save", "3600 1")
+        redis.config_set("dir", "/proc/self")  # nobody can write there
+        redis.bgsave()
+        eventually("the failure", lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err")
+        written = len(stage.fleet.journal(call.sid))
+        with pytest.raises(ResponseError, match="MISCONF"):
+            redis.set("x", 1)
+        eventually("the worker to notice", lambda: "MISCONF" in worker.text())
+        refused = stage.start_call(*NUMBERS, silent=True)
+        stage.finish(refused)
+        assert "<Stream" not in refused.data("twiml")[0]["body"]
+        assert len(stage.fleet.journal(call.sid)) == written
+        redis.config_set("stop-writes-on-bgsave-error", "no")  # as if there was room again
+        check_whole(stage, call, streams=1)
+        assert check_gapless(stage, call) == [1]
+        assert worker.metrics()["ringfleet_journal_refused_total"] == 0
 
 
 def test_a_call_that_was_ended_for_a_worker_believed_dead_is_taken_back():
