@@ -6,7 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "worker/call.h"
+#include "worker/call/call.h"
 
 enum {
     LOOK_MS = 100,

@@ -5,7 +5,7 @@
 #include <event2/event.h>
 
 #include "common/base/clock.h"
-#include "worker/call.h"
+#include "worker/call/call.h"
 
 /* A lease survives two missed renewals. */
 enum { RENEWALS_PER_LEASE = 3, BEAT_US = 1000000 };

@@ -5,7 +5,7 @@
 #include <event2/util.h>
 
 #include "common/base/log.h"
-#include "worker/call.h"
+#include "worker/call/call.h"
 
 /* A carrier's message is some 400 bytes (Twilio: 20 ms of audio); none has reason to be larger. */
 enum { CARRIER_MESSAGE_MAX = 65536 };

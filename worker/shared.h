@@ -5,7 +5,7 @@
 
 #include "common/redis/keys.h"
 #include "common/redis/url.h"
-#include "worker/ai.h"
+#include "worker/ai/ai.h"
 #include "worker/config.h"
 #include "worker/places.h"
 

@@ -4,7 +4,7 @@
 
 #include <event2/event.h>
 
-#include "worker/ws_conn.h"
+#include "worker/ws/ws_conn.h"
 
 void worker_defer(struct worker *w, struct deferred *d, void (*fn)(void *arg), void *arg)
 {

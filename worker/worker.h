@@ -8,7 +8,7 @@
 #include "common/base/resolve.h"
 #include "common/redis/async.h"
 #include "common/redis/keys.h"
-#include "worker/ai.h"
+#include "worker/ai/ai.h"
 #include "worker/config.h"
 #include "worker/metrics.h"
 #include "worker/places.h"

@@ -20,4 +20,4 @@
     X(business_timezone) /* name of tzdata, which working_hours are in */        \
     X(transfer_number)   /* where callers are transferred to, or "" */           \
     X(transfer_numbers)  /* JSON {"sales": "+49..", ...}, or "" */               \
-    X(tools)             /* JSON array of the business's own (worker/own_tools.h) */
+    X(tools)             /* JSON array of the business's own (worker/tools/own_tools.h) */

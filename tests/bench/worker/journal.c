@@ -4,7 +4,7 @@
  *   bench_journal journal|raw PORT DEPTH ENTRIES
  *
  * Prints how many a second. */
-#include "worker/journal.h"
+#include "worker/journal/journal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

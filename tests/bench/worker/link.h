@@ -3,8 +3,8 @@
 #pragma once
 #include <openssl/ssl.h>
 
-#include "worker/ws_codec.h"
-#include "worker/ws_handshake.h"
+#include "worker/ws/ws_codec.h"
+#include "worker/ws/ws_handshake.h"
 
 enum {
     LINK_READ_BYTES = 262144,

@@ -6,7 +6,7 @@
 
 #include "common/redis/sync.h"
 #include "tests/unit/common/redis_server.h"
-#include "worker/journal.h"
+#include "worker/journal/journal.h"
 
 #define SID "CA1"
 #define SESSION "rf:{p0}:call:" SID ":session"

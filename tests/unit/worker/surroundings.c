@@ -7,9 +7,9 @@
 #include <jansson.h>
 
 #include "tests/unit/worker/surroundings.h"
-#include "worker/agent_url.h"
-#include "worker/ai_pool.h"
-#include "worker/call_tools.h"
+#include "worker/ai/agent_url.h"
+#include "worker/ai/ai_pool.h"
+#include "worker/tools/call_tools.h"
 
 struct surroundings around;
 

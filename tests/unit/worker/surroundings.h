@@ -1,7 +1,7 @@
 /* What a call has around it but for its two legs, for tests without Redis: the claim that finds what the
  * test says, a journal that only counts, no tools. */
 #pragma once
-#include "worker/call.h"
+#include "worker/call/call.h"
 
 extern struct surroundings {
     struct {

@@ -9,8 +9,8 @@
 #include <event2/event.h>
 #include <event2/http.h>
 
-#include "worker/agent_url.h"
 #include "common/http/client.h"
+#include "worker/ai/agent_url.h"
 
 /* The module's clock (the linker wraps clock_mono_ms). */
 static int64_t now_ms;

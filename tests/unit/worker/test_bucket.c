@@ -1,5 +1,5 @@
 /* So much at once, so much a second: the two numbers of a rate, and that time forgives. */
-#include "worker/bucket.h"
+#include "worker/ws/bucket.h"
 
 #include "tests/unit/unit.h"
 

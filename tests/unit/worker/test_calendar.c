@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "worker/calendar.h"
+#include "worker/tools/calendar.h"
 
 #define OFFICE "{\"mon\":[[\"09:00\",\"12:00\"],[\"13:00\",\"18:00\"]],\"tue\":[[\"09:00\",\"18:00\"]]}"
 

@@ -12,7 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "tests/unit/worker/surroundings.h"
-#include "worker/answers.h"
+#include "worker/call/answers.h"
 
 #define SID "CA0123456789abcdef0123456789abcdef"
 #define SECRET "a secret"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/claim.h"
+#include "worker/call/claim.h"
 
 enum { NODES = 256 };
 

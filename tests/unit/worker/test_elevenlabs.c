@@ -6,9 +6,9 @@
 
 #include <jansson.h>
 
+#include "worker/ai/elevenlabs.h"
+#include "worker/call/history.h"
 #include "worker/config.h"
-#include "worker/elevenlabs.h"
-#include "worker/history.h"
 
 static struct ai_memory memory;
 static struct ai_event last;

@@ -22,7 +22,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "tests/unit/worker/surroundings.h"
-#include "worker/ws_conn.h"
+#include "worker/ws/ws_conn.h"
 
 #define SID "CA0123456789abcdef0123456789abcdef"
 #define SECRET "a secret"

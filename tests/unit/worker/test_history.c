@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "worker/history.h"
+#include "worker/call/history.h"
 
 static void add_numbered(struct history *h, int from, int to)
 {

@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "worker/openai.h"
+#include "worker/ai/openai.h"
 
 static struct ai_event last;
 static char *copy;

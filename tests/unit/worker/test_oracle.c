@@ -11,10 +11,10 @@
 #include <jansson.h>
 
 #include "tests/unit/worker/forge.h"
+#include "worker/ai/openai.h"
+#include "worker/carrier/twilio.h"
 #include "worker/jscan.h"
-#include "worker/openai.h"
-#include "worker/twilio.h"
-#include "worker/ws_codec.h"
+#include "worker/ws/ws_codec.h"
 
 static long rounds = 30000;
 static uint64_t first_seed = 20261126;

@@ -1,4 +1,4 @@
-#include "worker/own_tools.h"
+#include "worker/tools/own_tools.h"
 
 #include <stdio.h>
 #include <stdlib.h>

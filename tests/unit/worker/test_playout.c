@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "worker/playout.h"
+#include "worker/call/playout.h"
 
 enum { SECOND = 1000 * PLAYOUT_BYTES_PER_MS };
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/reorder.h"
+#include "worker/carrier/reorder.h"
 
 /* Feeds the chunks in this order; what came out, each as a letter. */
 static void feed(const char *in, const char *expected)

@@ -9,12 +9,12 @@
 #include <string.h>
 
 #include "tests/unit/worker/forge.h"
-#include "worker/elevenlabs.h"
-#include "worker/openai.h"
-#include "worker/telnyx.h"
-#include "worker/twilio.h"
-#include "worker/ws_codec.h"
-#include "worker/ws_handshake.h"
+#include "worker/ai/elevenlabs.h"
+#include "worker/ai/openai.h"
+#include "worker/carrier/telnyx.h"
+#include "worker/carrier/twilio.h"
+#include "worker/ws/ws_codec.h"
+#include "worker/ws/ws_handshake.h"
 
 static long rounds = 20000;
 static uint64_t first_seed = 20261126;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "worker/tail.h"
+#include "worker/call/tail.h"
 
 enum { FRAME = 160, FRAMES = 2000 };
 

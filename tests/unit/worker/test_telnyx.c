@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/telnyx.h"
+#include "worker/carrier/telnyx.h"
 
 /* As the vendor documents them. */
 #define FORMAT "\"media_format\":{\"encoding\":\"PCMU\",\"sample_rate\":8000,\"channels\":1}"

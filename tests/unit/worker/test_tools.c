@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "worker/tools.h"
+#include "worker/tools/tools.h"
 
 static void test_described_flat(void **state)
 {

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "worker/transfer.h"
+#include "worker/call/transfer.h"
 
 #define LIST "{\"Sales\":\"+49 30 1234-56\",\"support\":\"+4930999\",\"broken\":\"call me\",\"worse\":5}"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/turns.h"
+#include "worker/call/turns.h"
 
 static void expect(struct turns *t, bool all, int64_t now, const char *text)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/twilio.h"
+#include "worker/carrier/twilio.h"
 
 static struct carrier_event parse(const char *text, size_t len)
 {

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "worker/watch.h"
+#include "worker/call/watch.h"
 
 static const struct watch_limits usual = {.nudge_ms = 5000, .give_up_ms = 3000, .call_ms = 0};
 

@@ -5,7 +5,7 @@
 
 #include <wslay/wslay.h>
 
-#include "worker/ws_codec.h"
+#include "worker/ws/ws_codec.h"
 
 enum { BIG = 1 << 20 };
 static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/ws_handshake.h"
+#include "worker/ws/ws_handshake.h"
 
 /* Key and accept value of RFC 6455, section 1.3. */
 #define KEY "dGhlIHNhbXBsZSBub25jZQ=="
