@@ -3,7 +3,8 @@
  * three longs: one in how many (0: none), the seed, and how many have failed.
  *
  * Only what the program itself asks for, and what the libraries ask for that TEST_MALLOC_ALSO names. Not all of them
- * live through it, whoever uses them: libevent's HTTP server (2.1) and hiredis' callbacks (0.14) end the process. */
+ * live through it, whoever uses them: libevent's HTTP server (2.1), hiredis' callbacks (0.14) and jansson's reader
+ * (2.14, where it was built with assertions) end the process. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

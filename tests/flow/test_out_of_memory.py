@@ -33,11 +33,7 @@ class Memory:
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SHIM)], check=True)
         for kind in ("worker", "warmer", "flusher"):
             (directory / kind).write_bytes(struct.pack("lll", 0, 0, 0))
-        self.env = {
-            "LD_PRELOAD": str(library),
-            "TEST_MALLOC_DIR": str(directory),
-            "TEST_MALLOC_ALSO": "libjansson",
-        }
+        self.env = {"LD_PRELOAD": str(library), "TEST_MALLOC_DIR": str(directory)}
 
     def failed(self, kind: str) -> int:
         return struct.unpack("lll", (self.directory / kind).read_bytes())[2]
@@ -94,7 +90,7 @@ def start(rig: FlusherRig, memory: Memory) -> Program:
 
 def test_the_warmer(memory):
     """Each call gets TwiML or is left to the carrier's fallback, and none the answer to another's question."""
-    env = {**memory.env, "TEST_MALLOC_ALSO": "libjansson libpq"}
+    env = {**memory.env, "TEST_MALLOC_ALSO": "libpq"}
     with without_workers(**env) as fleet:
         answers, lost = [], 0
         for seed in range(1, 4):

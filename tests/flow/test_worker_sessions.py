@@ -480,8 +480,8 @@ async def loses_its_worker_in_the_greeting(play) -> None:
 
 async def loses_its_worker_before_the_greeting_is_written(play) -> None:
     """It is heard to its end, and Redis takes no word of that until the worker is dead."""
-    redis, worker = play.cast.fleet.redis(), carrying(play)
     await play.call.hear(200)
+    redis, worker = play.cast.fleet.redis(), carrying(play)
     redis.config_set("maxmemory", 1)
     try:
         await play.quiet()

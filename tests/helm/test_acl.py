@@ -220,11 +220,11 @@ def test_every_command_in_the_source_is_allowed(server, program):
 
 @pytest.mark.usefixtures("programs")
 def test_the_real_programs_need_no_more(acl):
-    """The demo's call and its neighbours, also on a cluster and behind Sentinels, with every program logged in as its user; RedisServer.stop
-    fails a test in which Redis refused anything."""
+    """The demo's call and its neighbours, also on a cluster and behind Sentinels, with every program logged in as
+    its user; RedisServer.stop fails a test in which Redis refused anything."""
     done = tools.run(
         sys.executable,
-        *("-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-q", "-p", "no:xdist"),
+        *("-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-q", "-n", "3", "--dist", "loadfile"),
         *("-p", "no:cacheprovider", "flow/test_first_call.py", "flow/test_redis_sentinel.py"),
         "flow/test_redis_cluster.py::test_slots_move_under_calls",
         *(f"flow/test_worker_spool.py::test_a_call_that_{name}" for name in SPOOLED),
