@@ -62,6 +62,20 @@ void question_number(struct question *q, int64_t number)
     question_arg(q, text);
 }
 
+void question_entry(struct question *q, const struct journal_type_row *type, const char *const *values, size_t count)
+{
+    question_arg(q, "type");
+    question_arg(q, type->name);
+    question_arg(q, "by");
+    question_arg(q, "warmer");
+    for (size_t i = 0; i < count; i++) {
+        if (!values[i])
+            continue;
+        question_arg(q, type->fields[i]);
+        question_arg(q, values[i]);
+    }
+}
+
 static void add_key(struct question *q, const char *key)
 {
     static const char *const counts[QUESTION_KEYS_MAX + 1] = {"0", "1", "2", "3", "4", "5"};

@@ -1,5 +1,6 @@
 /* One question to Redis with a deadline: a function of common/redis/functions (or a command), its keys, its arguments. */
 #pragma once
+#include "common/redis/journal.h"
 #include "warmer/context.h"
 #include "warmer/warmer.h"
 
@@ -30,6 +31,9 @@ void question_key_outbound(struct question *q, const struct warmer *w, const cha
 void question_arg(struct question *q, const char *text);
 void question_field(struct question *q, const struct context_field *field);
 void question_number(struct question *q, int64_t number);
+
+/* A journal entry of ours: its type, and its first count fields by their order in the table. NULL: without that one. */
+void question_entry(struct question *q, const struct journal_type_row *type, const char *const *values, size_t count);
 
 /* The reply (of a function: an array with a word first); or NULL: Redis answered with an error, was lost, or
  * took longer than RINGFLEET_WARM_DEADLINE_MS. It may have happened then. */

@@ -48,16 +48,7 @@ void callback_record(struct request *r, const struct callback *callback)
     question_arg(&q, status_terminal(callback->status) ? "1" : "0");
     question_arg(&q, callback->status);
     question_arg(&q, callback->sequence);
-    question_arg(&q, "type");
-    question_arg(&q, type->name);
-    question_arg(&q, "by");
-    question_arg(&q, "warmer");
-    for (int i = 0; i < type->field_count; i++) {
-        if (!callback->values[i])
-            continue;
-        question_arg(&q, type->fields[i]);
-        question_arg(&q, callback->values[i]);
-    }
+    question_entry(&q, type, callback->values, (size_t)type->field_count);
     if (ask(r->w, &q, on_reply, r) != 0)
         on_reply(NULL, r);
 }

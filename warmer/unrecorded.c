@@ -28,14 +28,7 @@ void unrecorded_note(struct warmer *w, const char *call_sid, const char *from, c
     question_arg(&q, "0");
     question_arg(&q, "");
     question_arg(&q, "");
-    question_arg(&q, "type");
-    question_arg(&q, type->name);
-    question_arg(&q, "by");
-    question_arg(&q, "warmer");
-    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
-        question_arg(&q, type->fields[i]);
-        question_arg(&q, values[i]);
-    }
+    question_entry(&q, type, values, ARRAY_LEN(values));
     question_arg(&q, type->fields[3]);
     question_number(&q, started_ms);
     if (ask(w, &q, on_reply, w) != 0)

@@ -48,6 +48,7 @@ class OutboundStage(Stage):
     def __enter__(self) -> "OutboundStage":
         super().__enter__()
         self.api = self.run(self._start_api())
+        eventually("the database of the calls to be dialled", lambda: self.state("CAnobody")["code"] == 404)
         return self
 
     async def _start_api(self) -> CarrierApi:

@@ -47,14 +47,7 @@ static void keep(struct hearing *h, const char *url)
     question_arg(&q, "0");
     question_arg(&q, "");
     question_arg(&q, "");
-    question_arg(&q, "type");
-    question_arg(&q, type->name);
-    question_arg(&q, "by");
-    question_arg(&q, "warmer");
-    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
-        question_arg(&q, type->fields[i]);
-        question_arg(&q, values[i]);
-    }
+    question_entry(&q, type, values, ARRAY_LEN(values));
     if (ask(h->w, &q, on_kept, h) != 0)
         finish(h, TOLD_FAILED);
 }

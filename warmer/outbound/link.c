@@ -69,14 +69,7 @@ void link_status(struct warmer *w, const char *call_sid, const char *status, con
     question_arg(&q, status_terminal(status) ? "1" : "0");
     question_arg(&q, status);
     question_arg(&q, "-1"); /* below the carrier's own */
-    question_arg(&q, "type");
-    question_arg(&q, type->name);
-    question_arg(&q, "by");
-    question_arg(&q, "warmer");
-    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
-        question_arg(&q, type->fields[i]);
-        question_arg(&q, values[i]);
-    }
+    question_entry(&q, type, values, ARRAY_LEN(values));
     tell(w, &q);
 }
 
