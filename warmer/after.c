@@ -167,13 +167,13 @@ void after_handle(struct request *r)
 {
     const char *status = form_get(&r->form, "CallStatus");
     char token[TOKEN_SIZE];
+    int64_t ttl_ms = r->w->config.token_ttl_seconds * 1000 + PAUSE_MAX_MS;
     struct question q;
     if (status_terminal(status)) { /* the caller has hung up; the carrier asks all the same */
         nothing_more(r, status);
         return;
     }
-    token_mint(token, r->w->config.stream_secret, r->call_sid, r->n + 1,
-               clock_wall_ms() + r->w->config.token_ttl_seconds * 1000 + PAUSE_MAX_MS);
+    token_mint(token, r->w->config.stream_secret, r->call_sid, r->n + 1, clock_wall_ms() + ttl_ms);
     question_init(&q, REDIS_FUNCTION("rf_after"));
     question_key(&q, r->w, KEY_SESSION, r->call_sid);
     question_key(&q, r->w, KEY_LIVE, r->call_sid);
@@ -181,6 +181,7 @@ void after_handle(struct request *r)
     question_number(&q, r->n + 1);
     question_arg(&q, token);
     question_number(&q, warmer_lease_ms(r->w));
+    question_number(&q, ttl_ms);
     if (ask(r->w, &q, on_reply, r) != 0)
         on_reply(NULL, r);
 }

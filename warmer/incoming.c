@@ -175,6 +175,7 @@ static bool ask_to_open(struct incoming *in)
     question_arg(&q, in->token);
     question_number(&q, in->w->config.context_ttl_seconds);
     question_number(&q, warmer_lease_ms(in->w));
+    question_number(&q, in->w->config.token_ttl_seconds * 1000);
     put_fields(&q, &in->context);
     return ask(in->w, &q, on_opened, in) == 0;
 }

@@ -43,7 +43,7 @@ class HandMadeCall:
     def open(self, lease_ms: int = 60_000, **context: str) -> "HandMadeCall":
         keys = [self.context, self.session, LIVE]
         pairs = [part for pair in {"v": "1", **context}.items() for part in pair]
-        answer = self._redis.fcall(named("rf_open"), 3, *keys, self.sid, "t0", 86400, lease_ms, *pairs)
+        answer = self._redis.fcall(named("rf_open"), 3, *keys, self.sid, "t0", 86400, lease_ms, 60_000, *pairs)
         assert answer[0] == "OPENED", answer
         return self
 

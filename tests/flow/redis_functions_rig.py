@@ -50,16 +50,16 @@ class Call:
     def _do(self, function: str, keys: list[str], *args: object) -> list:
         return self.db.fcall(named(function), len(keys), *keys, *args)
 
-    def open(self, token="t0", ttl=100, lease=MINUTE, recorded=True, **fields):
+    def open(self, token="t0", ttl=100, lease=MINUTE, token_ttl=MINUTE, recorded=True, **fields):
         pairs = itertools.chain.from_iterable(fields.items())
         keys = [self.context, self.session, self.live] + ([] if recorded else [self.events])
-        return self._do("rf_open", keys, self.sid, token, ttl, lease, *pairs)
+        return self._do("rf_open", keys, self.sid, token, ttl, lease, token_ttl, *pairs)
 
     def fill(self, **fields):
         return self._do("rf_fill", [self.context], *itertools.chain.from_iterable(fields.items()))
 
-    def after(self, n=1, token="t1", lease=MINUTE):
-        return self._do("rf_after", [self.session, self.live], self.sid, n, token, lease)
+    def after(self, n=1, token="t1", lease=MINUTE, token_ttl=MINUTE):
+        return self._do("rf_after", [self.session, self.live], self.sid, n, token, lease, token_ttl)
 
     def claim(self, n=0, token="t0", worker="w1", lease=MINUTE):
         keys = [self.context, self.session, self.writes, self.live]

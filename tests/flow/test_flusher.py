@@ -226,7 +226,7 @@ def test_turns_are_counted_without_gaps(rig):
     call.turn("two")
     rig.start(reap_grace_ms=0)
     eventually("the first flush", lambda: rig.turns("CA1") == ["one", "two"])
-    answer = rig.redis.fcall(named("rf_after"), 2, call.session, LIVE, "CA1", 1, "t1", 60_000)
+    answer = rig.redis.fcall(named("rf_after"), 2, call.session, LIVE, "CA1", 1, "t1", 60_000, 60_000)
     assert answer == ["RESUME", "t1", "1", "0"]
     call.claim(1)
     call.turn("three")

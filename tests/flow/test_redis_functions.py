@@ -5,7 +5,7 @@ import pytest
 import redis
 
 from flow.redis_functions import named
-from flow.redis_functions_rig import MINUTE, as_dict, call, db, server, word  # noqa: F401
+from flow.redis_functions_rig import MINUTE, PAST, as_dict, call, db, server, word  # noqa: F401
 
 
 # ---- open, fill ----
@@ -126,6 +126,27 @@ def test_a_token_serves_once(call):
     call.claim()
     assert call.claim(worker="thief") == ["REPLAYED"]
     assert call.field("worker") == "w1" and call.field("epoch") == "1"
+
+
+def test_a_token_expires_by_the_clock_of_redis(call):
+    """Counted from when its place was offered first."""
+    call.open(token_ttl=PAST)
+    assert call.open(token_ttl=MINUTE) == ["EXISTS", "t0", "", ""]
+    assert call.claim() == ["EXPIRED"]
+    call.after(token_ttl=PAST)
+    call.after(token_ttl=MINUTE)
+    assert call.claim(n=1, token="t1") == ["EXPIRED"]
+    assert call.field("phase") == "ringing" and not call.db.exists(call.writes)
+    call.after(n=2, token="t2")
+    assert word(call.claim(n=2, token="t2")) == "CLAIMED"
+
+
+@pytest.mark.parametrize("expires_ms, answer", [(1, "EXPIRED"), (4 * 10**12, "CLAIMED")])
+def test_a_token_of_an_older_warmer_says_itself_when_it_expires(call, expires_ms, answer):
+    token = f"0.{expires_ms}.nonce.mac"
+    call.open(token=token)
+    call.db.hdel(call.session, "until:0")  # which it knew nothing of
+    assert word(call.claim(token=token)) == answer
 
 
 def test_an_older_token_is_worthless_after_a_resume(call):

@@ -11,7 +11,7 @@ end
 
 -- rf_after: the carrier asks what comes after stream n-1.
 -- KEYS session, live
--- ARGV sid, n, token, lease_ms
+-- ARGV sid, n, token, lease_ms, token_ttl_ms
 -- -> UNKNOWN | FINAL status | VERDICT verdict
 --  | RESUME token losses misses (the streams before this one that no worker had, since the last one that had)
 local function rf_after(keys, args)
@@ -22,19 +22,27 @@ local function rf_after(keys, args)
   if verdict ~= '' then return { 'VERDICT', verdict } end
   local name = 'token:' .. args[2]
   if redis.call('HSETNX', session, name, args[3]) == 1 then
-    redis.call('HSET', session, 'offered_n', args[2])
-    redis.call('ZADD', live, 'GT', int(now_ms() + args[4]), args[1])
+    local now = now_ms()
+    redis.call('HSET', session, 'offered_n', args[2], 'until:' .. args[2], int(now + args[5]))
+    redis.call('ZADD', live, 'GT', int(now + args[4]), args[1])
   end
   local misses = math.max(0, args[2] - 1 - number_field(session, 'claimed_n', -1))
   return { 'RESUME', field(session, name), int(losses(session)), int(misses) }
 end
 register('rf_after', rf_after, { 'allow-oom' })
 
+-- By our clock. A warmer of an older version noted nothing: what it signed is in the token, by its own clock.
+local function expired(session, n, token, now)
+  local until_ms = redis.call('HGET', session, 'until:' .. n) or string.match(token, '^%d+%.(%d+)%.')
+  return until_ms and now > tonumber(until_ms)
+end
+
 -- rf_claim: a worker takes the call for one stream. The owner entry it appends is the fence: an
 -- older epoch's ids are below it from here on.
 -- KEYS context, session, writes, live
 -- ARGV sid, n, token, worker, stream_sid, lease_ms, data (JSON for the owner entry)
--- -> UNKNOWN | NEWER format (a call of a newer version: for a newer worker) | BADTOKEN | REPLAYED | OVER
+-- -> UNKNOWN | NEWER format (a call of a newer version: for a newer worker) | BADTOKEN | REPLAYED
+--  | EXPIRED | OVER
 --  | CLAIMED epoch seq now_ms {context fields and values} {journal entries, if there was an epoch before}
 local function rf_claim(keys, args)
   local context, session, writes, live = keys[1], keys[2], keys[3], keys[4]
@@ -42,8 +50,9 @@ local function rf_claim(keys, args)
   if number_field(session, 'v', FORMAT_VERSION) > FORMAT_VERSION then return { 'NEWER', field(session, 'v') } end
   if field(session, 'token:' .. args[2]) ~= args[3] then return { 'BADTOKEN' } end
   if number_field(session, 'claimed_n', -1) >= tonumber(args[2]) then return { 'REPLAYED' } end
-  if field(session, 'final') == '1' or field(session, 'verdict') ~= '' then return { 'OVER' } end
   local now = now_ms()
+  if expired(session, args[2], args[3], now) then return { 'EXPIRED' } end
+  if field(session, 'final') == '1' or field(session, 'verdict') ~= '' then return { 'OVER' } end
   local epoch = number_field(session, 'epoch', 0) + 1
   local _, seq = last_id(writes)
   local before = {}

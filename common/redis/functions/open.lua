@@ -4,7 +4,7 @@
 -- finds them and gets the first token back. A status that came before it (rf_event) opens nothing.
 -- With a fourth key the call's row may be missing in Postgres: a call_open entry will make it.
 -- KEYS context, session, live[, events]
--- ARGV sid, token, context_ttl_s, lease_ms, then context fields and values (from, to, direction, opened_ms too)
+-- ARGV sid, token, context_ttl_s, lease_ms, token_ttl_ms, then context fields and values (from, to, direction, opened_ms too)
 -- -> OPENED token | EXISTS token source (of the context that is there) claimed_n ('' before the first stream)
 local function rf_open(keys, args)
   local context, session, live, events = keys[1], keys[2], keys[3], keys[4]
@@ -12,10 +12,10 @@ local function rf_open(keys, args)
     return { 'EXISTS', field(session, 'token:0'), field(context, 'source'), field(session, 'claimed_n') }
   end
   local now = now_ms()
-  redis.call('HSET', context, 'v', FORMAT_VERSION, unpack(args, 5))
+  redis.call('HSET', context, 'v', FORMAT_VERSION, unpack(args, 6))
   redis.call('EXPIRE', context, args[3])
   redis.call('HSET', session, 'v', FORMAT_VERSION, 'phase', 'ringing', 'epoch', 0, 'opened_ms', int(now),
-    'token:0', args[2])
+    'token:0', args[2], 'until:0', int(now + args[5]))
   redis.call('ZADD', live, int(now + args[4]), args[1])
   if events then
     redis.call('XADD', events, '*', 'id', 'open', 'at', int(now), 'type', 'call_open', 'by', 'warmer',

@@ -105,12 +105,13 @@ class Rig:
     def open_calls(self, count: int) -> Path:
         """Calls that are ringing, as the warmer leaves them; a file of their names and tokens."""
         lines, pipe = [], self.redis.pipeline(transaction=False)
+        good_for = TOKEN_SECONDS * 1000
         pairs = [part for pair in {"v": "1", **CONTEXT}.items() for part in pair]
         for _ in range(count):
             sid = f"CA{next(self._numbers):032x}"
             token = mint(sid)
             keys = [f"rf:{{p0}}:call:{sid}", f"rf:{{p0}}:call:{sid}:session", "rf:{p0}:live"]
-            pipe.fcall(named("rf_open"), 3, *keys, sid, token, 86400, TOKEN_SECONDS * 1000, *pairs)
+            pipe.fcall(named("rf_open"), 3, *keys, sid, token, 86400, good_for, good_for, *pairs)
             lines.append(f"{sid} {token}\n")
             if len(lines) % 500 == 0:
                 pipe.execute()
