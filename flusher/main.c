@@ -9,6 +9,7 @@
 
 #include "common/base/admin.h"
 #include "common/base/log.h"
+#include "common/base/log_sink.h"
 #include "flusher/check.h"
 #include "flusher/config.h"
 #include "flusher/flush.h"
@@ -188,6 +189,7 @@ static int run(const struct flusher_config *config, bool flushes, bool works)
     struct running r = {.base = event_base_new(), .flusher_ended = !flushes, .jobs_ended = !works};
     int code = 1;
     signal(SIGPIPE, SIG_IGN); /* who reads the log may go; commands end with their reader */
+    log_sink_never_wait();
     warn_of_settings(config);
     r.flusher = flushes ? flusher_new(config, error, sizeof error) : NULL;
     r.jobs = works && (r.flusher || !flushes) ? jobs_new(config, error, sizeof error) : NULL;

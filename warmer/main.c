@@ -10,6 +10,7 @@
 #include "common/base/admin.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/log_sink.h"
 #include "common/http/client.h"
 #include "warmer/call_store.h"
 #include "warmer/check.h"
@@ -232,6 +233,7 @@ int main(int argc, char **argv)
         status = check_run(&parts.w.config, &check);
     } else if (config == CONFIG_OK) {
         log_set_level(parts.w.config.log_level);
+        log_sink_never_wait();
         if (build(&parts)) {
             log_info(NULL, "started", log_str("version", RINGFLEET_VERSION), log_str("listen", parts.w.config.listen));
             event_base_dispatch(parts.w.base);

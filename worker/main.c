@@ -16,6 +16,7 @@
 
 #include "common/base/admin.h"
 #include "common/base/log.h"
+#include "common/base/log_sink.h"
 #include "worker/acceptor.h"
 #include "worker/loop.h"
 #include "worker/presence.h"
@@ -222,6 +223,7 @@ static bool take_config(struct program *p, int argc, char **argv, int *status)
 static void prepare_process(const struct program *p)
 {
     log_set_level(p->config.log_level);
+    log_sink_never_wait();
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
     evthread_use_pthreads();

@@ -10,6 +10,7 @@
 
 #include "common/base/listen.h"
 #include "common/base/log.h"
+#include "common/base/process.h"
 
 struct admin {
     struct evhttp *http;
@@ -46,6 +47,7 @@ static void on_metrics(struct evhttp_request *req, void *arg)
     struct admin *admin = arg;
     evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Type", "text/plain; version=0.0.4");
     admin->spec.metrics(evhttp_request_get_output_buffer(req), admin->spec.arg);
+    process_metrics_print(evhttp_request_get_output_buffer(req));
     evhttp_send_reply(req, 200, "OK", NULL);
 }
 

@@ -1,26 +1,31 @@
 /* Formats a line in a stack buffer and writes it with one write(2), so that lines of several
- * threads and processes on one pipe do not mix. */
+ * threads and processes on one pipe do not mix. A line that nobody takes is lost and counted; the next
+ * one that is taken comes after a line that says how many were. */
 #include "common/base/log.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
+
+#include <event2/event.h>
 
 #include "common/base/clock.h"
 #include "common/base/decimal.h"
+#include "common/base/log_sink.h"
+#include "common/base/process.h"
 #include "common/base/utf8.h"
 
 /* A text value is cut where the room for its closing quote and the line's end begins; fields after
  * that are left out. So a line that was cut is still JSON. */
-enum { LINE_MAX_BYTES = 4096, LINE_TEXT_LIMIT = LINE_MAX_BYTES - 64, LINE_FIELD_LIMIT = LINE_MAX_BYTES - 256 };
+enum { LINE_MAX_BYTES = LOG_LINE_MAX, LINE_TEXT_LIMIT = LINE_MAX_BYTES - 64, LINE_FIELD_LIMIT = LINE_MAX_BYTES - 256 };
 
 /* A shorter number would be shown almost whole by its first four and last two digits. */
 enum { PHONE_MASKABLE = 10 };
 
 static const char *log_program = "ringfleet";
 static enum log_level log_threshold = LOG_LEVEL_INFO;
+static metric_value untold; /* lines lost that no line has told of yet */
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 struct line {
@@ -28,9 +33,19 @@ struct line {
     size_t len;
 };
 
+/* What libevent has to say would go to stderr as it is. */
+static void on_libevent(int severity, const char *text)
+{
+    if (severity == EVENT_LOG_ERR)
+        log_error(NULL, "libevent", log_str("text", text));
+    else if (severity == EVENT_LOG_WARN)
+        log_warn(NULL, "libevent", log_str("text", text));
+}
+
 void log_init(const char *program)
 {
     log_program = program;
+    event_set_log_callback(on_libevent);
 }
 
 int log_set_level(const char *name)
@@ -186,7 +201,7 @@ static void put_head(struct line *l, enum log_level level)
     put_string_field(l, "program", log_program);
 }
 
-void log_emit(enum log_level level, const char *call, const char *msg, const struct log_field *fields)
+static bool put_line(enum log_level level, const char *call, const char *msg, const struct log_field *fields)
 {
     struct line l;
     l.len = 0;
@@ -201,9 +216,25 @@ void log_emit(enum log_level level, const char *call, const char *msg, const str
         put_field(&l, fields);
     memcpy(l.text + l.len, "}\n", 2);
     l.len += 2;
-    /* A log line that cannot be written has nowhere to be reported. */
-    if (write(STDERR_FILENO, l.text, l.len) < 0)
+    return log_sink_write(l.text, l.len);
+}
+
+static bool tell_of_lost(void)
+{
+    uint64_t lost = metric_get(&untold) > 0 ? atomic_exchange(&untold, 0) : 0;
+    struct log_field fields[] = {log_int("lines", (int64_t)lost), LOG_FIELDS_END};
+    if (lost == 0 || put_line(LOG_LEVEL_WARN, NULL, "log lines lost: nobody took them", fields))
+        return true;
+    atomic_fetch_add(&untold, lost);
+    return false;
+}
+
+void log_emit(enum log_level level, const char *call, const char *msg, const struct log_field *fields)
+{
+    if (tell_of_lost() && put_line(level, call, msg, fields))
         return;
+    process_count(&untold);
+    process_count(&process_metrics.log_lines_lost);
 }
 
 bool log_allow(struct log_limit *limit)

@@ -4,7 +4,8 @@
  *   -> {"ts":"...Z","level":"info","program":"worker","call":"CA..","msg":"barge-in","heard_ms":..}
  *
  * Names and phone numbers go through log_name and log_phone, which mask them; secrets are never
- * passed here at all. Any thread may log. A line longer than 4 KB is cut in its last field. What is
+ * passed here at all. Any thread may log. A line that cannot be written is counted (process.h), and
+ * whether writing may wait is log_sink.h's business. A line longer than 4 KB is cut in its last field. What is
  * not UTF-8 is written as U+FFFD, a number that JSON does not have as null: a line is always JSON. */
 #pragma once
 #include "common/base/base.h"

@@ -53,6 +53,7 @@ class Program:
         self.process: subprocess.Popen | None = None
         self.binaries: Path | None = None  # of another version, from the next start on
         self.expect_death = False  # the test ended it on purpose
+        self.log_to: int | None = None  # a descriptor to log to from the next start on, in place of its file
         self._log = directory / f"{name}.log"
         self._env = env
 
@@ -66,7 +67,7 @@ class Program:
                 [str((self.binaries or bin_directory()) / self.kind), *self.words],
                 env=env,
                 stdout=log,
-                stderr=log,
+                stderr=log if self.log_to is None else self.log_to,
                 cwd="/",
             )
 

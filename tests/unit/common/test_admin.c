@@ -133,7 +133,8 @@ static void test_metrics(void **state)
 {
     struct fixture *f = *state;
     get(f, "/metrics");
-    assert_reply(f, "HTTP/1.1 200 ", "ringfleet_test 1\n");
+    assert_non_null(strstr(f->reply, "\r\n\r\nringfleet_test 1\n# HELP ringfleet_log_lines_lost_total "));
+    assert_non_null(strstr(f->reply, "\nringfleet_log_lines_lost_total 0\n"));
     assert_non_null(strstr(f->reply, "Content-Type: text/plain; version=0.0.4"));
 }
 
