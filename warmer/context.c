@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "common/base/foreign_json.h"
 #include "common/base/log.h"
 #include "warmer/local_time.h"
 #include "warmer/name.h"
@@ -216,7 +217,7 @@ static void set_local_time(struct context *c, int64_t now)
 int context_render(struct context *c, const char *channel, int64_t now)
 {
     bool voice = strcmp(channel, CONTEXT_VOICE) == 0;
-    json_t *all = voice ? NULL : json_loads(context_get(c, "template_channels"), 0, NULL);
+    json_t *all = voice ? NULL : foreign_json_text(context_get(c, "template_channels"));
     struct rendering r = {.c = c, .channel = voice ? NULL : channel, .own = json_object_get(all, channel)};
     bool outbound = strcmp(context_get(c, "direction"), "outbound") == 0;
     set_first_name(c);

@@ -17,6 +17,7 @@
 #include <jansson.h>
 
 #include "common/base/log.h"
+#include "common/base/foreign_json.h"
 #include "warmer/server.h"
 #include "warmer/warm.h"
 
@@ -133,7 +134,7 @@ void prompts_handle(struct request *r)
 {
     size_t len;
     const char *text = request_body(r, &len), *wrong;
-    json_t *body = text ? json_loadb(text, len, 0, NULL) : NULL;
+    json_t *body = text ? foreign_json(text, len, 0) : NULL;
     wrong = json_is_object(body) ? begin(r, body) : "the body is no JSON object";
     json_decref(body);
     if (!wrong)

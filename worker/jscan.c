@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/base/hex.h"
+
 enum { DIGITS_MAX = 18 }; /* of a number that surely fits */
 
 static const char *skip_space(const char *at, const char *end)
@@ -20,26 +22,6 @@ static bool plain8(const char *at)
     quote = word ^ ones * '"';
     slash = word ^ ones * '\\';
     return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * 0x20) & ~word)) & highs ? false : true;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static int hex4(const char *at)
-{
-    int n = 0;
-    for (int i = 0; i < 4; i++) {
-        int digit = hex_digit(at[i]);
-        if (digit < 0)
-            return -1;
-        n = n << 4 | digit;
-    }
-    return n;
 }
 
 /* Past the escape after a backslash; NULL if it is none. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/foreign_json.h"
+
 static const char *text_at(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -35,7 +37,7 @@ void transcript_answer_read(struct transcript_answer *a, int status, const char 
 {
     json_t *text;
     memset(a, 0, sizeof *a);
-    a->_body = json_loadb(body, len, 0, NULL);
+    a->_body = foreign_json(body, len, 0);
     text = json_object_get(a->_body, "text");
     if (status / 100 != 2) {
         read_error(a, status);

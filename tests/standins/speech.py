@@ -30,6 +30,7 @@ def cache_dir() -> Path:
 
 
 def speak(text: str, voice: str = CALLER) -> bytes:
+    text = text.replace("\0", "").encode(errors="ignore").decode()  # what is no character is not said
     key = hashlib.sha256(f"{_RECIPE}\0{voice}\0{text}".encode()).hexdigest()[:32]
     cached = cache_dir() / f"{key}.ulaw"
     if not cached.exists():

@@ -8,6 +8,7 @@
 
 #include <event2/http.h>
 
+#include "common/base/foreign_json.h"
 #include "common/base/utf8.h"
 #include "warmer/outbound/queue.h"
 
@@ -115,7 +116,7 @@ static const char *detail_of(const json_t *body)
 
 static void elevenlabs_dialled(struct provider_answer *out, int status, const char *text)
 {
-    json_t *body = json_loads(text, 0, NULL);
+    json_t *body = foreign_json_text(text);
     char said[PROVIDER_REASON_MAX - 40];
     memset(out, 0, sizeof *out);
     copy_id(out->call_sid, json_object_get(body, "callSid"));
@@ -134,7 +135,7 @@ static void elevenlabs_dialled(struct provider_answer *out, int status, const ch
 
 static bool elevenlabs_found(struct provider_found *out, int status, const char *text, int64_t since_ms)
 {
-    json_t *body = status == 200 ? json_loads(text, 0, NULL) : NULL, *one;
+    json_t *body = status == 200 ? foreign_json_text(text) : NULL, *one;
     bool understood = json_is_array(json_object_get(body, "conversations"));
     size_t i;
     (void)since_ms; /* they are asked for by our own name */
@@ -151,7 +152,7 @@ static bool elevenlabs_found(struct provider_found *out, int status, const char 
 
 static bool elevenlabs_state(struct provider_state *out, int status, const char *text)
 {
-    json_t *body = status == 200 ? json_loads(text, 0, NULL) : NULL;
+    json_t *body = status == 200 ? foreign_json_text(text) : NULL;
     const char *word = json_string_value(json_object_get(body, "status"));
     memset(out, 0, sizeof *out);
     if (word)

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "common/base/clock.h"
+#include "common/base/foreign_json.h"
 #include "common/base/log.h"
 #include "common/redis/functions.h"
 #include "warmer/ask.h"
@@ -150,7 +151,7 @@ void personalization_handle(struct request *r)
 {
     size_t len;
     const char *text = request_body(r, &len), *wrong;
-    json_t *body = text ? json_loadb(text, len, 0, NULL) : NULL;
+    json_t *body = text ? foreign_json(text, len, 0) : NULL;
     wrong = begin(r, body);
     json_decref(body);
     if (!wrong)

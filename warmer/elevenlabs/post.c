@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "common/base/clock.h"
+#include "common/base/foreign_json.h"
 #include "common/base/log.h"
 #include "warmer/elevenlabs/heard.h"
 #include "warmer/elevenlabs/shelf.h"
@@ -229,7 +230,7 @@ void post_end(struct post *p, post_done_fn *fn, void *arg)
         finish(p, 401);
         return;
     }
-    body = json_loadb(p->json ? p->json : "", p->len, 0, NULL);
+    body = foreign_json(p->json ? p->json : "", p->len, 0);
     keep(p, body);
     json_decref(body);
 }

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "common/base/log.h"
+#include "common/base/foreign_json.h"
 #include "common/redis/functions.h"
 #include "warmer/ask.h"
 #include "warmer/elevenlabs/webhooks.h"
@@ -101,7 +102,7 @@ static void find_call(struct request *r, void (*go_on)(struct asked *a))
     }
     a->request = r;
     a->go_on = go_on;
-    a->body = json_loadb(text, len, 0, NULL);
+    a->body = foreign_json(text, len, 0);
     if (!call_sid_valid(text_of(a, "call_sid"))) {
         metric_add(&r->w->metrics.lines_refused, 1);
         refuse(a, 400, "the body is no JSON object with a call_sid");

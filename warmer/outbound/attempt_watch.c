@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/base/foreign_json.h"
 #include "warmer/ask.h"
 #include "warmer/elevenlabs/told.h"
 #include "warmer/outbound/attempt_parts.h"
@@ -13,7 +14,7 @@
 /* A provider that carries the media says with it what was spoken: the webhook that would have has not come. */
 static void over_after_all(struct attempt *a, const struct provider_state *state, const char *body)
 {
-    json_t *conversation = a->provider->carries_media ? json_loads(body, 0, NULL) : NULL;
+    json_t *conversation = a->provider->carries_media ? foreign_json_text(body) : NULL;
     struct report report;
     metric_add(&a->w->metrics.states_found, 1);
     log_info(a->sid, "call status", log_str("status", state->status), log_str("from", "the provider's API"));

@@ -18,6 +18,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
+#include "common/base/foreign_json.h"
 #include "common/base/log.h"
 #include "common/redis/functions.h"
 #include "warmer/call_store.h"
@@ -340,7 +341,7 @@ static const char *begin(struct batch *b, const char *key)
     if (!*key || strlen(key) > KEY_MAX)
         return "send a header Idempotency-Key of 1 to 255 bytes: whoever asks again with it calls nobody twice";
     text = request_body(b->request, &len);
-    b->body = text ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    b->body = text ? foreign_json(text, len, JSON_REJECT_DUPLICATES) : NULL;
     wrong = call_request_read(&b->asked, b->body, clock_wall_ms());
     if (wrong)
         return wrong;

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "common/base/foreign_json.h"
 #include "warmer/local_time.h"
 
 enum { DAY_MINUTES = 24 * 60, PIECES_MAX = 8 };
@@ -108,7 +109,7 @@ int64_t hours_next(const char *hours, const char *zone, int64_t now)
 {
     struct piece daily = {0, 0};
     bool same = every_day(&daily, hours);
-    json_t *days = same ? NULL : json_loads(hours, 0, NULL);
+    json_t *days = same ? NULL : foreign_json_text(hours);
     int64_t next = -1;
     if ((same || json_is_object(days)) && local_time_zone(zone))
         next = search(days, &daily, now);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/base/base64.h"
+#include "common/base/foreign_json.h"
 #include "common/base/utf8.h"
 #include "warmer/outbound/queue.h"
 
@@ -180,7 +181,7 @@ static void take_error(struct provider_answer *out, int status, const json_t *bo
 
 static void twilio_dialled(struct provider_answer *out, int status, const char *text)
 {
-    json_t *body = json_loads(text, 0, NULL);
+    json_t *body = foreign_json_text(text);
     memset(out, 0, sizeof *out);
     copy(out->call_sid, sizeof out->call_sid, json_string_value(json_object_get(body, "sid")));
     if (status == 201 && call_sid_valid(out->call_sid)) {
@@ -204,7 +205,7 @@ int64_t twilio_time_ms(const char *rfc2822)
 
 static bool twilio_found(struct provider_found *out, int status, const char *text, int64_t since_ms)
 {
-    json_t *body = status == 200 ? json_loads(text, 0, NULL) : NULL, *call;
+    json_t *body = status == 200 ? foreign_json_text(text) : NULL, *call;
     bool understood = json_is_array(json_object_get(body, "calls"));
     size_t i;
     out->count = 0;
@@ -222,7 +223,7 @@ static bool twilio_found(struct provider_found *out, int status, const char *tex
 
 static bool twilio_state(struct provider_state *out, int status, const char *text)
 {
-    json_t *body = status == 200 ? json_loads(text, 0, NULL) : NULL;
+    json_t *body = status == 200 ? foreign_json_text(text) : NULL;
     memset(out, 0, sizeof *out);
     copy(out->status, sizeof out->status, json_string_value(json_object_get(body, "status")));
     copy(out->duration, sizeof out->duration, json_string_value(json_object_get(body, "duration")));

@@ -9,6 +9,7 @@
 #include <event2/http.h>
 #include <jansson.h>
 
+#include "common/base/foreign_json.h"
 #include "worker/call/history.h"
 #include "worker/config.h"
 #include "worker/jscan.h"
@@ -195,7 +196,7 @@ static const struct {
 
 static void parse_with_library(struct ai_memory *m, const char *text, size_t len, size_t row, struct ai_event *ev)
 {
-    json_t *message = json_loadb(text, len, 0, NULL);
+    json_t *message = foreign_json(text, len, 0);
     const json_t *body = json_object_get(message, events[row].body);
     if (json_is_object(body))
         events[row].take(m, ev, body);
@@ -392,7 +393,7 @@ static bool agent_sign_request(const struct worker_config *config, const struct 
 
 static const char *agent_sign_answer(struct ai_target *target, int status, const char *body, size_t len)
 {
-    json_t *answer = json_loadb(body, len, 0, NULL);
+    json_t *answer = foreign_json(body, len, 0);
     const char *url = json_string_value(json_object_get(answer, "signed_url")), *wrong = NULL;
     if (status == 401 || status == 403)
         wrong = "the key was refused";

@@ -7,6 +7,7 @@
 #include <event2/http.h>
 #include <jansson.h>
 
+#include "common/base/foreign_json.h"
 #include "worker/config.h"
 #include "worker/jscan.h"
 
@@ -185,8 +186,7 @@ static void bad(struct ai_event *ev, const char *error)
 
 static void parse_with_library(const char *text, size_t len, size_t row, struct ai_event *ev)
 {
-    json_error_t error;
-    json_t *event = json_loadb(text, len, 0, &error);
+    json_t *event = foreign_json(text, len, 0);
     if (event)
         events[row].take(ev, event);
     else

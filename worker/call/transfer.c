@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/foreign_json.h"
+
 /* Only + and digits stay. */
 static bool clean(char out[TRANSFER_NUMBER_SIZE], const char *text)
 {
@@ -20,7 +22,7 @@ static bool clean(char out[TRANSFER_NUMBER_SIZE], const char *text)
 
 json_t *transfer_places(const char *number, const char *numbers_json)
 {
-    json_t *numbers = json_loads(numbers_json, 0, NULL), *value, *places = json_array();
+    json_t *numbers = foreign_json_text(numbers_json), *value, *places = json_array();
     char one[TRANSFER_NUMBER_SIZE];
     bool any = clean(one, number);
     const char *name;
@@ -57,7 +59,7 @@ static const char *find(const json_t *numbers, const char *to)
 
 bool transfer_pick(const char *number, const char *numbers_json, const char *to, char out[TRANSFER_NUMBER_SIZE])
 {
-    json_t *numbers = json_loads(numbers_json, 0, NULL);
+    json_t *numbers = foreign_json_text(numbers_json);
     const char *found = find(numbers, to);
     bool good;
     if (!found && (*to == '\0' || json_object_size(numbers) == 0 || same_number(number, to)))

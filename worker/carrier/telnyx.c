@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "common/base/base64.h"
+#include "common/base/foreign_json.h"
 #include "worker/carrier/stream_json.h"
 
 /* Audio messages hold 20 ms at least (Telnyx documentation: 20 ms to 30 s). */
@@ -118,7 +119,7 @@ static void telnyx_parse(char *text, size_t len, struct carrier_event *ev)
     stream_json_parse(text, len, rows, ARRAY_LEN(rows), ev);
     if (ev->kind != CARRIER_START)
         return;
-    message = json_loadb(text, len, 0, NULL); /* once a call: the JSON library may read it */
+    message = foreign_json(text, len, 0); /* once a call: the JSON library may read it */
     take_start(message, ev);
     json_decref(message);
 }

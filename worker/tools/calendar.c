@@ -8,6 +8,8 @@
 #include <glib.h>
 #include <jansson.h>
 
+#include "common/base/foreign_json.h"
+
 enum {
     DAY = 86400,
     PERIODS_MAX = 6, /* of one day */
@@ -153,7 +155,7 @@ static int weekday_named(const char *name)
 
 static bool take_hours(struct calendar *cal, const char *text)
 {
-    json_t *hours = *text ? json_loads(text, 0, NULL) : json_object(), *periods;
+    json_t *hours = *text ? foreign_json_text(text) : json_object(), *periods;
     const char *name;
     bool good = json_is_object(hours);
     cal->always = json_object_size(hours) == 0;
@@ -180,7 +182,7 @@ static void take_booked(struct calendar *cal, const json_t *booked)
 
 struct calendar *calendar_new(const char *zone, const char *working_hours, const char *booked, const char **why)
 {
-    json_t *slots = json_loads(booked, 0, NULL);
+    json_t *slots = foreign_json_text(booked);
     struct calendar *cal = calloc(1, sizeof *cal + json_array_size(slots) * sizeof cal->taken[0]);
     *why = NULL;
     if (!cal) {

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/foreign_json.h"
 #include "common/base/log.h"
 #include "worker/tools/tools.h"
 
@@ -103,7 +104,7 @@ static bool described(const json_t *tools, const char *name)
 
 void own_tools_describe(const char *call_sid, const char *tools_json, json_t *into)
 {
-    json_t *tools = json_loads(tools_json, 0, NULL), *entry;
+    json_t *tools = foreign_json_text(tools_json), *entry;
     size_t i;
     if (*tools_json && !json_is_array(tools))
         log_warn(call_sid, "tools of the business are not a JSON array");
@@ -123,7 +124,7 @@ void own_tools_describe(const char *call_sid, const char *tools_json, json_t *in
 
 bool own_tool_find(const char *tools_json, const char *name, struct own_tool *out)
 {
-    json_t *tools = json_loads(tools_json, 0, NULL), *entry;
+    json_t *tools = foreign_json_text(tools_json), *entry;
     bool found = false;
     size_t i;
     json_array_foreach(tools, i, entry) {
@@ -149,7 +150,7 @@ char *own_tool_body(const struct own_tool *tool, const char *call_sid, const cha
     if (!arguments || !*arguments)
         arguments = "{}";
     if (strlen(arguments) <= OWN_TOOL_ARGUMENTS_MAX)
-        args = json_loads(arguments, 0, NULL);
+        args = foreign_json_text(arguments);
     if (json_is_object(args))
         body = json_pack("{s:s, s:s, s:O}", "call_sid", call_sid, "tool", tool->name, "arguments", args);
     if (body)
@@ -166,7 +167,7 @@ json_t *own_tool_output(const char *body, size_t len, bool cut)
         len--;
     if (cut && len > 0 && (unsigned char)body[len - 1] >= 0xC0)
         len--; /* the last character may not be whole */
-    result = cut ? NULL : json_loadb(body, len, JSON_DECODE_ANY, NULL);
+    result = cut ? NULL : foreign_json(body, len, JSON_DECODE_ANY);
     if (!result)
         result = json_stringn(body, len);
     output = result ? json_pack("{s:b, s:o}", "ok", 1, "result", result) : NULL;

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/foreign_json.h"
+
 enum { LENGTH_MINUTES_DEFAULT = 30, LENGTH_MINUTES_MAX = 24 * 60 };
 
 #define ISO_TIME "\"description\":\"ISO 8601 with offset, such as 2026-11-24T10:00:00+02:00\""
@@ -173,7 +175,7 @@ static const char *parse_arguments(const json_t *args, struct tool_request *out)
 
 const char *tool_parse(const char *name, const char *arguments, struct tool_request *out)
 {
-    json_t *args = json_loads(arguments && *arguments ? arguments : "{}", 0, NULL);
+    json_t *args = foreign_json_text(arguments && *arguments ? arguments : "{}");
     const char *wrong = "the arguments are not a JSON object";
     memset(out, 0, sizeof *out);
     out->tool = tool_named(name);
