@@ -26,7 +26,7 @@ static const char *decode(char *text, size_t len)
         text[to++] = c;
     }
     text[to] = '\0';
-    return utf8_valid(text) ? NULL : "the form is not UTF-8";
+    return NULL;
 }
 
 static const char *add_field(struct form *form, char *text, size_t len)
@@ -46,6 +46,7 @@ static const char *add_field(struct form *form, char *text, size_t len)
         return wrong;
     /* Without '=' the value is the empty text at the name's end. */
     form->fields[form->count++] = (struct form_field){text, equals ? value : text + strlen(text)};
+    form->spoilt = form->spoilt || !utf8_valid(form->fields[form->count - 1].value) || !utf8_valid(text);
     return NULL;
 }
 
@@ -89,6 +90,15 @@ void form_release(struct form *form)
 {
     free(form->_memory);
     *form = (struct form){.count = 0};
+}
+
+void form_mend(struct form *form)
+{
+    for (size_t i = 0; form->spoilt && i < form->count; i++) {
+        utf8_mend((char *)(uintptr_t)form->fields[i].name);
+        utf8_mend((char *)(uintptr_t)form->fields[i].value);
+    }
+    form->spoilt = false;
 }
 
 const char *form_get(const struct form *form, const char *name)

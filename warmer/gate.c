@@ -8,6 +8,7 @@
 
 #include "common/base/crypto.h"
 #include "common/base/log.h"
+#include "common/base/process.h"
 #include "warmer/signature.h"
 
 enum { URL_MAX = 2048, NAMES_LOGGED_MAX = 512 };
@@ -74,6 +75,10 @@ struct gate_result gate_carrier(struct request *r, struct evhttp_request *http)
         metric_add(&r->w->metrics.forged, 1);
         log_forged(r, *header(http, "X-Twilio-Signature") ? "wrong signature" : "no signature");
         return (struct gate_result){.refused = 403};
+    }
+    if (r->form.spoilt) {
+        process_count(&process_metrics.texts_mended);
+        form_mend(&r->form);
     }
     r->call_sid = form_get(&r->form, "CallSid");
     return (struct gate_result){.malformed = call_sid_valid(r->call_sid) ? NULL : "no usable CallSid"};

@@ -49,7 +49,7 @@ static json_t *mended(const char *text, size_t len, size_t flags)
     json = json_loadb(copy, len, flags, NULL);
     free(copy);
     if (json)
-        process_count(&process_metrics.json_mended);
+        process_count(&process_metrics.texts_mended);
     return json;
 }
 

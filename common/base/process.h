@@ -5,7 +5,7 @@
 
 #define PROCESS_METRICS(X) \
     X(COUNTER, log_lines_lost, "log_lines_lost_total", "", "log lines that nobody took: their reader hangs or is gone, or the disk is full") \
-    X(COUNTER, json_mended, "json_mended_total", "", "texts of others with half a character or NUL in their JSON: it was read as U+FFFD")
+    X(COUNTER, texts_mended, "texts_mended_total", "", "texts of others with what is no character in them: it was replaced")
 
 struct process_metrics {
     PROCESS_METRICS(METRIC_MEMBER)

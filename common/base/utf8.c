@@ -38,6 +38,16 @@ bool utf8_valid(const char *s)
     return true;
 }
 
+void utf8_mend(char *text)
+{
+    while (*text) {
+        size_t len = utf8_length(text);
+        if (len == 0)
+            *text = '?';
+        text += len ? len : 1;
+    }
+}
+
 void utf8_copy(char *out, size_t size, const char *text)
 {
     while (*text) {

@@ -175,6 +175,22 @@ def test_a_report_brings_what_was_said_and_comes_twice(stage):
     assert metric(stage.fleet, 'conversation_reports_total{result="again"}') == before + 2
 
 
+@pytest.mark.parametrize("during", [True, False], ids=["during the call", "afterwards"])
+def test_halves_of_characters(stage, during):
+    sid, conversation = stage.dial()
+    stage.linked(sid)
+    before = metric(stage.fleet, "texts_mended_total")
+    conversation.say("user", "Hi \ude00 \ud83d\0!", 0)
+    if during:
+        line = {"call_sid": sid, "conversation_id": conversation.id, "speaker": "user", "message": "Hi \ude00 \ud83d\0!"}
+        assert stage.tool("dialogue", line).status == 200
+    assert stage.report("post_call_transcription", finish(conversation)) == 200
+    assert metric(stage.fleet, "texts_mended_total") == before + 1 + during
+    stage.row(sid, status="completed")
+    stage.fleet.wait_flushed(sid)
+    assert [message for _, _, message in turns(stage, sid)] == ["Hi \ufffd \ufffd\ufffd!"]
+
+
 def test_a_report_that_comes_before_the_answer(stage):
     stage.agents.faults.append("silent")
     sid, conversation = stage.dial()

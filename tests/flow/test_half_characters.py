@@ -47,5 +47,5 @@ def test_a_call():
         assert lead["full_name"] == mended(NAME)
         (message,) = [one["data"] for one in play.journal() if one["type"] == "callsession_update" and "me" in one["data"]]
         assert json.loads(message)
-        assert cast.metric("json_mended_total") > 0
+        assert cast.metric("texts_mended_total") > 0
         assert not cast.fleet.redis().exists("rf:{p0}:dead")

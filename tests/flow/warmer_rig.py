@@ -73,7 +73,7 @@ def post(fleet: Fleet, path: str, form: Form, token: str | None = AUTH_TOKEN) ->
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
     if token is not None:
         headers["X-Twilio-Signature"] = signature(token, PUBLIC_URL + path, form)
-    return send(fleet, "POST", path, urlencode(form).encode(), headers)
+    return send(fleet, "POST", path, urlencode(form, errors="surrogateescape").encode(), headers)
 
 
 def new_sid() -> str:

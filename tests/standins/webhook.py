@@ -14,7 +14,7 @@ def signature(auth_token: str, url: str, form: Form) -> str:
     text = urldefrag(url).url
     for name, value in sorted(set(form)):
         text += name + value
-    digest = hmac.new(auth_token.encode(), text.encode(), hashlib.sha1).digest()
+    digest = hmac.new(auth_token.encode(), text.encode(errors="surrogateescape"), hashlib.sha1).digest()
     return base64.b64encode(digest).decode()
 
 

@@ -10,7 +10,7 @@
 
 static uint64_t counted(void)
 {
-    return metric_get(&process_metrics.json_mended);
+    return metric_get(&process_metrics.texts_mended);
 }
 
 /* Of exactly its size, so that a byte read behind it is seen. */

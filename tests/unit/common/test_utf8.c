@@ -47,6 +47,14 @@ static void test_refused(void **state)
     assert_false(utf8_valid("good \xc3\xa9, bad \xff"));
 }
 
+static void test_mended(void **state)
+{
+    char text[] = "a\xff\xe7\x8e(\xed\xa0\x80\xc3\xa9\xc3";
+    (void)state;
+    utf8_mend(text);
+    assert_string_equal(text, "a??" "?(??" "?\xc3\xa9?");
+}
+
 static void test_copies_are_cut_between_characters(void **state)
 {
     char out[6];
@@ -64,6 +72,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_characters),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_mended),
         cmocka_unit_test(test_copies_are_cut_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

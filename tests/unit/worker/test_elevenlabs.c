@@ -145,6 +145,7 @@ static void test_words_bit_by_bit(void **state)
     assert_int_equal(parsed(PART("delta", "again"))->kind, AI_NOTHING);
     assert_int_equal(parsed(PART("start", ""))->kind, AI_NOTHING);
     expect(parsed(PART("delta", "More")), AI_TEXT, "answer_2", "More");
+    expect(parsed(PART("delta", "\\ud83d")), AI_TEXT, "answer_2", "\xEF\xBF\xBD"); /* half a character */
 }
 
 /* Names do not come twice in a call, whatever happens to its sessions. */

@@ -72,6 +72,10 @@ static void test_events(void **state)
                 "\"content_index\":0,\"transcript\":\"\\u05e9\\u05dc\\u05d5\\u05dd\"}");
     assert_int_equal(ev->kind, AI_CALLER_TRANSCRIPT);
     assert_string_equal(ev->text, "\xD7\xA9\xD7\x9C\xD7\x95\xD7\x9D");
+    ev = parsed("{\"type\":\"response.output_audio_transcript.delta\",\"response_id\":\"resp_1\",\"item_id\":\"item_2\","
+                "\"delta\":\"\\ud83d\\u0000\"}"); /* half a character, and none */
+    assert_int_equal(ev->kind, AI_TEXT);
+    assert_string_equal(ev->text, "\xEF\xBF\xBD\xEF\xBF\xBD");
     ev = parsed("{\"type\":\"conversation.item.input_audio_transcription.failed\",\"item_id\":\"item_2\",\"error\":{}}");
     assert_int_equal(ev->kind, AI_CALLER_TRANSCRIPT);
     assert_string_equal(ev->text, "");
