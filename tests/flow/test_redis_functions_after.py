@@ -433,7 +433,7 @@ def full(db) -> Iterator[redis.Redis]:
 
 def fill_up(db: redis.Redis) -> None:
     db.config_set("maxmemory", 1)
-    with pytest.raises(redis.ResponseError, match="OOM"):
+    with pytest.raises(redis.ResponseError, match="maxmemory"):
         db.set("x", "y")
 
 
@@ -444,9 +444,9 @@ def test_a_full_server_still_ends_and_drains(full):
         one.claim()
     full.zadd(lost.live, {lost.sid: 1})
     fill_up(full)
-    with pytest.raises(redis.ResponseError, match="OOM"):
+    with pytest.raises(redis.ResponseError, match="maxmemory"):
         fresh.open()
-    with pytest.raises(redis.ResponseError, match="OOM"):
+    with pytest.raises(redis.ResponseError, match="maxmemory"):
         call.turn("1-2")
     assert call.end(verdict="transfer:+15550100") == ["ENDED"]
     assert call.after() == ["VERDICT", "transfer:+15550100"]

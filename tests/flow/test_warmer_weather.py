@@ -185,7 +185,7 @@ def test_a_row_that_cannot_be_written_keeps_only_strangers_waiting():
         with locked(fleet, "call_log", "exclusive"):
             answer = ring(fleet, known := new_sid())
             assert answer.connect() and fleet.context(known)["source"] == "database"
-            assert waiting_statements(fleet) == 1
+            eventually("the row to wait", lambda: waiting_statements(fleet) == 1)
             answer = ring(fleet, stranger := new_sid(), From="+14155558009")
             assert answer.connect() and answer.ms < DEADLINE_MS + SLACK_MS
             assert metric(fleet, "load_late_total") == 1
