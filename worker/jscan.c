@@ -13,15 +13,29 @@ static const char *skip_space(const char *at, const char *end)
     return at;
 }
 
-/* True if none of the eight bytes is a quote, a backslash or a control byte. */
-static bool plain8(const char *at)
+/* Of a word in memory, the first byte that is not 0. */
+static size_t first_byte(uint64_t word)
 {
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-    uint64_t word, quote, slash;
-    memcpy(&word, at, 8);
-    quote = word ^ ones * '"';
-    slash = word ^ ones * '\\';
-    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * 0x20) & ~word)) & highs ? false : true;
+    return (size_t)(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_ctzll(word) : __builtin_clzll(word)) / 8;
+}
+
+/* The first byte that is a quote, a backslash or a control byte; end if there is none. Sixteen at a time, by the
+ * compiler's vectors: most of what an audio message holds is one long string. */
+static const char *next_special(const char *at, const char *end)
+{
+    typedef uint8_t bytes __attribute__((vector_size(16)));
+    for (; end - at >= (ptrdiff_t)sizeof(bytes); at += sizeof(bytes)) {
+        bytes some, special;
+        uint64_t found[2];
+        memcpy(&some, at, sizeof some);
+        special = (bytes)((some == '"') | (some == '\\') | (some < 0x20));
+        memcpy(found, &special, sizeof found);
+        if (found[0] | found[1])
+            return at + (found[0] ? first_byte(found[0]) : sizeof found[0] + first_byte(found[1]));
+    }
+    while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\')
+        at++;
+    return at;
 }
 
 /* Past the escape after a backslash; NULL if it is none. */
@@ -38,22 +52,19 @@ static const char *skip_escape(const char *at, const char *end)
 static const char *scan_string(const char *at, const char *end, struct jscan_value *v)
 {
     *v = (struct jscan_value){JSCAN_STRING, at, 0, false};
-    for (;;) {
-        while (end - at >= 8 && plain8(at))
-            at += 8;
-        if (at >= end || (unsigned char)*at < 0x20)
-            return NULL;
+    while ((at = next_special(at, end)) < end) {
         if (*at == '"') {
             v->len = (size_t)(at - v->at);
             return at + 1;
         }
-        if (*at++ == '\\') {
-            v->escaped = true;
-            at = skip_escape(at, end);
-            if (!at)
-                return NULL;
-        }
+        if (*at != '\\')
+            return NULL;
+        v->escaped = true;
+        at = skip_escape(at + 1, end);
+        if (!at)
+            return NULL;
     }
+    return NULL;
 }
 
 static const char *scan_digits(const char *at, const char *end)
@@ -309,20 +320,10 @@ bool jscan_copy(const struct jscan_value *v, char *out, size_t size)
     return true;
 }
 
-/* No peer writes names so, but JSON may be written so. */
-static bool is_escaped(const struct jscan_value *v, const char *text)
+bool jscan_is_escaped(const struct jscan_value *v, const char *text)
 {
     char plain[64];
     return jscan_copy(v, plain, sizeof plain) && strcmp(plain, text) == 0;
-}
-
-bool jscan_is(const struct jscan_value *v, const char *text)
-{
-    if (v->kind != JSCAN_STRING)
-        return false;
-    if (v->escaped)
-        return is_escaped(v, text);
-    return v->len == strlen(text) && memcmp(v->at, text, v->len) == 0;
 }
 
 bool jscan_base64(struct jscan_value *v)

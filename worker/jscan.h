@@ -7,6 +7,8 @@
  *
  * Strings must already be known to be UTF-8 (the WebSocket layer checks text messages). */
 #pragma once
+#include <string.h>
+
 #include "common/base/base.h"
 
 enum jscan_kind { JSCAN_NULL, JSCAN_BOOL, JSCAN_NUMBER, JSCAN_STRING, JSCAN_ARRAY, JSCAN_OBJECT };
@@ -35,8 +37,19 @@ bool jscan_member(struct jscan *s, struct jscan_value *key, struct jscan_value *
 /* Whether the object ended well; ask after jscan_member said false. */
 bool jscan_ok(const struct jscan *s);
 
-/* A string equal to text (of less than 64 bytes), however it is written. */
-bool jscan_is(const struct jscan_value *v, const char *text);
+/* See jscan_is: no peer writes names so, but JSON may be written so. */
+bool jscan_is_escaped(const struct jscan_value *v, const char *text);
+
+/* A string equal to text (of less than 64 bytes), however it is written. Of a text that the compiler knows it
+ * knows the length as well. */
+static inline bool jscan_is(const struct jscan_value *v, const char *text)
+{
+    if (v->kind != JSCAN_STRING)
+        return false;
+    if (v->escaped)
+        return jscan_is_escaped(v, text);
+    return v->len == strlen(text) && memcmp(v->at, text, v->len) == 0;
+}
 
 /* Copies a string's text, escapes resolved, with a NUL. false: no string, too long, or it holds
  * what C text cannot (\u0000, lone surrogates). */
