@@ -19,9 +19,8 @@ static size_t first_byte(uint64_t word)
     return (size_t)(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_ctzll(word) : __builtin_clzll(word)) / 8;
 }
 
-/* The first byte that is a quote, a backslash or a control byte; end if there is none. Sixteen at a time, by the
- * compiler's vectors: most of what an audio message holds is one long string. */
-static const char *next_special(const char *at, const char *end)
+/* Sixteen at a time, by the compiler's vectors: most of what an audio message holds is one long string. */
+const char *jscan_special(const char *at, const char *end)
 {
     typedef uint8_t bytes __attribute__((vector_size(16)));
     for (; end - at >= (ptrdiff_t)sizeof(bytes); at += sizeof(bytes)) {
@@ -52,7 +51,7 @@ static const char *skip_escape(const char *at, const char *end)
 static const char *scan_string(const char *at, const char *end, struct jscan_value *v)
 {
     *v = (struct jscan_value){JSCAN_STRING, at, 0, false};
-    while ((at = next_special(at, end)) < end) {
+    while ((at = jscan_special(at, end)) < end) {
         if (*at == '"') {
             v->len = (size_t)(at - v->at);
             return at + 1;

@@ -61,3 +61,7 @@ bool jscan_base64(struct jscan_value *v);
 
 /* Decimal digits, as a JSON number or inside a string (both occur for the same fields). */
 bool jscan_uint(const struct jscan_value *v, uint64_t *out);
+
+/* The first byte that ends a run of plain characters of a string: a quote, a backslash or a control byte; end if
+ * there is none. */
+const char *jscan_special(const char *at, const char *end);

@@ -9,7 +9,7 @@
 
 #include "common/base/foreign_json.h"
 #include "worker/config.h"
-#include "worker/jscan.h"
+#include "worker/jform.h"
 
 /* server_vad timings: the documented defaults, sent explicitly because the service's own vary. */
 enum { VAD_PREFIX_MS = 300, VAD_SILENCE_MS = 500 };
@@ -233,10 +233,31 @@ static void take_audio(struct ai_event *ev, struct delta *d)
         bad(ev, "audio delta without delta, item_id or response_id");
 }
 
+static bool scan_delta(const char *text, size_t len, struct delta *d)
+{
+    enum { EVENT, RESPONSE, ITEM, OUTPUT_INDEX, CONTENT_INDEX, AUDIO, VALUES };
+    static const struct jform_text form[VALUES + 1] = {
+        JFORM_TEXT("{\"type\":\"response.output_audio.delta\",\"event_id\":\""), JFORM_TEXT("\",\"response_id\":\""),
+        JFORM_TEXT("\",\"item_id\":\""), JFORM_TEXT("\",\"output_index\":"), JFORM_TEXT(",\"content_index\":"),
+        JFORM_TEXT(",\"delta\":\""), JFORM_TEXT("\"}")};
+    struct jscan_value values[VALUES];
+    if (!jform_take(form, ARRAY_LEN(form), text, len, values))
+        return false;
+    d->audio = values[AUDIO];
+    d->item = values[ITEM];
+    d->response = values[RESPONSE];
+    d->content_index = values[CONTENT_INDEX];
+    return true;
+}
+
 static void openai_parse(struct ai_memory *memory, char *text, size_t len, struct ai_event *ev)
 {
     struct delta d;
     memset(ev, 0, sizeof *ev);
+    if (scan_delta(text, len, &d)) {
+        take_audio(ev, &d);
+        return;
+    }
     if (!scan(text, len, &d)) {
         bad(ev, "not a JSON object");
         return;

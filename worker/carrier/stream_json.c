@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-enum { ROWS_MAX = 8 };
-
 void stream_json_bad(struct carrier_event *ev, const char *error)
 {
     ev->kind = CARRIER_BAD;
@@ -14,6 +12,22 @@ void stream_json_bad(struct carrier_event *ev, const char *error)
 static bool take_number(const struct jscan_value *v, uint64_t *out)
 {
     return !v->at || jscan_uint(v, out);
+}
+
+/* timestamp and chunk may be missing (at: NULL). */
+static void take_audio(struct jscan_value *payload, const struct jscan_value *timestamp, const struct jscan_value *chunk,
+                       struct carrier_event *ev)
+{
+    if (!jscan_base64(payload))
+        stream_json_bad(ev, "media: payload is missing or not base64");
+    else if (!take_number(timestamp, &ev->timestamp_ms))
+        stream_json_bad(ev, "media: timestamp is no number");
+    else if (!take_number(chunk, &ev->chunk))
+        stream_json_bad(ev, "media: chunk is no number");
+    if (ev->kind != CARRIER_AUDIO)
+        return;
+    ev->audio = payload->at;
+    ev->audio_len = payload->len;
 }
 
 /* The values are judged when all are there: of a name that comes twice the last one counts, as with any JSON reader. */
@@ -34,16 +48,7 @@ void stream_json_media(const struct jscan_value *object, struct carrier_event *e
     ev->kind = CARRIER_AUDIO;
     if (track.at && !jscan_is(&track, "inbound"))
         ev->kind = CARRIER_NOTHING; /* our own voice, should somebody ask for both tracks */
-    if (!jscan_base64(&payload))
-        stream_json_bad(ev, "media: payload is missing or not base64");
-    else if (!take_number(&timestamp, &ev->timestamp_ms))
-        stream_json_bad(ev, "media: timestamp is no number");
-    else if (!take_number(&chunk, &ev->chunk))
-        stream_json_bad(ev, "media: chunk is no number");
-    if (ev->kind != CARRIER_AUDIO)
-        return;
-    ev->audio = payload.at;
-    ev->audio_len = payload.len;
+    take_audio(&payload, &timestamp, &chunk, ev);
 }
 
 /* The last of that name; at: NULL if there is none. */
@@ -79,10 +84,10 @@ void stream_json_dtmf(const struct jscan_value *object, struct carrier_event *ev
         stream_json_bad(ev, "dtmf: digit is missing");
 }
 
-static void take_body(const struct jscan_value *event, const struct stream_body *rows, size_t count,
-                      const struct jscan_value *bodies, struct carrier_event *ev)
+static void take_body(const struct jscan_value *event, const struct stream_body *rows, const struct jscan_value *bodies,
+                      struct carrier_event *ev)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; rows[i].event; i++) {
         if (!jscan_is(event, rows[i].event))
             continue;
         if (bodies[i].kind == JSCAN_OBJECT)
@@ -95,17 +100,15 @@ static void take_body(const struct jscan_value *event, const struct stream_body 
         ev->kind = CARRIER_STOP;
 }
 
-void stream_json_parse(const char *text, size_t len, const struct stream_body *rows, size_t count,
-                       struct carrier_event *ev)
+static void parse_any(const struct stream_body *rows, const char *text, size_t len, struct carrier_event *ev)
 {
     struct jscan s = jscan_open(text, len);
     struct jscan_value key, value, event = {.kind = JSCAN_NULL};
-    struct jscan_value bodies[ROWS_MAX] = {{.kind = JSCAN_NULL}};
-    *ev = (struct carrier_event){.kind = CARRIER_NOTHING};
+    struct jscan_value bodies[STREAM_ROWS_MAX] = {{.kind = JSCAN_NULL}};
     while (jscan_member(&s, &key, &value)) {
         if (jscan_is(&key, "event"))
             event = value;
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; rows[i].event; i++) {
             if (jscan_is(&key, rows[i].member))
                 bodies[i] = value;
         }
@@ -115,7 +118,18 @@ void stream_json_parse(const char *text, size_t len, const struct stream_body *r
     else if (event.kind != JSCAN_STRING)
         stream_json_bad(ev, "event is missing");
     else
-        take_body(&event, rows, count, bodies, ev);
+        take_body(&event, rows, bodies, ev);
+}
+
+void stream_json_parse(const struct stream_json *json, const char *text, size_t len, struct carrier_event *ev)
+{
+    struct jscan_value values[STREAM_VALUES];
+    bool audio = jform_take(json->audio, ARRAY_LEN(json->audio), text, len, values);
+    *ev = (struct carrier_event){.kind = audio ? CARRIER_AUDIO : CARRIER_NOTHING};
+    if (audio)
+        take_audio(&values[STREAM_PAYLOAD], &values[STREAM_TIMESTAMP], &values[STREAM_CHUNK], ev);
+    else
+        parse_any(json->rows, text, len, ev);
 }
 
 size_t stream_json_join(char *out, size_t size, const char *head, size_t head_len, const char *base64, size_t len)

@@ -2,7 +2,9 @@
  * `event`, and beside it an object of its own with the event's fields. */
 #pragma once
 #include "worker/carrier/carrier.h"
-#include "worker/jscan.h"
+#include "worker/jform.h"
+
+enum { STREAM_ROWS_MAX = 8 };
 
 struct stream_body {
     const char *event;
@@ -10,9 +12,17 @@ struct stream_body {
     void (*take)(const struct jscan_value *object, struct carrier_event *ev);
 };
 
-/* Reads a message and lets the row of its event take the object; other events mean nothing. */
-void stream_json_parse(const char *text, size_t len, const struct stream_body *rows, size_t count,
-                       struct carrier_event *ev);
+/* The values of a caller's audio message, in the order in which the carriers write them. */
+enum { STREAM_SEQUENCE, STREAM_CHUNK, STREAM_TIMESTAMP, STREAM_PAYLOAD, STREAM_ID, STREAM_VALUES };
+
+/* A carrier's language: the form its audio usually has, and what its events mean; others mean nothing. */
+struct stream_json {
+    struct jform_text audio[STREAM_VALUES + 1];
+    struct stream_body rows[STREAM_ROWS_MAX]; /* ended by one without an event */
+};
+
+/* Reads a message and lets the row of its event take the object. */
+void stream_json_parse(const struct stream_json *json, const char *text, size_t len, struct carrier_event *ev);
 
 /* Rows that are the same for all. */
 void stream_json_media(const struct jscan_value *object, struct carrier_event *ev);

@@ -105,18 +105,23 @@ static void parse_start(const struct jscan_value *object, struct carrier_event *
     ev->kind = CARRIER_START;
 }
 
-static const struct stream_body rows[] = {
-    {"media", "media", stream_json_media},
-    {"mark", "mark", stream_json_mark},
-    {"start", "start", parse_start},
-    {"dtmf", "dtmf", stream_json_dtmf},
-    {"error", "payload", parse_error},
+static const struct stream_json json = {
+    .audio = {JFORM_TEXT("{\"event\":\"media\",\"sequence_number\":\""),
+              JFORM_TEXT("\",\"media\":{\"track\":\"inbound\",\"chunk\":\""), JFORM_TEXT("\",\"timestamp\":\""),
+              JFORM_TEXT("\",\"payload\":\""), JFORM_TEXT("\"},\"stream_id\":\""), JFORM_TEXT("\"}")},
+    .rows = {
+        {"media", "media", stream_json_media},
+        {"mark", "mark", stream_json_mark},
+        {"start", "start", parse_start},
+        {"dtmf", "dtmf", stream_json_dtmf},
+        {"error", "payload", parse_error},
+    },
 };
 
 static void telnyx_parse(char *text, size_t len, struct carrier_event *ev)
 {
     json_t *message;
-    stream_json_parse(text, len, rows, ARRAY_LEN(rows), ev);
+    stream_json_parse(&json, text, len, ev);
     if (ev->kind != CARRIER_START)
         return;
     message = foreign_json(text, len, 0); /* once a call: the JSON library may read it */

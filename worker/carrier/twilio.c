@@ -61,16 +61,21 @@ static void parse_start(const struct jscan_value *object, struct carrier_event *
         stream_json_bad(ev, "start: mediaFormat is missing");
 }
 
-static const struct stream_body rows[] = {
-    {"media", "media", stream_json_media},
-    {"mark", "mark", stream_json_mark},
-    {"start", "start", parse_start},
-    {"dtmf", "dtmf", stream_json_dtmf},
+static const struct stream_json json = {
+    .audio = {JFORM_TEXT("{\"event\":\"media\",\"sequenceNumber\":\""),
+              JFORM_TEXT("\",\"media\":{\"track\":\"inbound\",\"chunk\":\""), JFORM_TEXT("\",\"timestamp\":\""),
+              JFORM_TEXT("\",\"payload\":\""), JFORM_TEXT("\"},\"streamSid\":\""), JFORM_TEXT("\"}")},
+    .rows = {
+        {"media", "media", stream_json_media},
+        {"mark", "mark", stream_json_mark},
+        {"start", "start", parse_start},
+        {"dtmf", "dtmf", stream_json_dtmf},
+    },
 };
 
 static void twilio_parse(char *text, size_t len, struct carrier_event *ev)
 {
-    stream_json_parse(text, len, rows, ARRAY_LEN(rows), ev);
+    stream_json_parse(&json, text, len, ev);
 }
 
 /* By hand and not by snprintf: it is the per-frame path, and the audio has its length already. */

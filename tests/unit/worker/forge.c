@@ -27,7 +27,7 @@ static void say(struct forge *f, const char *text)
 static void space(struct forge *f)
 {
     static const char *const some[] = {" ", "\n", "\t", "\r\n", "  \t "};
-    if (forge_below(f, 8) == 0)
+    if (!f->usual && forge_below(f, 8) == 0)
         say(f, some[forge_below(f, ARRAY_LEN(some))]);
 }
 
@@ -54,7 +54,7 @@ static const char *decode(const char *at, uint32_t *c)
 
 static void put_string(struct forge *f, const char *text)
 {
-    uint32_t escapes = forge_below(f, 4) ? 0 : 1 + forge_below(f, 40); /* none, or one in so many */
+    uint32_t escapes = f->usual || forge_below(f, 4) ? 0 : 1 + forge_below(f, 40); /* none, or one in so many */
     say(f, "\"");
     while (*text) {
         uint32_t c;
@@ -183,11 +183,11 @@ static void put_member(struct forge *f, const struct forge_field *field, bool fi
     space(f);
 }
 
-void forge_object(struct forge *f, const struct forge_field *fields, size_t count)
+/* Some are missing, some come twice, some nobody knows. */
+static size_t choose(struct forge *f, const struct forge_field *fields, size_t count, const struct forge_field **chosen)
 {
     static const struct forge_field unknown[] = {
         {"x", forge_anything, NULL}, {"Event", forge_anything, NULL}, {"", forge_anything, NULL}, {"event ", forge_anything, NULL}};
-    const struct forge_field *chosen[2 * FORGE_FIELDS_MAX];
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         if (forge_below(f, 24) == 0)
@@ -204,9 +204,16 @@ void forge_object(struct forge *f, const struct forge_field *fields, size_t coun
         chosen[i - 1] = chosen[other];
         chosen[other] = one;
     }
+    return n;
+}
+
+void forge_object(struct forge *f, const struct forge_field *fields, size_t count)
+{
+    const struct forge_field *chosen[2 * FORGE_FIELDS_MAX];
+    size_t n = f->usual ? count : choose(f, fields, count, chosen);
     say(f, "{");
     for (size_t i = 0; i < n; i++)
-        put_member(f, chosen[i], i == 0);
+        put_member(f, f->usual ? &fields[i] : chosen[i], i == 0);
     space(f);
     say(f, "}");
 }

@@ -7,6 +7,7 @@ enum { FORGE_MAX = 65536, FORGE_FIELDS_MAX = 16 };
 
 struct forge {
     uint64_t seed; /* not 0 */
+    bool usual;    /* as peers write: every member once and in its place, no space, no escapes but those that must be */
     size_t len;
     char text[FORGE_MAX]; /* past it nothing is written: the text is cut off */
 };

@@ -375,6 +375,7 @@ static void run(void (*write)(struct forge *f), void (*try)(char *text, size_t l
         uint64_t seed = (first_seed + (uint64_t)i) * 0x9E3779B97F4A7C15u | 1;
         struct forge dice = {.seed = seed ^ 0xABCDEF};
         forge.seed = seed;
+        forge.usual = i % 2;
         forge.len = 0;
         write(&forge);
         if (i % 3 == 0)
