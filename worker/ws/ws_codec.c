@@ -96,19 +96,29 @@ size_t ws_encode_head(uint8_t out[WS_HEAD_MAX], enum ws_opcode opcode, size_t le
     return n;
 }
 
-/* Eight bytes at a time: a masked audio message is some 300 bytes, 50 times a second and call. */
+/* Bytes that are handled at once, by the compiler's vectors: a masked audio message is some 300 bytes, 50 times a
+ * second and call, each way. */
+typedef uint64_t wide __attribute__((vector_size(32)));
+
 void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4])
 {
-    uint8_t twice[8];
-    uint64_t wide, word;
+    uint32_t word;
+    uint64_t twice;
+    wide masks, some;
     size_t i = 0;
-    memcpy(twice, mask, 4);
-    memcpy(twice + 4, mask, 4);
-    memcpy(&wide, twice, 8);
-    for (; i + 8 <= len; i += 8) {
-        memcpy(&word, data + i, 8);
-        word ^= wide;
-        memcpy(data + i, &word, 8);
+    memcpy(&word, mask, 4);
+    twice = (uint64_t)word << 32 | word;
+    masks = (wide){twice, twice, twice, twice};
+    for (; i + sizeof some <= len; i += sizeof some) {
+        memcpy(&some, data + i, sizeof some);
+        some ^= masks;
+        memcpy(data + i, &some, sizeof some);
+    }
+    for (; i + sizeof word <= len; i += sizeof word) {
+        uint32_t four;
+        memcpy(&four, data + i, sizeof four);
+        four ^= word;
+        memcpy(data + i, &four, sizeof four);
     }
     for (; i < len; i++)
         data[i] ^= mask[i & 3];
@@ -139,21 +149,35 @@ static size_t sequence(const uint8_t *p, size_t left)
     return n;
 }
 
-bool ws_utf8_valid(const uint8_t *data, size_t len)
+/* How many bytes from the start on are surely ASCII. */
+static size_t ascii(const uint8_t *data, size_t len)
 {
     size_t i = 0;
+    wide some;
+    for (; i + sizeof some <= len; i += sizeof some) {
+        memcpy(&some, data + i, sizeof some);
+        if ((some[0] | some[1] | some[2] | some[3]) & 0x8080808080808080u)
+            break;
+    }
+    for (uint64_t eight; i + sizeof eight <= len; i += sizeof eight) {
+        memcpy(&eight, data + i, sizeof eight);
+        if (eight & 0x8080808080808080u)
+            break;
+    }
+    while (i < len && data[i] < 0x80)
+        i++;
+    return i;
+}
+
+bool ws_utf8_valid(const uint8_t *data, size_t len)
+{
+    size_t i = ascii(data, len);
     while (i < len) {
-        uint64_t word;
-        while (i + 8 <= len && (memcpy(&word, data + i, 8), (word & 0x8080808080808080u) == 0))
-            i += 8;
-        if (i < len && data[i] >= 0x80) {
-            size_t n = sequence(data + i, len - i);
-            if (n == 0)
-                return false;
-            i += n;
-        } else if (i < len) {
-            i++;
-        }
+        size_t n = sequence(data + i, len - i);
+        if (n == 0)
+            return false;
+        i += n;
+        i += ascii(data + i, len - i);
     }
     return true;
 }
