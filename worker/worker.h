@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 
 #include "common/base/base.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/resolve.h"
 #include "common/redis/async.h"
@@ -88,6 +89,7 @@ struct worker {
     int spare_count;
     unsigned reads; /* sockets that had something, in the turn at hand */
     int64_t woke_us; /* when the first of them was read */
+    int64_t read_ms; /* when the one at hand was; 0: none is */
     int tickets;    /* questions to Redis under way: calls wait for the answers */
     bool pressed;   /* no time is left: carriers' audio is taken two frames at a time */
     uint8_t read_buf[WORKER_READ_BYTES];
@@ -97,6 +99,12 @@ struct worker {
     uint8_t masks[WORKER_MASK_BYTES]; /* random bytes for the frames we send to AI providers */
     size_t masks_left;
 };
+
+/* Monotonic. Of all that one read brings it is the same moment: the clock costs as much as a frame's parsing does. */
+static inline int64_t worker_now_ms(const struct worker *w)
+{
+    return w->read_ms ? w->read_ms : clock_mono_ms();
+}
 
 /* Runs d->fn(d->arg) in this loop turn, after the callbacks that are running. d lives in the object
  * that is freed: deferring cannot fail. */

@@ -105,6 +105,7 @@ static void drop_late_audio(struct call *c, const struct ai_event *ev)
 
 static void on_audio(struct call *c, const struct ai_event *ev)
 {
+    struct turn *turn;
     if (dropped(c, ev)) {
         drop_late_audio(c, ev);
         return;
@@ -113,7 +114,10 @@ static void on_audio(struct call *c, const struct ai_event *ev)
     if (c->w->provider->agent)
         media_speaking(c, false);
     c->answer.perceptible = true;
-    turns_open(&c->turns, false, ev->item, clock_wall_ms())->sounded = true;
+    turn = turns_find(&c->turns, ev->item);
+    if (!turn)
+        turn = turns_open(&c->turns, false, ev->item, clock_wall_ms());
+    turn->sounded = true;
     if (c->state == CALL_GREETING)
         greeting_begins(c);
     media_to_caller(c, ev);
@@ -180,7 +184,7 @@ static void on_refused(struct call *c, const struct ai_event *ev)
 
 void conversation_on_ai(struct call *c, const struct ai_event *ev)
 {
-    c->answer.sign_ms = clock_mono_ms();
+    c->answer.sign_ms = worker_now_ms(c->w);
     switch (ev->kind) {
     case AI_AUDIO:
         on_audio(c, ev);

@@ -93,7 +93,7 @@ static void fill_gap(struct call *c, const struct carrier_event *ev, size_t byte
 bool media_in_time(struct call *c, const struct carrier_event *ev)
 {
     int64_t ms = (int64_t)base64_decoded_size(ev->audio, ev->audio_len) / PLAYOUT_BYTES_PER_MS;
-    return bucket_take(&c->heard, ms, FAST_MS_PER_SECOND, FAST_BURST_MS, clock_mono_ms());
+    return bucket_take(&c->heard, ms, FAST_MS_PER_SECOND, FAST_BURST_MS, worker_now_ms(c->w));
 }
 
 static void keep(struct call *c, const uint8_t *audio, size_t len)
@@ -109,7 +109,7 @@ void media_from_caller(struct call *c, const struct carrier_event *ev)
     bool hears = ai_hears(c);
     ptrdiff_t n = -1;
     metric_add(&c->w->metrics.frames_in, 1);
-    watch_line(&c->watch, clock_mono_ms());
+    watch_line(&c->watch, worker_now_ms(c->w));
     fill_gap(c, ev, base64_decoded_size(ev->audio, ev->audio_len));
     if (g->len + ev->audio_len / 4 * 3 > WORKER_GATHER_BYTES)
         media_flush(c->w);
@@ -225,7 +225,7 @@ static size_t piece_of(size_t rest)
 
 void media_to_caller(struct call *c, const struct ai_event *ev)
 {
-    int64_t now = clock_mono_ms();
+    int64_t now = worker_now_ms(c->w);
     if (!c->stream)
         return;
     if (!c->spoke)

@@ -25,6 +25,7 @@ struct sock {
     enum state state;
     SSL *ssl; /* NULL: plain */
     bool finishing;
+    bool ended;           /* the peer has sent its last: what is there is read to the end */
     bool slow;            /* FAILED: because of the queue */
     struct evbuffer *out; /* NULL until something had to wait */
     uint8_t *held;        /* the start of a frame whose rest is missing */
@@ -75,7 +76,7 @@ static ssize_t read_some(struct sock *s, uint8_t *buf, size_t size)
         n = SSL_read(s->ssl, buf, (int)size);
         return n > 0 ? n : ssl_result(s, (int)n);
     }
-    n = read(s->fd, buf, size);
+    n = recv(s->fd, buf, size, 0);
     if (n > 0)
         return n;
     if (n == 0)
@@ -305,7 +306,7 @@ static bool read_once(struct sock *s)
         fail(s, "out of memory");
         return false;
     }
-    return s->ssl ? SSL_has_pending(s->ssl) == 1 : (size_t)n == size;
+    return s->ssl ? SSL_has_pending(s->ssl) == 1 : (size_t)n == size || s->ended;
 }
 
 /* Reads until nothing more is known to be there. true: it stopped before, so that others have their turn. */
@@ -325,17 +326,19 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct worker *w = s->w;
     bool more;
     (void)fd;
-    (void)what;
     if (w->reads++ == 0)
         w->woke_us = clock_mono_us();
+    s->ended = s->ended || (what & EV_CLOSED);
     if (s->state == STATE_TLS)
         shake_hands(s);
     w->cork.on = true;
+    w->read_ms = clock_mono_ms();
     more = read_all(s);
+    w->read_ms = 0;
     w->cork.on = false;
     uncork(w);
-    /* TLS has taken more from the kernel than was asked for, and the kernel will not say so. */
-    if (more && s->state == STATE_OPEN && s->ssl)
+    /* Of what was there before the kernel will not speak again, nor of what TLS has taken and not given yet. */
+    if (more && s->state == STATE_OPEN)
         event_active(&s->readable, EV_READ, 0);
     if (s->state == STATE_FAILED) {
         event_del(&s->readable);
@@ -364,8 +367,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static struct sock *sock_new(struct worker *w, int fd, const struct sock_handler *handler, void *arg)
+/* The kernel tells of a plain socket once each time that something comes, and of the peer's end, so that it need not
+ * look again whether we have read all: a read that is not full has. TLS reads by records, and cannot know. */
+static struct sock *sock_new(struct worker *w, int fd, bool tls, const struct sock_handler *handler, void *arg)
 {
+    short edge = tls ? 0 : EV_ET;
     struct sock *s = calloc(1, sizeof *s);
     int one = 1;
     if (!s) {
@@ -380,14 +386,14 @@ static struct sock *sock_new(struct worker *w, int fd, const struct sock_handler
     s->arg = arg;
     s->held_max = HELD_MAX_DEFAULT;
     s->queue_max = SOCK_QUEUE_MAX;
-    event_assign(&s->readable, w->base, fd, EV_READ | EV_PERSIST, on_readable, s);
-    event_assign(&s->writable, w->base, fd, EV_WRITE, on_writable, s);
+    event_assign(&s->readable, w->base, fd, (short)(EV_READ | EV_PERSIST | edge | (edge ? EV_CLOSED : 0)), on_readable, s);
+    event_assign(&s->writable, w->base, fd, (short)(EV_WRITE | edge), on_writable, s);
     return s;
 }
 
 struct sock *sock_accept(struct worker *w, int fd, const struct sock_handler *handler, void *arg)
 {
-    struct sock *s = sock_new(w, fd, handler, arg);
+    struct sock *s = sock_new(w, fd, false, handler, arg);
     int bytes = SOCK_KERNEL_BYTES;
     if (!s)
         return NULL;
@@ -415,7 +421,7 @@ struct sock *sock_connect(struct worker *w, const struct sockaddr *addr, socklen
                           const struct sock_handler *handler, void *arg)
 {
     int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sock *s = fd >= 0 ? sock_new(w, fd, handler, arg) : NULL;
+    struct sock *s = fd >= 0 ? sock_new(w, fd, server_name != NULL, handler, arg) : NULL;
     if (!s)
         return NULL;
     s->state = STATE_CONNECTING;

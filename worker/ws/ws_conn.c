@@ -9,7 +9,6 @@
 #include <event2/util.h>
 
 #include "common/base/base64.h"
-#include "common/base/clock.h"
 #include "worker/ws/bucket.h"
 #include "worker/ws/sock.h"
 
@@ -317,7 +316,7 @@ static bool within_rate(struct ws_conn *ws, const struct ws_frame *f, int64_t no
 
 static size_t take_frames(struct ws_conn *ws, uint8_t *buf, size_t len)
 {
-    int64_t now_ms = clock_mono_ms();
+    int64_t now_ms = worker_now_ms(ws->w);
     size_t used = 0;
     /* of a peer that broke a rule nothing more is taken */
     while ((ws->state == STATE_OPEN || ws->state == STATE_LINGERING) && ws->fault == FAULT_NONE) {

@@ -560,6 +560,20 @@ static void test_the_last_frame_of_a_read(void **state)
     await_all();
 }
 
+/* The peer's last frame and its end come at once: the kernel tells of both in one word, and nothing follows. */
+static void test_an_end_right_behind_a_frame(void **state)
+{
+    (void)state;
+    begin_quiet_call();
+    speak(160);
+    send_wire(line.wire_len);
+    assert_int_equal(shutdown(carrier.fd, SHUT_WR), 0);
+    for (int i = 0; i < WAIT_TURNS && call->stream; i++)
+        turn();
+    assert_null(call->stream);
+    assert_int_equal(metric_get(&w->metrics.frames_in), 1);
+}
+
 /* Whatever sizes, however cut, however fast, pressed or not. */
 static void test_the_ai_gets_what_the_carrier_sent(void **state)
 {
@@ -611,6 +625,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_last_frame, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_last_frame_of_a_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_end_right_behind_a_frame, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_ai_gets_what_the_carrier_sent, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
