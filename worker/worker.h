@@ -30,6 +30,7 @@ enum {
     WORKER_SPARE_BYTES = 16384, /* buffers for frames that arrived in part */
     WORKER_SPARES = 16,
     WORKER_CORK_BYTES = 16384,
+    WORKER_CORK_PARTS = 64,
     WORKER_GATHER_BYTES = 4096, /* half a second of audio */
     WORKER_MASK_BYTES = 1024,   /* fetched at once: a system call per frame is a twentieth of its cost */
 };
@@ -41,11 +42,17 @@ struct deferred {
     struct deferred *next;
 };
 
-/* Messages that leave in one write; see sock_send. */
+/* What the sockets of a turn have to send; see sock_send. */
 struct cork {
     bool on;
-    struct sock *sock; /* NULL: nothing is gathered */
+    bool due; /* deferred */
+    struct deferred deferred;
+    unsigned count;
     size_t len;
+    struct cork_part {
+        struct sock *sock;
+        size_t len;
+    } parts[WORKER_CORK_PARTS]; /* in buf, one after the other */
     uint8_t buf[WORKER_CORK_BYTES];
 };
 

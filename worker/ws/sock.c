@@ -131,31 +131,51 @@ static void send_now(struct sock *s, const void *bytes, size_t len)
         queue(s, at, len);
 }
 
-/* What was gathered goes out. */
-static void uncork(struct worker *w)
+void sock_uncork(struct worker *w)
 {
-    struct sock *s = w->cork.sock;
-    size_t len = w->cork.len;
-    w->cork.sock = NULL;
-    w->cork.len = 0;
-    if (s)
-        send_now(s, w->cork.buf, len);
+    struct cork *cork = &w->cork;
+    const uint8_t *at = cork->buf;
+    for (unsigned i = 0; i < cork->count; i++) {
+        send_now(cork->parts[i].sock, at, cork->parts[i].len);
+        at += cork->parts[i].len;
+    }
+    cork->count = 0;
+    cork->len = 0;
 }
 
-/* While a socket's bytes are handled, what that sends to one socket is gathered: of an idle loop that is
- * one message, or audio and its mark; of a busy one, whose reads bring several frames, all of them. */
+static void uncork_later(void *arg)
+{
+    struct worker *w = arg;
+    w->cork.due = false;
+    sock_uncork(w);
+}
+
+static void gather(struct sock *s, const void *bytes, size_t len)
+{
+    struct cork *cork = &s->w->cork;
+    if (cork->count == 0 || cork->parts[cork->count - 1].sock != s)
+        cork->parts[cork->count++] = (struct cork_part){s, 0};
+    memcpy(cork->buf + cork->len, bytes, len);
+    cork->parts[cork->count - 1].len += len;
+    cork->len += len;
+    if (!cork->due)
+        worker_defer(s->w, &cork->deferred, uncork_later, s->w);
+    cork->due = true;
+}
+
+/* While sockets are read, what that sends is gathered, and leaves when those that had something have been read: what
+ * goes to one socket leaves in one write, and the processor reads, thinks and writes, each for many sockets, instead
+ * of learning all of it anew for every frame. */
 void sock_send(struct sock *s, const void *bytes, size_t len)
 {
     struct cork *cork = &s->w->cork;
-    if (cork->sock && (cork->sock != s || cork->len + len > sizeof cork->buf))
-        uncork(s->w);
-    if (!cork->on || len > sizeof cork->buf) {
+    bool fits = len <= sizeof cork->buf - cork->len && cork->count < WORKER_CORK_PARTS;
+    if (!cork->on || !fits)
+        sock_uncork(s->w);
+    if (cork->on && len <= sizeof cork->buf)
+        gather(s, bytes, len);
+    else
         send_now(s, bytes, len);
-        return;
-    }
-    memcpy(cork->buf + cork->len, bytes, len);
-    cork->sock = s;
-    cork->len += len;
 }
 
 size_t sock_queued(const struct sock *s)
@@ -190,8 +210,7 @@ static void flush(struct sock *s)
 
 void sock_finish(struct sock *s)
 {
-    if (s->w->cork.sock == s)
-        uncork(s->w);
+    sock_uncork(s->w);
     if (s->state != STATE_OPEN)
         return;
     s->finishing = true;
@@ -320,6 +339,17 @@ static bool read_all(struct sock *s)
     return true;
 }
 
+/* There is more, which the kernel has told of, or TLS has taken already: nobody will speak of it again. */
+static void come_again(struct sock *s)
+{
+    if (s->ssl) {
+        event_active(&s->readable, EV_READ, 0);
+        return;
+    }
+    event_del(&s->readable); /* the kernel is asked anew, when the others have had their turn */
+    event_add(&s->readable, NULL);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct sock *s = arg;
@@ -336,10 +366,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     more = read_all(s);
     w->read_ms = 0;
     w->cork.on = false;
-    uncork(w);
-    /* Of what was there before the kernel will not speak again, nor of what TLS has taken and not given yet. */
     if (more && s->state == STATE_OPEN)
-        event_active(&s->readable, EV_READ, 0);
+        come_again(s);
     if (s->state == STATE_FAILED) {
         event_del(&s->readable);
         s->handler->on_closed(s->arg, s->why);
@@ -470,8 +498,7 @@ void sock_free(struct sock *s)
 {
     if (!s || s->state == STATE_FREED)
         return;
-    if (s->w->cork.sock == s)
-        uncork(s->w); /* last words */
+    sock_uncork(s->w); /* last words */
     if (s->ssl && s->state == STATE_OPEN)
         (void)SSL_shutdown(s->ssl); /* says goodbye; the answer is not waited for */
     s->state = STATE_FREED;

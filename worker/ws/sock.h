@@ -33,8 +33,12 @@ RF_NODISCARD struct sock *sock_accept(struct worker *w, int fd, const struct soc
 RF_NODISCARD struct sock *sock_connect(struct worker *w, const struct sockaddr *addr, socklen_t len,
                                        const char *server_name, const struct sock_handler *handler, void *arg);
 
-/* Sends or queues all of it, unless the socket has failed (which on_closed will tell, or told). */
+/* Sends or queues all of it, unless the socket has failed (which on_closed will tell, or told). While sockets are
+ * read, it is gathered, with what others send, until those that had something have been read. */
 void sock_send(struct sock *s, const void *bytes, size_t len);
+
+/* What was gathered leaves now. */
+void sock_uncork(struct worker *w);
 
 /* Bytes that wait to be sent. */
 size_t sock_queued(const struct sock *s);

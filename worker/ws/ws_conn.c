@@ -159,7 +159,7 @@ void ws_send_room(struct ws_conn *ws, size_t len)
         send_frame(ws, WS_TEXT, ws->w->write_buf + WS_HEAD_MAX, len);
 }
 
-void ws_send_text(struct ws_conn *ws, const char *text, size_t len)
+static void send_text(struct ws_conn *ws, const char *text, size_t len)
 {
     size_t room_size;
     char *room = ws_room(ws, &room_size);
@@ -178,6 +178,13 @@ void ws_send_text(struct ws_conn *ws, const char *text, size_t len)
     if (ws->state == STATE_OPEN)
         send_frame(ws, WS_TEXT, large + WS_HEAD_MAX, len);
     free(large);
+}
+
+void ws_send_text(struct ws_conn *ws, const char *text, size_t len)
+{
+    struct worker *w = ws->w;
+    send_text(ws, text, len);
+    sock_uncork(w);
 }
 
 void ws_close(struct ws_conn *ws, uint16_t code, const char *reason)

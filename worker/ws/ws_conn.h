@@ -60,7 +60,8 @@ void ws_set_handler(struct ws_conn *ws, const struct ws_handler *handler, void *
 char *ws_room(struct ws_conn *ws, size_t *size);
 void ws_send_room(struct ws_conn *ws, size_t len);
 
-/* Any length; copies. */
+/* Any length; copies, and does not wait for the end of the reads at hand (see sock_send): somebody waits for an
+ * answer to it. */
 void ws_send_text(struct ws_conn *ws, const char *text, size_t len);
 
 /* See sock_wait_for. Accepts NULL. */

@@ -560,6 +560,39 @@ static void test_the_last_frame_of_a_read(void **state)
     await_all();
 }
 
+/* Small messages are gathered, large ones leave at once: they come in the order in which they were sent. */
+static void test_large_messages_do_not_overtake(void **state)
+{
+    static const size_t sizes[] = {160, 160, 30000, 160, 9000, 160};
+    static char payload[BASE64_TEXT_SIZE(30000)], text[sizeof payload + 512];
+    static uint8_t wire[PEER_BYTES];
+    size_t len = 0, heard = 0, all = 0;
+    const char *said;
+    (void)state;
+    begin_call();
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        memset(payload, 'a' + (int)i, sizes[i] / 3 * 4);
+        payload[sizes[i] / 3 * 4] = '\0';
+        snprintf(text, sizeof text, AI_SAYS, (int)i, payload);
+        len += frame_of(wire + len, &ai, text);
+        all += sizes[i] / 3 * 4;
+    }
+    push(&ai, wire, len);
+    for (int i = 0; i < WAIT_TURNS && heard < all; i++) {
+        turn();
+        while (*(said = hear(&carrier))) {
+            const char *audio = strstr(said, "\"payload\":\"");
+            for (audio = audio ? audio + 11 : ""; *audio && *audio != '"'; audio++, heard++) {
+                size_t at = 0, message = 0;
+                while (heard >= at + sizes[message] / 3 * 4)
+                    at += sizes[message++] / 3 * 4;
+                assert_int_equal(*audio, 'a' + (int)message);
+            }
+        }
+    }
+    assert_int_equal(heard, all);
+}
+
 /* The peer's last frame and its end come at once: the kernel tells of both in one word, and nothing follows. */
 static void test_an_end_right_behind_a_frame(void **state)
 {
@@ -625,6 +658,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_last_frame, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_last_frame_of_a_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large_messages_do_not_overtake, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_end_right_behind_a_frame, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_ai_gets_what_the_carrier_sent, setup, teardown),
     };
