@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "common/base/admin.h"
+#include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "common/base/log_sink.h"
 #include "flusher/check.h"
@@ -195,7 +196,9 @@ static int run(const struct flusher_config *config, bool flushes, bool works)
     r.jobs = works && (r.flusher || !flushes) ? jobs_new(config, error, sizeof error) : NULL;
     if ((flushes && !r.flusher) || (works && !r.jobs))
         log_error(NULL, "cannot start", log_str("error", error));
-    else if (r.base)
+    else if (!r.base || !crypto_init())
+        log_error(NULL, "cannot start", log_str("error", "out of memory"));
+    else
         code = run_loop(&r, config);
     jobs_free(r.jobs);
     flusher_free(r.flusher);

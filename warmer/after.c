@@ -16,6 +16,7 @@
 #include "warmer/server.h"
 #include "warmer/sorry.h"
 #include "warmer/status.h"
+#include "warmer/wrong.h"
 
 /* Connection overrides of Twilio: read timeout 3 s, two retries, on anything but a 4xx. They are
  * not sent and not signed. */
@@ -174,6 +175,10 @@ void after_handle(struct request *r)
         return;
     }
     token_mint(token, r->w->config.stream_secret, r->call_sid, r->n + 1, clock_wall_ms() + ttl_ms);
+    if (!*token) {
+        request_refuse(r, NO_MEMORY); /* the carrier asks again */
+        return;
+    }
     question_init(&q, REDIS_FUNCTION("rf_after"));
     question_key(&q, r->w, KEY_SESSION, r->call_sid);
     question_key(&q, r->w, KEY_LIVE, r->call_sid);

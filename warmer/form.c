@@ -5,6 +5,7 @@
 
 #include "common/base/hex.h"
 #include "common/base/utf8.h"
+#include "warmer/wrong.h"
 
 /* Decodes len bytes in place, adds a NUL, and tells whether they were good. The result is never
  * longer than its source, so text[len] is the furthest byte written: the separator's own place. */
@@ -74,7 +75,7 @@ const char *form_parse(struct form *form, const char *body, size_t len)
         return "the form is too large";
     at = allocate(form, count_fields(body, len), len + 1);
     if (!at)
-        return "out of memory";
+        return NO_MEMORY;
     memcpy(at, body, len);
     for (end = at + len; at < end && !wrong;) {
         char *stop = memchr(at, '&', (size_t)(end - at));

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "warmer/signature.h"
+#include "warmer/wrong.h"
 
 enum { URL_MAX = 2048, NAMES_LOGGED_MAX = 512 };
 
@@ -48,30 +49,32 @@ static bool is_form(struct evhttp_request *http)
 }
 
 /* What the carrier has signed: the base it was given, and the request's target as it came. */
-static bool signed_by_carrier(struct request *r, struct evhttp_request *http, const void *body, size_t len)
+static enum signature_verdict check_signature(struct request *r, struct evhttp_request *http, const void *body, size_t len)
 {
     const struct warmer_config *config = &r->w->config;
     struct signed_request request = {.form = is_form(http) ? &r->form : NULL, .body = body, .body_len = len};
     char url[URL_MAX];
     const char *target = evhttp_request_get_uri(http);
     if (strlen(config->public_url) + strlen(target) >= sizeof url)
-        return false;
+        return SIGNATURE_WRONG;
     stpcpy(stpcpy(url, config->public_url), target);
     request.url = url;
-    return signature_good(&request, config->twilio_auth_token, header(http, "X-Twilio-Signature"));
+    return signature_check(&request, config->twilio_auth_token, header(http, "X-Twilio-Signature"));
 }
 
 struct gate_result gate_carrier(struct request *r, struct evhttp_request *http)
 {
     size_t len;
-    const char *body = request_body(r, &len), *wrong = NULL;
-    if (!body)
-        return (struct gate_result){.refused = 503}; /* out of memory */
-    if (is_form(http))
+    const char *body = request_body(r, &len), *wrong = body ? NULL : NO_MEMORY;
+    enum signature_verdict verdict;
+    if (body && is_form(http))
         wrong = form_parse(&r->form, body, len);
     if (wrong)
-        return (struct gate_result){.malformed = wrong};
-    if (!signed_by_carrier(r, http, body, len)) {
+        return (struct gate_result){.wrong = wrong};
+    verdict = check_signature(r, http, body, len);
+    if (verdict == SIGNATURE_UNSURE)
+        return (struct gate_result){.wrong = NO_MEMORY};
+    if (verdict == SIGNATURE_WRONG) {
         metric_add(&r->w->metrics.forged, 1);
         log_forged(r, *header(http, "X-Twilio-Signature") ? "wrong signature" : "no signature");
         return (struct gate_result){.refused = 403};
@@ -81,7 +84,7 @@ struct gate_result gate_carrier(struct request *r, struct evhttp_request *http)
         form_mend(&r->form);
     }
     r->call_sid = form_get(&r->form, "CallSid");
-    return (struct gate_result){.malformed = call_sid_valid(r->call_sid) ? NULL : "no usable CallSid"};
+    return (struct gate_result){.wrong = call_sid_valid(r->call_sid) ? NULL : "no usable CallSid"};
 }
 
 static struct gate_result gate_bearer(struct request *r, struct evhttp_request *http, const char *key)

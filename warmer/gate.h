@@ -4,8 +4,8 @@
 
 /* Neither set: let in. */
 struct gate_result {
-    int refused;           /* the status to refuse with, or 0 */
-    const char *malformed; /* one sentence, or NULL */
+    int refused;       /* the status to refuse with, or 0 */
+    const char *wrong; /* one sentence (wrong.h), or NULL */
 };
 
 typedef struct gate_result gate_fn(struct request *r, struct evhttp_request *http);

@@ -23,6 +23,7 @@
 #include "warmer/ask.h"
 #include "warmer/sorry.h"
 #include "warmer/warm.h"
+#include "warmer/wrong.h"
 
 enum state { WARMING, OPENING, OPENING_AHEAD, FILLING, DONE };
 
@@ -159,12 +160,14 @@ static void mint_token(struct incoming *in)
                clock_wall_ms() + in->w->config.token_ttl_seconds * 1000);
 }
 
-/* false: Redis is away. */
-static bool ask_to_open(struct incoming *in)
+/* NULL, or why not. */
+static const char *ask_to_open(struct incoming *in)
 {
     struct question q;
     if (!*in->token)
         mint_token(in);
+    if (!*in->token)
+        return NO_MEMORY;
     question_init(&q, REDIS_FUNCTION("rf_open"));
     question_key(&q, in->w, KEY_CONTEXT, in->call_sid);
     question_key(&q, in->w, KEY_SESSION, in->call_sid);
@@ -177,7 +180,7 @@ static bool ask_to_open(struct incoming *in)
     question_number(&q, warmer_lease_ms(in->w));
     question_number(&q, in->w->config.token_ttl_seconds * 1000);
     put_fields(&q, &in->context);
-    return ask(in->w, &q, on_opened, in) == 0;
+    return ask(in->w, &q, on_opened, in) == 0 ? NULL : "redis is away";
 }
 
 /* ---- the states ---- */
@@ -256,6 +259,7 @@ static void on_opened(const redisReply *reply, void *arg)
 
 static void enter_opening(struct incoming *in, const struct warmed *warmed)
 {
+    const char *wrong;
     in->source = warmed->source;
     in->recorded = warmed->recorded;
     in->load_ms = elapsed_ms(in);
@@ -266,9 +270,10 @@ static void enter_opening(struct incoming *in, const struct warmed *warmed)
     }
     context_move(&in->context, warmed->context);
     in->state = warmed->more ? OPENING_AHEAD : OPENING;
-    if (ask_to_open(in))
+    wrong = ask_to_open(in);
+    if (!wrong)
         return;
-    apologize(in, "redis is away");
+    apologize(in, wrong);
     leave_opening(in);
 }
 
@@ -307,7 +312,7 @@ static void begin(struct incoming *in)
         apologize(in, "redis is away");
         finish(in);
     } else if (warm(in->w, &call, on_warmed, in) != 0) {
-        apologize(in, "out of memory");
+        apologize(in, NO_MEMORY);
         finish(in);
     }
 }
@@ -330,7 +335,7 @@ static void start(struct request *r, bool rescue)
     struct incoming *in;
     if (!*form_get(&r->form, "To") || strlen(form_get(&r->form, "To")) >= PARTY_SIZE ||
         strlen(form_get(&r->form, "From")) >= PARTY_SIZE) {
-        request_refuse_malformed(r, "no usable From and To");
+        request_refuse(r, "no usable From and To");
         return;
     }
     if (r->w->opening >= (size_t)r->w->config.max_opening) {
@@ -340,7 +345,7 @@ static void start(struct request *r, bool rescue)
     in = calloc(1, sizeof *in);
     if (!in || !(in->later = evtimer_new(r->w->base, on_later, in))) {
         free(in);
-        request_answer_status(r, 503);
+        request_refuse(r, NO_MEMORY);
         return;
     }
     in->w = r->w;

@@ -9,6 +9,7 @@
 
 #include "common/base/admin.h"
 #include "common/base/clock.h"
+#include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "common/base/log_sink.h"
 #include "common/http/client.h"
@@ -180,7 +181,7 @@ static bool build(struct parts *p)
                                      .metrics = print_metrics, .arg = p};
     trim_slashes(p->w.config.public_url);
     p->w.keys = (struct key_space){p->w.config.key_prefix, (int)p->w.config.partitions};
-    return (p->w.base = base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
+    return crypto_init() && (p->w.base = base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
            connect_redis(p) && (p->w.loads = load_pool_new(&p->w, p->resolver)) &&
            build_calls(p) && build_outbound(p) &&
            (p->server = server_new(&p->w)) && build_intake(p) && (p->admin = admin_new(p->w.base, &admin));

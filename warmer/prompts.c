@@ -20,6 +20,7 @@
 #include "common/base/foreign_json.h"
 #include "warmer/server.h"
 #include "warmer/warm.h"
+#include "warmer/wrong.h"
 
 enum { PARTY_MAX = 255, CHANNEL_MAX = 32, ID_SIZE = 24 };
 
@@ -121,13 +122,13 @@ static const char *begin(struct request *r, const json_t *body)
     call.load = (struct load_call){"", outbound ? business : lead, outbound ? lead : business, direction, false};
     a = calloc(1, sizeof *a);
     if (!a)
-        return "out of memory";
+        return NO_MEMORY;
     a->request = r;
     strcpy(a->channel, call.channel);
     if (warm(r->w, &call, on_warmed, a) == 0)
         return NULL;
     free(a);
-    return "out of memory";
+    return NO_MEMORY;
 }
 
 void prompts_handle(struct request *r)
@@ -135,10 +136,11 @@ void prompts_handle(struct request *r)
     size_t len;
     const char *text = request_body(r, &len), *wrong;
     json_t *body = text ? foreign_json(text, len, 0) : NULL;
-    wrong = json_is_object(body) ? begin(r, body) : "the body is no JSON object";
+    wrong = !text ? NO_MEMORY : json_is_object(body) ? begin(r, body) : "the body is no JSON object";
     json_decref(body);
     if (!wrong)
         return;
-    metric_add(&r->w->metrics.malformed, 1);
-    answer_error(r, 400, wrong);
+    if (wrong_status(wrong) == 400)
+        metric_add(&r->w->metrics.malformed, 1);
+    answer_error(r, wrong_status(wrong), wrong);
 }

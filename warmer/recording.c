@@ -20,7 +20,7 @@ void recording_handle(struct request *r)
     char id[SID_MAX + 16];
     if (!*status || !call_sid_valid(sid) || strlen(sid) > SID_MAX || (completed && !is_url(url)) ||
         (*duration && !callback_is_number(duration))) {
-        request_refuse_malformed(r, "no usable recording");
+        request_refuse(r, "no usable recording");
         return;
     }
     if (!completed) { /* in-progress | absent | failed */

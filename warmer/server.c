@@ -22,6 +22,7 @@
 #include "warmer/load.h"
 #include "warmer/outbound/dialled.h"
 #include "warmer/outbound/link.h"
+#include "warmer/wrong.h"
 
 enum {
     BODY_MAX = FORM_BYTES_MAX,
@@ -37,7 +38,7 @@ struct server {
     struct connections *connections;
     size_t requests;
     bool stopping;
-    struct log_limit malformed_limit;
+    struct log_limit refused_limit;
 };
 
 typedef void handle_fn(struct request *r);
@@ -138,29 +139,36 @@ static void request_free(struct request *r)
     free(r);
 }
 
+/* Without memory for the text there is no answer: an empty one would be obeyed. */
+static void answer(struct request *r, int code, const char *text, size_t len)
+{
+    bool whole = evbuffer_add(evhttp_request_get_output_buffer(r->_http), text, len) == 0;
+    send_status(r->server, r->_http, whole ? code : 503);
+    request_free(r);
+}
+
 void request_answer(struct request *r, const struct twiml *document)
 {
     add_header(r->_http, "Content-Type", "text/xml; charset=utf-8");
-    evbuffer_add(evhttp_request_get_output_buffer(r->_http), document->text, document->len);
-    send_status(r->server, r->_http, 200);
-    request_free(r);
+    answer(r, 200, document->text, document->len);
 }
 
 void request_answer_json(struct request *r, int code, const char *text)
 {
     add_header(r->_http, "Content-Type", "application/json");
-    evbuffer_add(evhttp_request_get_output_buffer(r->_http), text, strlen(text));
-    send_status(r->server, r->_http, code);
-    request_free(r);
+    answer(r, code, text, strlen(text));
 }
 
-void request_refuse_malformed(struct request *r, const char *why)
+void request_refuse(struct request *r, const char *wrong)
 {
-    metric_add(&r->w->metrics.malformed, 1);
-    if (log_allow(&r->server->malformed_limit))
-        log_warn(NULL, "webhook malformed", log_str("why", why),
-                 log_int("suppressed", r->server->malformed_limit.suppressed));
-    request_answer_status(r, 400);
+    int code = wrong_status(wrong);
+    struct log_limit *limit = &r->server->refused_limit;
+    if (code == 400)
+        metric_add(&r->w->metrics.malformed, 1);
+    if (log_allow(limit))
+        log_warn(NULL, code == 400 ? "webhook malformed" : "webhook not served", log_str("why", wrong),
+                 log_int("suppressed", limit->suppressed));
+    request_answer_status(r, code);
 }
 
 const char *request_header(const struct request *r, const char *name)
@@ -266,8 +274,8 @@ static void serve(struct server *server, struct evhttp_request *http, const stru
         strcpy(r->own_sid, tail);
         r->call_sid = r->own_sid;
     }
-    if (gate.malformed)
-        request_refuse_malformed(r, gate.malformed);
+    if (gate.wrong)
+        request_refuse(r, gate.wrong);
     else if (gate.refused)
         request_answer_status(r, gate.refused);
     else if (route->ours)

@@ -31,8 +31,8 @@ void request_answer(struct request *r, const struct twiml *document);
 void request_answer_json(struct request *r, int code, const char *text);
 /* Without a body: 204, 400, 503. */
 void request_answer_status(struct request *r, int code);
-/* 400, counted and logged. */
-void request_refuse_malformed(struct request *r, const char *why);
+/* 400, counted and logged; or 503, if it is for want of memory (wrong.h). */
+void request_refuse(struct request *r, const char *wrong);
 
 /* The raw body; borrowed. NULL when out of memory. */
 const char *request_body(struct request *r, size_t *len);

@@ -66,21 +66,22 @@ static char *signed_form(const struct form *form)
 }
 
 /* A body that is no form is covered through its hash, which stands in the signed URL. */
-static bool body_hash_good(const struct signed_request *request)
+static enum signature_verdict check_body_hash(const struct signed_request *request)
 {
     const char *query = strchr(request->url, '?');
     const char *given = query ? strstr(query, "bodySHA256=") : NULL;
     char hex[SHA256_HEX_SIZE];
     if (!given || (given[-1] != '?' && given[-1] != '&'))
-        return false;
+        return SIGNATURE_WRONG;
     given += strlen("bodySHA256=");
-    sha256_hex(hex, request->body, request->body_len);
-    return strncasecmp(given, hex, SHA256_HEX_SIZE - 1) == 0;
+    if (!sha256_hex(hex, request->body, request->body_len))
+        return SIGNATURE_UNSURE;
+    return strncasecmp(given, hex, SHA256_HEX_SIZE - 1) == 0 ? SIGNATURE_GOOD : SIGNATURE_WRONG;
 }
 
-static bool signs(const char *auth_tokens, const char *text, const char *given)
+static enum signature_verdict check_text(const char *auth_tokens, const char *text, const char *given)
 {
-    bool good = false;
+    bool good = false, unsure = false;
     for (const char *at = auth_tokens; *at;) {
         size_t len = strcspn(at, ",");
         char token[TOKEN_MAX], expected[SIGNATURE_SIZE];
@@ -88,38 +89,49 @@ static bool signs(const char *auth_tokens, const char *text, const char *given)
         if (len > 0 && len < sizeof token) {
             memcpy(token, at, len);
             token[len] = '\0';
-            hmac_sha1(digest, token, text, strlen(text));
+            unsure |= !hmac_sha1(digest, token, text, strlen(text));
             base64_encode(expected, digest, sizeof digest);
             good |= secret_equal(expected, given);
         }
         at += len + (at[len] == ',');
     }
-    return good;
+    return good ? SIGNATURE_GOOD : unsure ? SIGNATURE_UNSURE : SIGNATURE_WRONG;
 }
 
-bool signature_good(const struct signed_request *request, const char *auth_tokens, const char *given)
+/* The URL as it is, and if that is not it, without and with a port. */
+static enum signature_verdict check_urls(const char *url, const char *form, const char *auth_tokens, const char *given)
 {
-    const char *url = request->url;
     struct url_parts parts = split_url(url);
     int host = (int)parts.host_end, tail = (int)(parts.end - parts.port_end);
-    char *form = request->form ? signed_form(request->form) : strdup("");
-    char *text = NULL;
-    bool good = false;
-    if (!form || parts.end > URL_MAX || (!request->form && !body_hash_good(request)))
-        goto out;
+    enum signature_verdict verdict;
+    char *text;
+    if (parts.end > URL_MAX)
+        return SIGNATURE_WRONG;
     text = malloc(parts.end + sizeof ":65535" + strlen(form));
     if (!text)
-        goto out;
+        return SIGNATURE_UNSURE;
     strcpy(mempcpy(text, url, parts.end), form);
-    good = signs(auth_tokens, text, given);
-    if (good)
-        goto out;
-    sprintf(text, "%.*s%.*s%s", host, url, tail, url + parts.port_end, form);
-    good = signs(auth_tokens, text, given);
-    sprintf(text, "%.*s%s%.*s%s", host, url, scheme_port(url), tail, url + parts.port_end, form);
-    good = good || signs(auth_tokens, text, given);
-out:
-    free(form);
+    verdict = check_text(auth_tokens, text, given);
+    if (verdict == SIGNATURE_WRONG) {
+        sprintf(text, "%.*s%.*s%s", host, url, tail, url + parts.port_end, form);
+        verdict = check_text(auth_tokens, text, given);
+    }
+    if (verdict == SIGNATURE_WRONG) {
+        sprintf(text, "%.*s%s%.*s%s", host, url, scheme_port(url), tail, url + parts.port_end, form);
+        verdict = check_text(auth_tokens, text, given);
+    }
     free(text);
-    return good;
+    return verdict;
+}
+
+enum signature_verdict signature_check(const struct signed_request *request, const char *auth_tokens, const char *given)
+{
+    enum signature_verdict verdict = request->form ? SIGNATURE_GOOD : check_body_hash(request);
+    char *form = request->form ? signed_form(request->form) : strdup("");
+    if (!form)
+        verdict = SIGNATURE_UNSURE;
+    else if (verdict == SIGNATURE_GOOD)
+        verdict = check_urls(request->url, form, auth_tokens, given);
+    free(form);
+    return verdict;
 }

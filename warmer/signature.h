@@ -11,7 +11,11 @@ struct signed_request {
     size_t body_len;
 };
 
-/* True if `given` is the signature of the request under one of the comma-separated auth tokens.
+/* UNSURE: there was no memory to find out. */
+enum signature_verdict { SIGNATURE_GOOD, SIGNATURE_WRONG, SIGNATURE_UNSURE };
+
+/* Whether `given` is the signature of the request under one of the comma-separated auth tokens.
  * The carrier is not consistent about ports (5.2 of its own notes: dropped over https, kept over
  * http), so the URL is tried as it is, without a port, and with the port of its scheme. */
-RF_NODISCARD bool signature_good(const struct signed_request *request, const char *auth_tokens, const char *given);
+RF_NODISCARD enum signature_verdict signature_check(const struct signed_request *request, const char *auth_tokens,
+                                                    const char *given);

@@ -33,7 +33,7 @@ void status_handle(struct request *r)
     if (!*sequence) /* a callback without a number is the only one of its call (Twilio counts from 0) */
         sequence = "0";
     if (!is_word(status) || !callback_is_number(sequence) || (*duration && !callback_is_number(duration))) {
-        request_refuse_malformed(r, "no usable status");
+        request_refuse(r, "no usable status");
         return;
     }
     log_info(r->call_sid, "call status", log_str("status", status), log_str("sequence", sequence));

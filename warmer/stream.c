@@ -14,7 +14,7 @@ void stream_handle(struct request *r)
     const char *event = form_get(&r->form, "StreamEvent"), *sid = form_get(&r->form, "StreamSid");
     char error[ERROR_MAX + 1], id[SID_MAX + 16];
     if (!*event || !call_sid_valid(sid) || strlen(sid) > SID_MAX) {
-        request_refuse_malformed(r, "no usable stream event");
+        request_refuse(r, "no usable stream event");
         return;
     }
     if (strcmp(event, "stream-error") != 0) {

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "common/base/admin.h"
+#include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "common/base/log_sink.h"
 #include "worker/acceptor.h"
@@ -156,7 +157,7 @@ static bool build_loops(struct program *p)
 static bool build(struct program *p)
 {
     p->base = event_base_new();
-    if (!p->base || shared_init(&p->shared, &p->config) != 0 || !build_loops(p))
+    if (!crypto_init() || !p->base || shared_init(&p->shared, &p->config) != 0 || !build_loops(p))
         return false;
     p->acceptor = acceptor_new(p->base, p->config.listen, p->loops, p->loop_count, &p->refused);
     p->presence = p->acceptor ? presence_new(p->base, &p->shared, on_misfit, p) : NULL;

@@ -34,10 +34,11 @@ static void look_up_all(void)
     EVP_MAC_free(mac); /* the contexts hold it */
 }
 
+static pthread_once_t looked_up_once = PTHREAD_ONCE_INIT;
+
 static EVP_MAC_CTX *context_of(int which)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, look_up_all);
+    pthread_once(&looked_up_once, look_up_all);
     return looked_up[which] ? EVP_MAC_CTX_dup(looked_up[which]) : NULL;
 }
 
@@ -107,8 +108,7 @@ static bool hmac_with(EVP_MAC_CTX *ctx, uint8_t *out, size_t size, const void *d
     return ctx && EVP_MAC_update(ctx, data, len) && EVP_MAC_final(ctx, out, &written, size);
 }
 
-/* When memory is out the result is random: nothing that is signed so verifies, nothing verifies by it. */
-static void hmac(int which, uint8_t *out, size_t size, const void *key, size_t key_len, const void *data, size_t len)
+static bool hmac(int which, uint8_t *out, size_t size, const void *key, size_t key_len, const void *data, size_t len)
 {
     struct kept *kept = key_len <= KEPT_KEY_MAX ? kept_here() : NULL;
     EVP_MAC_CTX *ctx = kept ? begin_again(&kept->keys[which], which, key, key_len) : context_of(which);
@@ -117,21 +117,22 @@ static void hmac(int which, uint8_t *out, size_t size, const void *key, size_t k
         evutil_secure_rng_get_bytes(out, size);
     if (!kept)
         EVP_MAC_CTX_free(ctx);
+    return good;
 }
 
-void hmac_sha1(uint8_t out[SHA1_BYTES], const char *key, const void *data, size_t len)
+bool hmac_sha1(uint8_t out[SHA1_BYTES], const char *key, const void *data, size_t len)
 {
-    hmac(HMAC_SHA1, out, SHA1_BYTES, key, strlen(key), data, len);
+    return hmac(HMAC_SHA1, out, SHA1_BYTES, key, strlen(key), data, len);
 }
 
-void hmac_sha256(uint8_t out[SHA256_BYTES], const char *key, const void *data, size_t len)
+bool hmac_sha256(uint8_t out[SHA256_BYTES], const char *key, const void *data, size_t len)
 {
-    hmac_sha256_keyed(out, key, strlen(key), data, len);
+    return hmac_sha256_keyed(out, key, strlen(key), data, len);
 }
 
-void hmac_sha256_keyed(uint8_t out[SHA256_BYTES], const void *key, size_t key_len, const void *data, size_t len)
+bool hmac_sha256_keyed(uint8_t out[SHA256_BYTES], const void *key, size_t key_len, const void *data, size_t len)
 {
-    hmac(HMAC_SHA256, out, SHA256_BYTES, key, key_len, data, len);
+    return hmac(HMAC_SHA256, out, SHA256_BYTES, key, key_len, data, len);
 }
 
 struct hmac_stream {
@@ -180,11 +181,20 @@ static void put_hex(char *out, const uint8_t *bytes, size_t len)
     out[2 * len] = '\0';
 }
 
-void sha256_hex(char out[SHA256_HEX_SIZE], const void *data, size_t len)
+bool sha256_hex(char out[SHA256_HEX_SIZE], const void *data, size_t len)
 {
     uint8_t digest[SHA256_BYTES];
-    EVP_Digest(data, len, digest, NULL, EVP_sha256(), NULL);
-    put_hex(out, digest, sizeof digest);
+    bool good = EVP_Digest(data, len, digest, NULL, EVP_sha256(), NULL);
+    put_hex(out, digest, good ? sizeof digest : 0);
+    return good;
+}
+
+bool crypto_init(void)
+{
+    char hash[SHA256_HEX_SIZE];
+    uint8_t random;
+    pthread_once(&looked_up_once, look_up_all);
+    return looked_up[HMAC_SHA1] && looked_up[HMAC_SHA256] && sha256_hex(hash, "", 0) && RAND_bytes(&random, 1) == 1;
 }
 
 bool secret_equal(const char *a, const char *b)

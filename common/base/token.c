@@ -18,7 +18,8 @@ static bool sign(char mac[BASE64_TEXT_SIZE(SHA256_BYTES)], const char *secret, c
         return false;
     to = stpcpy(decimal_put(stpcpy(stpcpy(text, call_sid), "|"), n), "|");
     to = stpcpy(stpcpy(decimal_put(to, expires_ms), "|"), nonce);
-    hmac_sha256(digest, secret, text, (size_t)(to - text));
+    if (!hmac_sha256(digest, secret, text, (size_t)(to - text)))
+        return false;
     base64url_encode(mac, digest, sizeof digest);
     return true;
 }

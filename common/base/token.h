@@ -17,7 +17,7 @@ enum { TOKEN_SIZE = 160 };
 
 enum token_verdict { TOKEN_GOOD, TOKEN_MALFORMED, TOKEN_FORGED };
 
-/* A fresh token each time; keep the first one for webhooks that arrive twice. */
+/* A fresh token each time; keep the first one for webhooks that arrive twice. "" when out of memory. */
 void token_mint(char out[TOKEN_SIZE], const char *secret, const char *call_sid, int n, int64_t expires_ms);
 
 /* *n is set only when the verdict is TOKEN_GOOD. */

@@ -30,12 +30,13 @@ bool hook_sign(char out[HOOK_SIGNATURE_SIZE], const struct hook_secret *secret, 
 {
     uint8_t mac[SHA256_BYTES];
     char *text = NULL;
+    bool good;
     int len = asprintf(&text, "%s.%lld.%s", id, (long long)timestamp_s, body);
     if (len < 0)
         return false;
-    hmac_sha256_keyed(mac, secret->key, secret->len, text, (size_t)len);
+    good = hmac_sha256_keyed(mac, secret->key, secret->len, text, (size_t)len);
     free(text);
     memcpy(out, "v1,", 3);
     base64_encode(out + 3, mac, sizeof mac);
-    return true;
+    return good;
 }

@@ -34,11 +34,12 @@ static __thread unsigned long drawn;
 static int is_asked_for(const char *path)
 {
     const char *also = getenv("TEST_MALLOC_ALSO"), *name = strrchr(path, '/');
-    char stem[64];
+    char stem[64], words[256];
     if (*path == '\0')
         return 1; /* the program */
-    snprintf(stem, sizeof stem, "%.*s", name ? (int)strcspn(name + 1, ".") : 0, name ? name + 1 : "");
-    return also && *stem && strstr(also, stem);
+    snprintf(stem, sizeof stem, " %.*s ", name ? (int)strcspn(name + 1, ".") : 0, name ? name + 1 : "");
+    snprintf(words, sizeof words, " %s ", also ? also : "");
+    return stem[1] != ' ' && strstr(words, stem);
 }
 
 static int note_code(struct dl_phdr_info *info, size_t size, void *arg)

@@ -19,6 +19,7 @@
 #include "warmer/outbound/queue.h"
 #include "warmer/unrecorded.h"
 #include "warmer/warm.h"
+#include "warmer/wrong.h"
 
 enum {
     PARTY_MAX = 255,
@@ -134,7 +135,7 @@ static const char *begin(struct request *r, const json_t *body)
         return "the body is no JSON object with call_sid and called_number";
     a = calloc(1, sizeof *a);
     if (!a)
-        return "out of memory";
+        return NO_MEMORY;
     a->request = r;
     a->w = r->w;
     strcpy(a->sid, sid);
@@ -144,7 +145,7 @@ static const char *begin(struct request *r, const json_t *body)
     if (warm(r->w, &call, on_warmed, a) == 0)
         return NULL;
     free(a);
-    return "out of memory";
+    return NO_MEMORY;
 }
 
 void personalization_handle(struct request *r)
@@ -152,10 +153,11 @@ void personalization_handle(struct request *r)
     size_t len;
     const char *text = request_body(r, &len), *wrong;
     json_t *body = text ? foreign_json(text, len, 0) : NULL;
-    wrong = begin(r, body);
+    wrong = text ? begin(r, body) : NO_MEMORY;
     json_decref(body);
     if (!wrong)
         return;
-    metric_add(&r->w->metrics.malformed, 1);
-    answer(r, 400, json_pack("{s:s}", "error", wrong));
+    if (wrong_status(wrong) == 400)
+        metric_add(&r->w->metrics.malformed, 1);
+    answer(r, wrong_status(wrong), json_pack("{s:s}", "error", wrong));
 }

@@ -16,6 +16,7 @@
 #include "warmer/elevenlabs/sieve.h"
 #include "warmer/elevenlabs/signature.h"
 #include "warmer/elevenlabs/told.h"
+#include "warmer/wrong.h"
 
 enum { JSON_FIRST = 16 * 1024 };
 
@@ -64,6 +65,15 @@ static void refused(struct warmer *w, const char *why)
     metric_add(&w->metrics.forged, 1);
     if (log_allow(&limit))
         log_warn(NULL, "webhook refused", log_str("why", why), log_str("of", "elevenlabs"),
+                 log_int("suppressed", limit.suppressed));
+}
+
+/* It comes again (500). */
+static void not_served(const char *why)
+{
+    static struct log_limit limit;
+    if (log_allow(&limit))
+        log_warn(NULL, "webhook not served", log_str("why", why), log_str("of", "elevenlabs"),
                  log_int("suppressed", limit.suppressed));
 }
 
@@ -203,7 +213,10 @@ static void keep(struct post *p, json_t *body)
 {
     struct report report;
     const char *wrong = report_of_webhook(&report, body);
-    if (wrong) {
+    if (wrong && wrong_status(wrong) != 400) {
+        not_served(wrong);
+        finish(p, 500);
+    } else if (wrong) {
         metric_add(&p->w->metrics.malformed, 1);
         log_warn(NULL, "webhook malformed", log_str("why", wrong), log_str("of", "elevenlabs"));
         finish(p, 400);
@@ -225,7 +238,12 @@ void post_end(struct post *p, post_done_fn *fn, void *arg)
     p->hash = NULL;
     p->fn = fn;
     p->arg = arg;
-    if (!hashed || !elevenlabs_signature_good(&p->signature, digest)) {
+    if (!hashed) {
+        not_served(NO_MEMORY);
+        finish(p, 500);
+        return;
+    }
+    if (!elevenlabs_signature_good(&p->signature, digest)) {
         refused(p->w, "wrong signature");
         finish(p, 401);
         return;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/utf8.h"
+#include "warmer/wrong.h"
 
 enum { TURNS_MAX = 2000 };
 
@@ -107,7 +108,7 @@ const char *report_of_conversation(struct report *out, const json_t *data)
     out->status = "";
     out->entries = json_array();
     if (!out->entries)
-        return "out of memory";
+        return NO_MEMORY;
     take_ids(out, data);
     return *out->conversation_id ? read_transcript(out, data) : "it has no conversation_id";
 }
@@ -120,7 +121,7 @@ const char *report_of_webhook(struct report *out, const json_t *body)
     out->status = "";
     out->entries = json_array();
     if (!out->entries)
-        return "out of memory";
+        return NO_MEMORY;
     if (!*type || !json_is_object(data))
         return "it is no object with type and data";
     take_ids(out, data);

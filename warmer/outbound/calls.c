@@ -29,6 +29,7 @@
 #include "warmer/outbound/provider.h"
 #include "warmer/outbound/queue.h"
 #include "warmer/server.h"
+#include "warmer/wrong.h"
 
 enum {
     KEY_MAX = 255,
@@ -341,12 +342,14 @@ static const char *begin(struct batch *b, const char *key)
     if (!*key || strlen(key) > KEY_MAX)
         return "send a header Idempotency-Key of 1 to 255 bytes: whoever asks again with it calls nobody twice";
     text = request_body(b->request, &len);
-    b->body = text ? foreign_json(text, len, JSON_REJECT_DUPLICATES) : NULL;
+    if (!text)
+        return NO_MEMORY;
+    b->body = foreign_json(text, len, JSON_REJECT_DUPLICATES);
     wrong = call_request_read(&b->asked, b->body, clock_wall_ms());
     if (wrong)
         return wrong;
-    sha256_hex(b->key, key, strlen(key));
-    sha256_hex(b->digest, text, len);
+    if (!sha256_hex(b->key, key, strlen(key)) || !sha256_hex(b->digest, text, len))
+        return NO_MEMORY;
     for (size_t i = 0; i < json_array_size(b->asked.callees); i++)
         json_array_append_new(b->results, json_null());
     return NULL;
@@ -363,14 +366,14 @@ void calls_handle(struct request *r)
     b = calloc(1, sizeof *b);
     if (!b || !(b->results = json_array())) {
         free(b);
-        request_answer_status(r, 503);
+        request_refuse(r, NO_MEMORY);
         return;
     }
     b->request = r;
     b->w = r->w;
     wrong = begin(b, request_header(r, "Idempotency-Key"));
     if (wrong)
-        refuse(b, 400, wrong);
+        refuse(b, wrong_status(wrong), wrong);
     else if (!ask_once(b))
         on_once(NULL, b);
 }

@@ -52,7 +52,7 @@ void machine_handle(struct request *r)
     const char *who = form_get(&r->form, "AnsweredBy");
     struct question q;
     if (strlen(who) > ANSWERED_BY_MAX || strspn(who, "abcdefghijklmnopqrstuvwxyz_") != strlen(who) || !*who) {
-        request_refuse_malformed(r, "no usable AnsweredBy");
+        request_refuse(r, "no usable AnsweredBy");
         return;
     }
     log_info(r->call_sid, "the carrier says who has picked up", log_str("by", who),

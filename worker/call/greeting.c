@@ -28,12 +28,13 @@ static bool key_of(const struct call *c, char key[KEY_SIZE])
     const char *voice = ai_leg_voice(c);
     size_t size = strlen(ctx->greeting) + strlen(voice) + strlen(config->ai_model) + strlen(c->w->provider->name) + 8;
     char *text = malloc(size), hash[SHA256_HEX_SIZE];
+    bool good;
     if (!text)
         return false;
     snprintf(text, size, "%s|%s|%s|%s", c->w->provider->name, config->ai_model, voice, ctx->greeting);
-    sha256_hex(hash, text, strlen(text));
+    good = sha256_hex(hash, text, strlen(text));
     free(text);
-    return key_global(key, &c->w->keys, "greeting", hash, NULL) != NULL;
+    return good && key_global(key, &c->w->keys, "greeting", hash, NULL) != NULL;
 }
 
 static void on_audio(void *owner, const redisReply *reply)
