@@ -10,6 +10,7 @@
 #include "common/base/admin.h"
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
+#include "common/base/headroom.h"
 #include "common/base/log.h"
 #include "common/base/log_sink.h"
 #include "common/http/client.h"
@@ -46,6 +47,7 @@ struct parts {
     struct server *server;
     struct intake *intake;
     struct admin *admin;
+    struct headroom *headroom;
     struct event *signals[2];
     struct event *stop_poll;
     int64_t stop_began_ms; /* 0: running */
@@ -58,6 +60,8 @@ static const char *not_ready(void *arg)
     const struct parts *p = arg;
     if (p->stop_began_ms)
         return "stopping";
+    if (!headroom_left())
+        return "memory is short: no new calls are taken";
     return redis_async_up(p->w.redis) ? NULL : "redis is away";
 }
 
@@ -184,7 +188,8 @@ static bool build(struct parts *p)
     return crypto_init() && (p->w.base = base_new()) && (p->resolver = resolver_new(p->w.base)) && watch_signals(p) &&
            connect_redis(p) && (p->w.loads = load_pool_new(&p->w, p->resolver)) &&
            build_calls(p) && build_outbound(p) &&
-           (p->server = server_new(&p->w)) && build_intake(p) && (p->admin = admin_new(p->w.base, &admin));
+           (p->server = server_new(&p->w)) && build_intake(p) && (p->admin = admin_new(p->w.base, &admin)) &&
+           (p->headroom = headroom_new(p->w.base));
 }
 
 static void forget(struct event *event)
@@ -197,6 +202,7 @@ static void forget(struct event *event)
 static void take_down(struct parts *p)
 {
     admin_free(p->admin);
+    headroom_free(p->headroom);
     outbound_stop(p->w.outbound);
     load_pool_free(p->w.loads);
     call_store_free(p->w.calls);

@@ -14,6 +14,7 @@
 #include <event2/keyvalq_struct.h>
 
 #include "common/base/clock.h"
+#include "common/base/headroom.h"
 #include "common/base/listen.h"
 #include "common/base/log.h"
 #include "warmer/connections.h"
@@ -52,22 +53,23 @@ static const struct route {
     enum tail tail; /* what the path goes on with */
     bool ours;      /* may be about a call that we dialled and the carrier knows by another id */
     bool reads;     /* GET; the others are POST */
+    bool begins;    /* something new: not while memory is short */
 } routes[] = {
-    {"/voice/incoming", gate_carrier, incoming_handle, TAIL_NONE, false, false},
-    {"/voice/after/", gate_carrier, after_handle, TAIL_NUMBERS, true, false},
-    {"/voice/fallback", gate_carrier, fallback_handle, TAIL_NONE, true, false},
-    {"/voice/status", gate_carrier, status_handle, TAIL_NONE, true, false},
-    {"/voice/stream", gate_carrier, stream_handle, TAIL_NONE, true, false},
-    {"/voice/recording", gate_carrier, recording_handle, TAIL_NONE, true, false},
-    {"/voice/outbound/", gate_carrier, answered_handle, TAIL_CALL, false, false},
-    {"/voice/machine/", gate_carrier, machine_handle, TAIL_CALL, false, false},
-    {"/voice/status/", gate_carrier, dialled_status_handle, TAIL_CALL, false, false},
-    {"/calls", gate_api_key, calls_handle, TAIL_NONE, false, false},
-    {"/calls/", gate_api_key, call_state_handle, TAIL_CALL, false, true},
-    {"/prompts", gate_api_key, prompts_handle, TAIL_NONE, false, false},
-    {"/webhooks/elevenlabs/dialogue", gate_tool_key, dialogue_handle, TAIL_NONE, false, false},
-    {"/webhooks/elevenlabs/call", gate_tool_key, lookup_handle, TAIL_NONE, false, false},
-    {"/webhooks/elevenlabs/personalization", gate_tool_key, personalization_handle, TAIL_NONE, false, false},
+    {"/voice/incoming", gate_carrier, incoming_handle, TAIL_NONE, false, false, true},
+    {"/voice/after/", gate_carrier, after_handle, TAIL_NUMBERS, true, false, false},
+    {"/voice/fallback", gate_carrier, fallback_handle, TAIL_NONE, true, false, false},
+    {"/voice/status", gate_carrier, status_handle, TAIL_NONE, true, false, false},
+    {"/voice/stream", gate_carrier, stream_handle, TAIL_NONE, true, false, false},
+    {"/voice/recording", gate_carrier, recording_handle, TAIL_NONE, true, false, false},
+    {"/voice/outbound/", gate_carrier, answered_handle, TAIL_CALL, false, false, false},
+    {"/voice/machine/", gate_carrier, machine_handle, TAIL_CALL, false, false, false},
+    {"/voice/status/", gate_carrier, dialled_status_handle, TAIL_CALL, false, false, false},
+    {"/calls", gate_api_key, calls_handle, TAIL_NONE, false, false, true},
+    {"/calls/", gate_api_key, call_state_handle, TAIL_CALL, false, true, false},
+    {"/prompts", gate_api_key, prompts_handle, TAIL_NONE, false, false, true},
+    {"/webhooks/elevenlabs/dialogue", gate_tool_key, dialogue_handle, TAIL_NONE, false, false, false},
+    {"/webhooks/elevenlabs/call", gate_tool_key, lookup_handle, TAIL_NONE, false, false, false},
+    {"/webhooks/elevenlabs/personalization", gate_tool_key, personalization_handle, TAIL_NONE, false, false, true},
 };
 
 #define HEALTH_PATH "/healthz"
@@ -278,6 +280,8 @@ static void serve(struct server *server, struct evhttp_request *http, const stru
         request_refuse(r, gate.wrong);
     else if (gate.refused)
         request_answer_status(r, gate.refused);
+    else if (route->begins && !headroom_left())
+        request_refuse(r, NO_MEMORY);
     else if (route->ours)
         link_resolve(r, route->handle);
     else

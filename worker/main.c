@@ -16,6 +16,7 @@
 
 #include "common/base/admin.h"
 #include "common/base/crypto.h"
+#include "common/base/headroom.h"
 #include "common/base/log.h"
 #include "common/base/log_sink.h"
 #include "worker/acceptor.h"
@@ -52,6 +53,7 @@ struct program {
     struct acceptor *acceptor;
     struct presence *presence;
     struct admin *admin;
+    struct headroom *headroom;
     struct event *sigterm, *sigint, *drain;
     bool draining, misfit;
     int farewells; /* looks since the last call has gone */
@@ -88,6 +90,8 @@ static const char *not_ready(void *arg)
         if (!metric_get(&loop_metrics(p->loops[i])->ai_address_known))
             return "the AI provider has not said yet where its agent is reached";
     }
+    if (!headroom_left())
+        return "memory is short: no new calls are taken";
     return places_full(&p->shared.places) ? "full: as many calls as RINGFLEET_MAX_CALLS" : NULL;
 }
 
@@ -165,10 +169,11 @@ static bool build(struct program *p)
                                                                      .not_ready = not_ready,
                                                                      .metrics = print_metrics, .arg = p})
                            : NULL;
+    p->headroom = p->admin ? headroom_new(p->base) : NULL;
     p->sigterm = evsignal_new(p->base, SIGTERM, on_stop, p);
     p->sigint = evsignal_new(p->base, SIGINT, on_stop, p);
     p->drain = event_new(p->base, -1, EV_PERSIST, on_drain_look, p);
-    return p->admin && p->sigterm && p->sigint && p->drain && event_add(p->sigterm, NULL) == 0 &&
+    return p->headroom && p->sigterm && p->sigint && p->drain && event_add(p->sigterm, NULL) == 0 &&
            event_add(p->sigint, NULL) == 0;
 }
 
@@ -198,6 +203,7 @@ static void tear_down(struct program *p)
         loop_free(p->loops[i]);
     free(p->loops);
     admin_free(p->admin);
+    headroom_free(p->headroom);
     presence_free(p->presence);
     free_event(p->sigterm);
     free_event(p->sigint);

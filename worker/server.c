@@ -4,6 +4,7 @@
 
 #include <event2/util.h>
 
+#include "common/base/headroom.h"
 #include "common/base/log.h"
 #include "worker/call/call.h"
 
@@ -50,7 +51,7 @@ static void remember(struct server *s, struct guest *g)
 
 static bool admit(struct worker *w, const struct carrier *carrier, struct ws_conn *ws)
 {
-    if (w->draining || places_full(w->places))
+    if (w->draining || places_full(w->places) || !headroom_left())
         return false;
     if (w->newcomers >= SERVER_NEWCOMERS_MAX) {
         metric_add(&w->metrics.guests_dropped, 1);

@@ -5,7 +5,9 @@
 
 #define PROCESS_METRICS(X) \
     X(COUNTER, log_lines_lost, "log_lines_lost_total", "", "log lines that nobody took: their reader hangs or is gone, or the disk is full") \
-    X(COUNTER, texts_mended, "texts_mended_total", "", "texts of others with what is no character in them: it was replaced")
+    X(COUNTER, texts_mended, "texts_mended_total", "", "texts of others with what is no character in them: it was replaced") \
+    X(GAUGE, memory_short, "memory_short", "", "1 while nothing new is taken for want of memory") \
+    X(COUNTER, memory_shortages, "memory_shortages_total", "", "times it has come to that")
 
 struct process_metrics {
     PROCESS_METRICS(METRIC_MEMBER)
