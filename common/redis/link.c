@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include <event2/event.h>
-#include <hiredis/adapters/libevent.h>
 
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
@@ -15,6 +14,7 @@
 #include "common/redis/command.h"
 #include "common/redis/sentinel.h"
 #include "common/redis/tls.h"
+#include "common/redis/watch.h"
 
 enum {
     TICK_MS = 1000,          /* a PING each tick */
@@ -219,8 +219,8 @@ static void on_connect(const redisAsyncContext *ctx, int status)
 static void adopt(struct redis_link *l, redisAsyncContext *ctx)
 {
     bool tls_failed = ctx && !ctx->err && l->spec.url->tls && !redis_tls_begin(&ctx->c, l->to.host);
-    if (!ctx || ctx->err || tls_failed) {
-        const char *why = !ctx ? "out of memory" : *ctx->errstr ? ctx->errstr : "TLS cannot begin";
+    if (!ctx || ctx->err || tls_failed || redis_watch(ctx, l->spec.base) != 0) {
+        const char *why = ctx && *ctx->errstr ? ctx->errstr : tls_failed ? "TLS cannot begin" : "out of memory";
         lost(l, why);
         if (ctx)
             redisAsyncFree(ctx);
@@ -230,7 +230,6 @@ static void adopt(struct redis_link *l, redisAsyncContext *ctx)
     l->ctx = ctx;
     l->state = STATE_CONNECTING;
     l->silent_since_ms = clock_mono_ms();
-    redisLibeventAttach(ctx, l->spec.base);
     redisAsyncSetConnectCallback(ctx, on_connect);
     redisAsyncSetDisconnectCallback(ctx, on_disconnect);
     arm(l, TICK_MS);

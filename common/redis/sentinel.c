@@ -7,9 +7,9 @@
 
 #include <event2/event.h>
 #include <hiredis/async.h>
-#include <hiredis/adapters/libevent.h>
 
 #include "common/redis/tls.h"
+#include "common/redis/watch.h"
 
 enum { ANSWER_SECONDS = 2, ARGS_MAX = 3 };
 
@@ -146,12 +146,12 @@ static void on_resolved(const char *error, const struct sockaddr *addr, socklen_
         return;
     }
     a->ctx = redisAsyncConnect(host, a->place->port);
-    if (!a->ctx || a->ctx->err || (a->spec.url->tls && !redis_tls_begin(&a->ctx->c, a->place->host))) {
+    if (!a->ctx || a->ctx->err || (a->spec.url->tls && !redis_tls_begin(&a->ctx->c, a->place->host)) ||
+        redis_watch(a->ctx, a->spec.base) != 0) {
         fail(a, a->ctx && *a->ctx->errstr ? a->ctx->errstr : "no connection");
         return;
     }
     a->ctx->data = a;
-    redisLibeventAttach(a->ctx, a->spec.base);
     send_question(a);
 }
 
