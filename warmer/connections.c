@@ -16,6 +16,7 @@ enum { SWEEP_MS = 200 };
 
 struct held {
     struct bufferevent *bev;
+    size_t buffer_max;
     bool busy;        /* a request is being answered */
     int64_t since_ms; /* when the first byte of the request that is arriving came; 0: none is */
 };
@@ -92,9 +93,12 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 static void on_bytes(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct held *held = arg;
-    (void)input;
     if (info->n_added > 0 && !held->busy && !held->since_ms)
         held->since_ms = clock_mono_ms();
+    /* A watermark would do the same, but looks at each line that evhttp takes, too. evhttp goes on reading when the
+     * request that is being answered is over. */
+    if (info->n_added > 0 && evbuffer_get_length(input) >= held->buffer_max)
+        bufferevent_disable(held->bev, EV_READ);
 }
 
 static void hold(struct connections *c, struct bufferevent *bev)
@@ -105,8 +109,8 @@ static void hold(struct connections *c, struct bufferevent *bev)
         return;
     }
     held->bev = bev;
+    held->buffer_max = c->spec.buffer_max;
     bufferevent_incref(bev);
-    bufferevent_setwatermark(bev, EV_READ, 0, c->spec.buffer_max);
     c->held[c->count++] = held;
     metric_set(c->spec.open, c->count);
 }

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.usefixtures("programs")
 
 KEY = "the key of the test fleet"
 REQUEST_MAX_S = 10  # of warmer/server.c
+FLOOD = 16 * 1024 * 1024  # what a kernel's buffers never hold
 
 
 @pytest.fixture(scope="module")
@@ -359,24 +360,45 @@ def test_pipelined_requests_are_answered_in_order(fleet):
     assert tokens == [fleet.session(sid)["token:0"] for sid in sids]
 
 
+def flood(connection, text, most):
+    """Sends until nothing more is taken for a while, or it was the most; how much it was."""
+    connection.setblocking(False)
+    sent, deadline = 0, time.monotonic() + 0.2
+    while time.monotonic() < deadline and sent < most:
+        try:
+            sent += connection.send(text)
+            deadline = time.monotonic() + 0.2
+        except BlockingIOError:
+            time.sleep(0.01)
+    return sent
+
+
+def resident_kb(fleet):
+    status = open(f"/proc/{fleet.warmer.process.pid}/status").read()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
 def test_reading_ahead_is_bounded(fleet):
     """Behind a request that waits there is room for little; then the sender has to wait."""
     with frozen_database(fleet), open_socket(fleet) as connection:
         connection.sendall(raw(fleet, new_sid()))
         eventually("the call to wait", lambda: metric(fleet, "calls_opening") == 1)
-        connection.setblocking(False)
-        sent, deadline = 0, time.monotonic() + 0.2
-        while time.monotonic() < deadline:
-            try:
-                sent += connection.send(b"x" * 65536)
-            except BlockingIOError:
-                time.sleep(0.01)
-        assert sent < 16 * 1024 * 1024
-        resident = int(next(
-            line for line in open(f"/proc/{fleet.warmer.process.pid}/status") if line.startswith("VmRSS")
-        ).split()[1])
-        assert resident < 300 * 1024
+        assert flood(connection, b"x" * 65536, FLOOD) < FLOOD
+        assert resident_kb(fleet) < 300 * 1024
     wait_database(fleet)
+
+
+def test_reading_ahead_of_answers_nobody_takes_is_bounded(fleet):
+    """Who asks and asks, and reads no answer, has to wait; then all goes on where it was."""
+    health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    before = resident_kb(fleet)
+    with open_socket(fleet) as connection:
+        assert flood(connection, health * 1000, 2 * FLOOD) < 2 * FLOOD
+        assert resident_kb(fleet) - before < 4 * 1024
+        connection.setblocking(True)
+        text = b""
+        while text.count(b"\r\n\r\nok\n") < 100_000:
+            text += connection.recv(1 << 20)
 
 
 def test_a_truncated_request_changes_nothing(fleet):
