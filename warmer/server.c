@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/buffer.h>
@@ -81,6 +82,22 @@ static void add_header(struct evhttp_request *http, const char *name, const char
     evhttp_add_header(evhttp_request_get_output_headers(http), name, value);
 }
 
+/* As evhttp would write it for each answer, but made once a second. */
+static const char *date_text(void)
+{
+    static struct {
+        time_t second;
+        char text[40];
+    } last;
+    time_t now = time(NULL);
+    struct tm tm;
+    if (now != last.second) {
+        strftime(last.text, sizeof last.text, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+        last.second = now;
+    }
+    return last.text;
+}
+
 static const char *reason_of(int code)
 {
     switch (code) {
@@ -120,6 +137,7 @@ static void write_now(struct bufferevent *bev)
 static void send_status(struct server *server, struct evhttp_request *http, int code)
 {
     struct evhttp_connection *connection = evhttp_request_get_connection(http);
+    add_header(http, "Date", date_text());
     if (server->stopping)
         add_header(http, "Connection", "close");
     connections_idle(server->connections, connection);
