@@ -231,6 +231,9 @@ int main(int argc, char **argv)
     enum config_result config;
     struct check_spec check;
     bool checking;
+    /* Its allocations are zeroed then by itself: calloc of glibc before 2.41 does not take what was freed a moment ago
+     * from where free has put it. Before anything else of libevent. */
+    event_set_mem_functions(malloc, realloc, free);
     log_init("warmer");
     checking = check_asked(&argc, argv, &check);
     config = config_load(&config_spec, &parts.w.config, argc, argv, &positional);
