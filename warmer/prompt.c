@@ -57,17 +57,30 @@ static const char *skip_blanks(const char *at)
     return at;
 }
 
+static bool is_name(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+static const char *find_tag(const char *at)
+{
+    while ((at = strchr(at, '{')) && at[1] != '{')
+        at++;
+    return at;
+}
+
 /* Reads the tag at `begin`, which stands on "{{". */
 static bool read_tag(struct renderer *r, const char *begin, struct tag *tag)
 {
     const char *at = begin + 2;
-    size_t len;
+    size_t len = 0;
     tag->begin = begin;
     tag->kind = ' ';
     if (*at == '#' || *at == '^' || *at == '/')
         tag->kind = *at++;
     at = skip_blanks(at);
-    len = strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    while (is_name(at[len]))
+        len++;
     if (len == 0 || len > PROMPT_NAME_MAX)
         return fail(r, begin, "after {{ there is no field name");
     memcpy(tag->name, at, len);
@@ -135,7 +148,7 @@ bool prompt_render(char *out, size_t size, const char *template_text, prompt_loo
                          .lookup = lookup, .arg = arg, .error = error};
     const char *at = template_text, *brace;
     struct tag tag;
-    while ((brace = strstr(at, "{{"))) {
+    while ((brace = find_tag(at))) {
         if (!read_tag(&r, brace, &tag))
             return false;
         if (tag.kind != ' ')
