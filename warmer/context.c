@@ -14,6 +14,8 @@
 
 #define TEMPLATE_PREFIX "template_"
 
+enum { CHAINS = 64 };
+
 /* ---- memory: a few large pieces, given back together ---- */
 
 enum { PIECE_BYTES = 16000 /* a usual context fits */ };
@@ -42,9 +44,13 @@ static char *take(struct context *c, size_t size)
 /* The first piece begins with them. */
 static bool have_fields(struct context *c)
 {
+    if (c->fields)
+        return true;
+    c->fields = (void *)take(c, CONTEXT_FIELDS_MAX * sizeof c->fields[0] + CHAINS);
     if (!c->fields)
-        c->fields = (void *)take(c, CONTEXT_FIELDS_MAX * sizeof c->fields[0]);
-    return c->fields != NULL;
+        return false;
+    c->_chains = memset(c->fields + CONTEXT_FIELDS_MAX, 0, CHAINS);
+    return true;
 }
 
 /* ---- fields ---- */
@@ -58,20 +64,43 @@ static uint32_t hash_of(const char *name)
     return hash;
 }
 
+/* Those of like hashes hang together, by number: the first is 1. */
+static uint8_t *chain_of(struct context *c, uint32_t hash)
+{
+    return &c->_chains[hash % CHAINS];
+}
+
 static struct context_field *find(struct context *c, const char *name, uint32_t hash)
 {
-    for (size_t i = 0; i < c->count; i++) {
-        if (c->fields[i]._hash == hash && strcmp(c->fields[i].name, name) == 0)
-            return &c->fields[i];
+    for (uint8_t at = c->fields ? *chain_of(c, hash) : 0; at; at = c->fields[at - 1]._next) {
+        struct context_field *field = &c->fields[at - 1];
+        if (field->_hash == hash && strcmp(field->name, name) == 0)
+            return field;
     }
     return NULL;
 }
 
-/* What it took stays with the context. */
+/* What leads to it. */
+static uint8_t *link_to(struct context *c, const struct context_field *field)
+{
+    uint8_t *link = chain_of(c, field->_hash);
+    while (*link != field - c->fields + 1)
+        link = &c->fields[*link - 1]._next;
+    return link;
+}
+
+/* The last one takes its place; the memory it took stays with the context. */
 static void drop(struct context *c, struct context_field *field)
 {
+    struct context_field *last = &c->fields[c->count - 1];
+    uint8_t *link = link_to(c, field);
     c->bytes -= strlen(field->name) + field->value_len;
-    *field = c->fields[--c->count];
+    *link = field->_next;
+    if (field != last) {
+        *link_to(c, last) = (uint8_t)(field - c->fields + 1);
+        *field = *last;
+    }
+    c->count--;
 }
 
 int context_set(struct context *c, const char *name, const char *value)
@@ -90,7 +119,8 @@ int context_set(struct context *c, const char *name, const char *value)
     memcpy(memory + name_len + 1, value, len + 1);
     if (old)
         drop(c, old);
-    c->fields[c->count++] = (struct context_field){memory, memory + name_len + 1, (uint32_t)len, hash};
+    c->fields[c->count++] = (struct context_field){memory, memory + name_len + 1, (uint32_t)len, hash, *chain_of(c, hash)};
+    *chain_of(c, hash) = (uint8_t)c->count;
     c->bytes = bytes;
     return 0;
 }

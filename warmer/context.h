@@ -20,6 +20,7 @@ enum {
 struct context_field {
     const char *name, *value;
     uint32_t value_len, _hash;
+    uint8_t _next;
 };
 
 /* Zeroed it is empty. */
@@ -27,6 +28,7 @@ struct context {
     struct context_field *fields;
     size_t count, bytes;
     struct context_memory *_memory; /* of fields, names and values */
+    uint8_t *_chains;
 };
 
 /* Copies both; replaces a field of that name. -1 if a bound would be crossed; the context is then

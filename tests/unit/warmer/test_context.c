@@ -55,6 +55,15 @@ static void test_bounds(void **state)
     assert_int_equal(context_set(&c, "more", "v"), -1);
     set(&c, "f0", "replaced");
     assert_string_equal(context_get(&c, "f0"), "replaced");
+    for (int i = 0; i < CONTEXT_FIELDS_MAX; i += 3) { /* many of them share a chain */
+        snprintf(name, sizeof name, "f%d", i);
+        set(&c, name, name);
+    }
+    for (int i = 0; i < CONTEXT_FIELDS_MAX; i++) {
+        snprintf(name, sizeof name, "f%d", i);
+        assert_string_equal(context_get(&c, name), i % 3 ? "v" : name);
+    }
+    assert_int_equal(c.count, CONTEXT_FIELDS_MAX);
     context_release(&c);
     free(large);
 }
