@@ -3,19 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/decimal.h"
+
 enum { NUMBER_MAX = 20, MARKS = 5 /* "$" or "*", and two line ends */, KEPT_MAX = 256 * 1024 };
 
 static char *put_number(char *to, char kind, size_t number)
 {
-    char digits[NUMBER_MAX];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
     *to++ = kind;
-    while (n > 0)
-        *to++ = digits[--n];
+    if (number < 10)
+        *to++ = (char)('0' + number); /* nearly each */
+    else
+        to = decimal_put(to, (int64_t)number);
     *to++ = '\r';
     *to++ = '\n';
     return to;
