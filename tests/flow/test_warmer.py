@@ -58,8 +58,8 @@ def test_incoming_connects_the_call(fleet):
     action, url, token = ring(fleet, sid).connect()
     assert action == f"{PUBLIC_URL}/voice/after/0"
     assert url == MEDIA_URL
-    assert fleet.session(sid) | {"opened_ms": ""} == {
-        "v": "1", "phase": "ringing", "epoch": "0", "token:0": token, "opened_ms": "",
+    assert fleet.session(sid) | {"opened_ms": "", "until:0": ""} == {
+        "v": "1", "phase": "ringing", "epoch": "0", "token:0": token, "opened_ms": "", "until:0": "",
     }
     context = fleet.context(sid)
     expected = {

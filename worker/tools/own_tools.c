@@ -168,7 +168,7 @@ json_t *own_tool_output(const char *body, size_t len, bool cut)
     if (cut && len > 0 && (unsigned char)body[len - 1] >= 0xC0)
         len--; /* the last character may not be whole */
     result = cut ? NULL : foreign_json(body, len, JSON_DECODE_ANY);
-    if (!result)
+    if (!result && (len == 0 || !memchr(body, '\0', len)))
         result = json_stringn(body, len);
     output = result ? json_pack("{s:b, s:o}", "ok", 1, "result", result) : NULL;
     if (output && cut)

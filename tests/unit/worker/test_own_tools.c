@@ -168,6 +168,8 @@ static void test_output(void **state)
     assert_output("gr\xc3\xbc\xc3", true, "{\"ok\":true,\"result\":\"gr\xc3\xbc\",\"cut\":true}");
     assert_output("a\xe2\x82", true, "{\"ok\":true,\"result\":\"a\",\"cut\":true}");
     assert_null(own_tool_output("\xff\xfe", 2, false));
+    assert_null(own_tool_output("a\0b", 3, false));
+    assert_output("[\"\\ud83d\"]", false, "{\"ok\":true,\"result\":[\"\xef\xbf\xbd\"]}"); /* half a character */
 }
 
 int main(void)
