@@ -5,6 +5,7 @@
 
 #include <event2/event.h>
 
+#include "common/base/headroom.h"
 #include "common/base/log.h"
 #include "common/redis/async.h"
 #include "warmer/outbound/attempt.h"
@@ -64,7 +65,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (o->asking || o->stopped)
         return;
-    if (attempts_count(o->attempts) >= ATTEMPTS_MAX) {
+    if (attempts_count(o->attempts) >= ATTEMPTS_MAX || !headroom_left()) {
         look_in(o, BUSY_MS);
         return;
     }

@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
+#include "common/base/headroom.h"
 #include "common/base/log.h"
 
 enum {
@@ -148,7 +149,7 @@ static void look(struct ai_pool *pool)
     if (pool->w->provider->agent)
         return; /* an agent speaks as soon as its session is open */
     close_old(pool, now);
-    while (!pool->w->draining && pool->count < pool->w->config->ai_pool_size && now >= pool->next_try_ms) {
+    while (!pool->w->draining && headroom_left() && pool->count < pool->w->config->ai_pool_size && now >= pool->next_try_ms) {
         int before = pool->count;
         open_one(pool);
         if (pool->count == before)
