@@ -7,6 +7,7 @@ import sys
 import time
 
 from .faults import KINDS
+from .store import SHAPES
 from .suite import Options, run, summary
 
 
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("--round", type=float, default=60, help="seconds of faults for each seed")
     parser.add_argument("--calls", type=int, default=12, help="at once")
     parser.add_argument("--every", type=float, default=2.5, help="seconds between two faults")
+    parser.add_argument("--redis", choices=SHAPES, default="single", help="(default: %(default)s)")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--kinds", default=",".join(KINDS), help="of faults, or kind:action (default: %(default)s)")
     given = parser.parse_args()
@@ -26,7 +28,7 @@ def main() -> int:
     deadline = time.monotonic() + given.minutes * 60
     while not results or time.monotonic() < deadline:
         kinds = tuple(given.kinds.split(","))
-        options = Options(seed, seconds, given.calls, given.every, kinds, given.workers)
+        options = Options(seed, seconds, given.calls, given.every, kinds, given.workers, redis=given.redis)
         result = run(options, lambda line: print(line, flush=True))
         results.append(result)
         for problem in result.findings.problems:

@@ -13,13 +13,14 @@ from typing import Callable, Iterator
 from standins.clock import now_ms
 
 from .rig import Rig
+from .store import SHAPES
 
 # kind -> (action, shortest, longest) in seconds
 ACTIONS: dict[str, list[tuple[str, float, float]]] = {
     "worker": [("kill", 0.05, 2), ("kill", 0.05, 2), ("term", 0.05, 1), ("freeze", 0.3, 10)],
     "warmer": [("kill", 0.05, 2), ("freeze", 0.3, 4)],
     "flusher": [("kill", 0.05, 2), ("kill", 0.05, 1), ("freeze", 0.3, 6)],
-    "redis": [("kill", 0.05, 3), ("restart", 0.05, 1), ("freeze", 0.2, 4), ("full", 0.3, 4)],
+    "redis": [],  # those of its shape
     "postgres": [
         ("crash", 0.1, 6),
         ("backend", 0.1, 0.5),
@@ -43,23 +44,25 @@ class Fault:
     target: str  # a program, `redis`, `postgres`, or a route of the proxies
     seconds: float
     lag: float = 0
+    pick: float = 0  # from 0 to below 1: which of several
     begun_ms: float = 0
     ended_ms: float = 0
+    victim: str = ""  # of the servers of a Redis, the one that was replaced: the route to it
 
     def __str__(self) -> str:
         return f"{self.at:6.2f} s  {self.action} {self.target} for {self.seconds:.2f} s"
 
 
-def _routes(names: dict[str, list[str]]) -> list[str]:
-    found = [f"{what}-{name}" for name in names["worker"] for what in ("media", "ai", "redis")]
-    for kind in ("warmer", "flusher"):
-        found += [f"{what}-{name}" for name in names[kind] for what in ("redis", "pg")]
-    return found
+def _routes(names: dict[str, list[str]], redis: str) -> list[str]:
+    programs = [name for kind in ("worker", "warmer", "flusher") for name in names[kind]]
+    found = [f"{what}-{name}" for name in names["worker"] for what in ("media", "ai")]
+    found += [f"pg-{name}" for kind in ("warmer", "flusher") for name in names[kind]]
+    return found + SHAPES[redis].routes(programs)
 
 
-def _targets(kind: str, action: str, names: dict[str, list[str]]) -> list[str]:
+def _targets(kind: str, action: str, names: dict[str, list[str]], redis: str) -> list[str]:
     if kind == "socket":
-        return _routes(names)
+        return _routes(names, redis)
     if action in ("mute", "lose"):
         return [f"pg-{name}" for name in names["flusher"]]
     return names.get(kind, [kind])
@@ -78,17 +81,23 @@ def _fits(fault: Fault, others: list[Fault], names: dict[str, list[str]]) -> boo
 
 
 def draw(
-    rng: random.Random, seconds: float, every: float, kinds: list[str], names: dict[str, list[str]]
+    rng: random.Random,
+    seconds: float,
+    every: float,
+    kinds: list[str],
+    names: dict[str, list[str]],
+    redis: str = "single",
 ) -> list[Fault]:
     faults: list[Fault] = []
     at = 0.0
     while (at := at + rng.expovariate(1 / every)) < seconds:
         kind, _, only = rng.choice(kinds).partition(":")
-        actions = [one for one in ACTIONS[kind] if only in ("", one[0])]
+        possible = SHAPES[redis].actions if kind == "redis" else ACTIONS[kind]
+        actions = [one for one in possible if only in ("", one[0])]
         action, shortest, longest = rng.choice(actions)
-        target = rng.choice(_targets(kind, action, names))
+        target = rng.choice(_targets(kind, action, names, redis))
         length = shortest + (longest - shortest) * rng.random() ** 2  # mostly short ones
-        fault = Fault(at, kind, action, target, length, rng.choice(LAGS))
+        fault = Fault(at, kind, action, target, length, rng.choice(LAGS), rng.random())
         if _fits(fault, faults, names):
             faults.append(fault)
     return faults
@@ -101,12 +110,14 @@ def steps(fault: Fault, rig: Rig) -> Iterator[tuple[float, Callable[[], None]]]:
     """Offsets from the fault's beginning, and what happens then."""
     begin, end = _DOINGS[fault.kind](fault, rig)
 
-    def noted_begin() -> None:
+    def noted_begin() -> bool:
+        if begin() is False:
+            return False
         fault.begun_ms = now_ms()
-        begin()
+        return True
 
     def noted_end() -> bool:
-        if end() is False:
+        if not fault.begun_ms or now_ms() < fault.begun_ms + 1000 * fault.seconds or end() is False:
             return False
         fault.ended_ms = now_ms()
         return True
@@ -145,25 +156,7 @@ def _program(fault: Fault, rig: Rig) -> tuple[Callable, Callable]:
 
 
 def _redis(fault: Fault, rig: Rig) -> tuple[Callable, Callable]:
-    server = rig.redis_server
-
-    def begin() -> None:
-        if fault.action == "full":
-            rig.redis().config_set("maxmemory", 1)
-        elif fault.action == "freeze":
-            server._process.send_signal(signal.SIGSTOP)
-        else:
-            server.stop(signal.SIGKILL if fault.action == "kill" else signal.SIGTERM)
-
-    def end() -> None:
-        if fault.action == "full":
-            rig.redis().config_set("maxmemory", 0)
-        elif fault.action == "freeze":
-            server._process.send_signal(signal.SIGCONT)
-        else:
-            server.start()
-
-    return begin, end
+    return lambda: rig.store.begin(fault), lambda: rig.store.end(fault)
 
 
 def _refuse_writes(rig: Rig, refuse: bool) -> None:

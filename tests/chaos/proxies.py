@@ -45,6 +45,10 @@ class Proxies:
     def close(self, name: str, on: bool) -> None:
         self._ask("close", name=name, on=on)
 
+    def starve(self, name: str) -> None:
+        """What its server sends to a replica is lost from now on, until their connection ends."""
+        self._ask("starve", name=name)
+
     def trap(self, name: str, marker: str, verdict: str) -> None:
         self._ask("trap", name=name, marker=marker, verdict=verdict)
 

@@ -54,6 +54,8 @@ class Link:
             if verdict == "lose":  # the server never hears it
                 self.reset()
                 return
+            if not upwards and self in self.route.starving:
+                continue
             writer.write(data)
             if self.tap is not None:
                 # What the server has answered is a fact, also if the answer is lost on the way.
@@ -73,6 +75,7 @@ class Route:
         self.target = target
         self.lag_s = 0.0
         self.closed = False  # new connections are reset
+        self.starving: set["Link"] = set()  # to replicas, that get nothing more
         self.flowing = asyncio.Event()
         self.flowing.set()
         self._trap: tuple[bytes, str] | None = None
@@ -90,6 +93,9 @@ class Route:
             link.reset()
         return count
 
+    def starve(self) -> None:
+        self.starving = {link for link in self._links if link.tap is not None and link.tap.replicates}
+
     def trap(self, marker: bytes, verdict: str) -> None:
         """The next bytes for the server that contain the marker meet this fate, once."""
         self._trap = (marker, verdict)
@@ -104,7 +110,7 @@ class Route:
         return self._trap is None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = Link(self, Tap(self._keep.append) if self._keep is not None else None)
+        link = Link(self, Tap(self.name, self._keep.append) if self._keep is not None else None)
         link.writers.append(writer)
         self._links.add(link)
         try:
@@ -155,6 +161,8 @@ class Switchboard:
             route.closed = command["on"]
             if route.closed:
                 route.cut()
+        elif op == "starve":
+            route.starve()
         elif op == "trap":
             route.trap(command["marker"].encode(), command["verdict"])
         elif op == "sprung":

@@ -7,6 +7,8 @@ oracle needs is understood: XADD of journal entries, and the functions that writ
 from collections import deque
 from typing import Callable
 
+from standins.clock import now_ms
+
 _NO_VALUE = object()
 
 
@@ -90,6 +92,8 @@ def _kept(command: list[str], reply: object) -> dict | None:
     if (name, word) == ("rf_end", "ENDED"):
         entry = {"call": args[0], "stream": "writes", "type": "call_end"}
         return {**entry, "id": f"{args[1]}-{args[2]}", "reason": args[3]}
+    if (name, word) == ("rf_open", "OPENED"):
+        return {"call": args[0], "stream": "none"}
     if (name, word) == ("rf_event", "ADDED"):
         return {"call": args[0], "stream": "events", "event": args[1], **_pairs(args[5:])}
     return None
@@ -98,20 +102,27 @@ def _kept(command: list[str], reply: object) -> dict | None:
 class Tap:
     """One connection; tells `keep` of every entry that was acknowledged on it."""
 
-    def __init__(self, keep: Callable[[dict], None]) -> None:
+    def __init__(self, route: str, keep: Callable[[dict], None]) -> None:
+        self.replicates = False  # what follows is what a replica gets, and no answers
+        self._route = route
         self._keep = keep
         self._commands, self._replies = Parser(), Parser()
         self._waiting: deque[list[str]] = deque()
 
     def sent(self, data: bytes) -> None:
+        if self.replicates:
+            return
         for command in self._commands.feed(data):
             words = command if isinstance(command, list) else [command]
+            self.replicates = self.replicates or words[:1] == [b"PSYNC"]
             interesting = words and words[0] in (b"XADD", b"FCALL")
             self._waiting.append([_text(word) for word in words] if interesting else [""])
 
     def answered(self, data: bytes) -> None:
+        if self.replicates:
+            return
         for reply in self._replies.feed(data):
             if self._waiting:
                 entry = _kept(self._waiting.popleft(), reply)
                 if entry is not None:
-                    self._keep(entry)
+                    self._keep({**entry, "_by": self._route, "_ms": now_ms()})

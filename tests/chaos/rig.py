@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Coroutine
 
 from flow import fleet
-from flow.fleet import API_KEY, AUTH_TOKEN, MEDIA_URL, PUBLIC_URL, Program, bin_directory
-from flow.servers import PostgresServer, RedisServer
+from flow.fleet import API_KEY, AUTH_TOKEN, MEDIA_URL, PUBLIC_URL, Program, bin_directory, key_of_call
+from flow.servers import PostgresServer
 from standins.call import Call
 from standins.carrier import Carrier
 from standins.realtime import Provider
@@ -25,6 +25,7 @@ from standins.realtime import Provider
 from . import story
 from .proxies import Proxies
 from .stalls import Stalls
+from .store import SHAPES, Single
 
 # A worker that died between two events of a session leaves a race behind that the provider reports.
 BENIGN = frozenset({"response_cancel_not_active", "conversation_already_has_active_response"})
@@ -62,6 +63,7 @@ class Rig:
         workers: int = 3,
         warmers: int = 2,
         flushers: int = 2,
+        redis: str = "single",
         env: dict[str, str] | None = None,
     ) -> None:
         self.cast = story.Cast()
@@ -69,6 +71,7 @@ class Rig:
         self.warmers: list[Program] = []
         self.flushers: list[Program] = []
         self._counts = {"worker": workers, "warmer": warmers, "flusher": flushers}
+        self._shape = SHAPES[redis]
         self._env = env or {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stand-ins")
@@ -81,7 +84,7 @@ class Rig:
         self._stalls = Stalls()
         self._spool = self._directory / "spool"  # a volume that all workers share
         self.proxies: Proxies
-        self.redis_server: RedisServer
+        self.store: Single
         self.postgres: PostgresServer
         self.carrier: BalancedCarrier
         self.media_ports: dict[int, str] = {}  # of the proxies, with the worker behind
@@ -102,9 +105,9 @@ class Rig:
         return self
 
     def _start(self) -> None:
-        self.redis_server = RedisServer(self._directory / "redis")
+        self.store = self._shape(self._directory / "redis", self.proxies)
         self.postgres = PostgresServer(self._directory / "postgres")
-        self.redis_server.start()
+        self.store.start()
         self.postgres.start()
         self.run(self.provider.start())
         self._migrate()
@@ -150,7 +153,7 @@ class Rig:
             self.proxies.stop()
             if hasattr(self, "postgres"):
                 self.postgres.stop()
-            self.redis_server.stop()
+            self.store.stop()
             self._watching.cancel()
             self.run(asyncio.sleep(0.01))  # so that it hears of it
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -166,13 +169,12 @@ class Rig:
         return {"worker": self.workers, "warmer": self.warmers, "flusher": self.flushers}
 
     def _settings(self, name: str) -> dict[str, str]:
-        redis_port = self.proxies.open(f"redis-{name}", self.redis_server.port, tap=True)
         ai_port = self.proxies.open(f"ai-{name}", self.provider.port)
         self.ai_hosts[f"127.0.0.1:{ai_port}"] = name
         pg_port = self.proxies.open(f"pg-{name}", self.postgres.port)
         database = self.postgres.url(name).replace(f":{self.postgres.port}/", f":{pg_port}/")
         return {
-            "RINGFLEET_REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+            "RINGFLEET_REDIS_URL": self.store.url_of(name),
             "RINGFLEET_DATABASE_URL": database,
             "RINGFLEET_AI_URL": self.provider.url.replace(f":{self.provider.port}/", f":{ai_port}/"),
             "RINGFLEET_PUBLIC_URL": PUBLIC_URL,
@@ -190,6 +192,7 @@ class Rig:
             "RINGFLEET_WARM_DEADLINE_MS": "2000",  # a machine that is slow is no fault of this suite
             "RINGFLEET_SILENCE_NUDGE_SECONDS": "60",
             "RINGFLEET_SPOOL_DIR": str(self._spool),
+            **self.store.settings,
             **self._env,
         }
 
@@ -237,7 +240,14 @@ class Rig:
         return len(list(self._spool.glob("*.spool")))
 
     def redis(self):
-        return self.redis_server.client()
+        return self.store.client()
+
+    def key(self, sid: str, suffix: str = "") -> str:
+        return key_of_call(sid, suffix, self.store.partitions)
+
+    def indexes(self, name: str) -> list[str]:
+        """A key that each partition has."""
+        return [f"rf:{{p{number}}}:{name}" for number in range(self.store.partitions)]
 
     def sql(self, query: str, *parameters: object) -> list[dict]:
         return self.postgres.sql(query, *parameters)

@@ -108,6 +108,7 @@ class Story:
 
     plan: Plan
     call: Call | None = None
+    lost: list[dict] = field(default_factory=list)  # what was acknowledged, and gone with its primary
     line: int = -1  # what the caller says, or has said last
     heard_lines: set[int] = field(default_factory=set)  # committed by some AI session
     transcripts: list[Transcript] = field(default_factory=list)

@@ -16,6 +16,8 @@ from .rig import Rig
 from .story import CALLERS, Plan, Story
 
 WARM_UP_SECONDS = 2.0
+NEXT_CALLER_SECONDS = 0.3
+HEALED_SECONDS = 60  # after the last fault
 CALL_SECONDS = 150  # the longest a call may take, faults and all
 
 
@@ -29,6 +31,7 @@ class Options:
     workers: int = 3
     warmers: int = 2
     flushers: int = 2
+    redis: str = "single"  # or sentinel, cluster
 
 
 class Resume(NamedTuple):
@@ -81,19 +84,22 @@ class Timetable:
 
 
 class Callers:
-    """Keeps so many calls going until the time is over."""
+    """Keeps so many calls going until the time is over. While all are told that there is nobody, they come in turn."""
 
     def __init__(self, rig: Rig, rng: random.Random, most: int) -> None:
         self.stories: list[Story] = []
         self._rig = rig
         self._rng = rng
         self._most = most
+        self._next = 0.0
 
     def active(self) -> list[Story]:
         return [one for one in self.stories if not one.call.task.done()]
 
     def fill(self) -> None:
-        if len(self.active()) < self._most and len(self.stories) < CALLERS:
+        now = time.monotonic()
+        if now >= self._next and len(self.active()) < self._most and len(self.stories) < CALLERS:
+            self._next = now + NEXT_CALLER_SECONDS
             self.stories.append(self._rig.place(Plan.draw(self._rng, len(self.stories))))
 
 
@@ -102,7 +108,7 @@ def schedule(options: Options) -> list[Fault]:
     counts = {"worker": options.workers, "warmer": options.warmers, "flusher": options.flushers}
     names = {kind: [f"{kind}-{i + 1}" for i in range(count)] for kind, count in counts.items()}
     rng = random.Random(f"faults {options.seed}")
-    return draw(rng, options.seconds, options.every, list(options.kinds), names)
+    return draw(rng, options.seconds, options.every, list(options.kinds), names, options.redis)
 
 
 def replacement(workers: int, every: float) -> list[Fault]:
@@ -112,8 +118,8 @@ def replacement(workers: int, every: float) -> list[Fault]:
 
 def run(options: Options, tell=lambda line: None, faults: list[Fault] | None = None) -> Result:
     faults = schedule(options) if faults is None else faults
-    tell(f"seed {options.seed}: {len(faults)} faults in {options.seconds:.0f} s, {options.calls} calls at once")
-    with Rig(workers=options.workers, warmers=options.warmers, flushers=options.flushers) as rig:
+    tell(f"seed {options.seed}: {len(faults)} faults in {options.seconds:.0f} s, {options.calls} calls at once, Redis: {options.redis}")
+    with Rig(workers=options.workers, warmers=options.warmers, flushers=options.flushers, redis=options.redis) as rig:
         callers = Callers(rig, random.Random(f"callers {options.seed}"), options.calls)
         table = Timetable()
         start = time.monotonic() + WARM_UP_SECONDS
@@ -121,6 +127,9 @@ def run(options: Options, tell=lambda line: None, faults: list[Fault] | None = N
             for offset, step in steps(fault, rig):
                 table.add(start + fault.at + offset, step)
         while time.monotonic() < start + options.seconds or not table.empty():
+            if time.monotonic() > start + options.seconds + HEALED_SECONDS:
+                left = [str(one) for one in faults if not one.ended_ms]
+                raise TimeoutError(f"seed {options.seed}: these faults do not heal: {left}")
             callers.fill()
             table.run_due()
             time.sleep(0.05)

@@ -39,6 +39,14 @@ def bin_directory() -> Path:
     return Path(os.environ.get("RINGFLEET_BIN") or TESTS.parent / "build" / "bin").resolve()
 
 
+def key_of_call(sid: str, suffix: str, partitions: int) -> str:
+    """Its partition is the FNV-1a of its id."""
+    digest = 2166136261
+    for byte in sid.encode():
+        digest = (digest ^ byte) * 16777619 % 2**32
+    return f"rf:{{p{digest % partitions}}}:call:{sid}{suffix}"
+
+
 class Program:
     """One process: its ports, its log, its metrics."""
 
@@ -257,11 +265,7 @@ class Fleet:
         return self.postgres.sql(query, *parameters)
 
     def key(self, sid: str, suffix: str = "") -> str:
-        """The key of a call: its partition is the FNV-1a of its id."""
-        digest = 2166136261
-        for byte in sid.encode():
-            digest = (digest ^ byte) * 16777619 % 2**32
-        return f"rf:{{p{digest % self.partitions}}}:call:{sid}{suffix}"
+        return key_of_call(sid, suffix, self.partitions)
 
     def context(self, sid: str) -> dict[str, str]:
         return self.redis().hgetall(self.key(sid))

@@ -12,6 +12,7 @@ from .ports import free_port
 from .servers import RedisServer, end_process, eventually, start_process
 
 NODE_TIMEOUT_MS = 4000  # a primary that is silent for so long is replaced; a busy machine must not look like it
+DOWN_AFTER_MS = 1000  # the same of the Sentinels
 PRIMARIES = 3
 SLOTS = 16384
 MASTER = "ringfleet"  # what the Sentinels call it
@@ -24,20 +25,20 @@ def slot_of(key: str) -> int:
 class RedisCluster:
     """Three primaries with a replica each: node i+3 copies node i."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, timeout_ms: int = NODE_TIMEOUT_MS) -> None:
         directory.mkdir(parents=True)
         self.bus_ports = [free_port() for _ in range(2 * PRIMARIES)]
         self.nodes = [
-            RedisServer(directory / str(number), settings=self._settings(bus))
+            RedisServer(directory / str(number), settings=self._settings(bus, timeout_ms))
             for number, bus in enumerate(self.bus_ports)
         ]
 
     @staticmethod
-    def _settings(bus_port: int) -> dict[str, object]:
+    def _settings(bus_port: int, timeout_ms: int) -> dict[str, object]:
         return {
             "cluster-enabled": "yes",
             "cluster-port": bus_port,
-            "cluster-node-timeout": NODE_TIMEOUT_MS,
+            "cluster-node-timeout": timeout_ms,
             "cluster-replica-validity-factor": 0,
             "cluster-require-full-coverage": "no",
             "cluster-migration-barrier": 99,
@@ -46,8 +47,8 @@ class RedisCluster:
 
     def url_of(self, program: str) -> str:
         """Two of the addresses: the others are found by them."""
-        first = self.nodes[0].url_of(program).removesuffix("/0")
-        return f"{first},127.0.0.1:{self.nodes[1].port}"
+        user = self.nodes[0].url_of(program).removesuffix(f"127.0.0.1:{self.nodes[0].port}/0")
+        return f"{user}127.0.0.1:{self.nodes[0].announced},127.0.0.1:{self.nodes[1].announced}"
 
     # ---- life ----
 
@@ -92,18 +93,17 @@ class RedisCluster:
         )
 
     def wait_copied(self) -> None:
+        eventually("the replicas to be in step", self.in_step)
+
+    def in_step(self, timeout: float | None = None) -> bool:
         """Every replica that runs has all its primary has."""
-
-        def in_step() -> bool:
-            for node in self.nodes:
-                if not node.running():
-                    continue
-                info = node.client().info("replication")
-                if info["role"] == "slave" and info["master_link_status"] != "up":
-                    return False
-            return all(self._info(node)["cluster_state"] == "ok" for node in self.nodes if node.running())
-
-        eventually("the replicas to be in step", in_step)
+        for node in self.nodes:
+            if not node.running():
+                continue
+            info = node.client(timeout).info("replication")
+            if info["role"] == "slave" and info["master_link_status"] != "up":
+                return False
+        return all(self._info(node)["cluster_state"] == "ok" for node in self.nodes if node.running())
 
     # ---- looking in ----
 
@@ -124,14 +124,16 @@ class RedisCluster:
         """Who serves it, and knows it."""
         for node in self.primaries():
             for first, last, (_, port, *_), *_ in node.client().execute_command("CLUSTER SLOTS"):
-                if first <= slot <= last and port == node.port:
+                if first <= slot <= last and port == node.announced:
                     return node
         raise LookupError(f"nobody has slot {slot}")
 
     # ---- changing it ----
 
-    def move_slot(self, slot: int, to: RedisServer, pause: float = 0) -> int:
-        """As redis-cli --cluster reshard does it, slowly: with a pause behind each key. Returns how many there were."""
+    def move_slot(self, slot: int, to: RedisServer, pause: float = 0, seconds: float = 60) -> int:
+        """As redis-cli --cluster reshard does it, slowly: with a pause behind each key, while it has seconds. Returns how
+        many there were."""
+        hurry = time.monotonic() + seconds
         source = self.owner(slot)
         to.client().execute_command("CLUSTER SETSLOT", slot, "IMPORTING", self.id_of(source))
         source.client().execute_command("CLUSTER SETSLOT", slot, "MIGRATING", self.id_of(to))
@@ -139,7 +141,7 @@ class RedisCluster:
         while keys := source.client().execute_command("CLUSTER GETKEYSINSLOT", slot, 1):
             source.client().execute_command("MIGRATE", "127.0.0.1", to.port, keys[0], 0, 5000)
             moved += 1
-            time.sleep(pause)
+            time.sleep(pause if time.monotonic() < hurry else 0)
         for node in (to, source, *self.primaries()):
             node.client().execute_command("CLUSTER SETSLOT", slot, "NODE", self.id_of(to))
         return moved
@@ -154,9 +156,10 @@ class RedisCluster:
 class RedisWithSentinels:
     """A primary, a replica and three Sentinels; two of them must agree."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, down_after_ms: int = DOWN_AFTER_MS) -> None:
         directory.mkdir(parents=True)
         self._directory = directory
+        self._down_after_ms = down_after_ms
         self.nodes = [
             RedisServer(directory / name, settings={"repl-diskless-sync-delay": 0})
             for name in ("first", "second")
@@ -174,13 +177,13 @@ class RedisWithSentinels:
         for node in self.nodes:
             node.start()
         first, second = self.nodes
-        second.client().replicaof("127.0.0.1", first.port)
+        second.client().replicaof("127.0.0.1", first.announced)
         for port in self.ports:
             config = self._directory / f"sentinel-{port}.conf"
             config.write_text(
                 f"port {port}\nbind 127.0.0.1\ndir {self._directory}\n"
-                f"sentinel monitor {MASTER} 127.0.0.1 {first.port} 2\n"
-                f"sentinel down-after-milliseconds {MASTER} 1000\n"
+                f"sentinel monitor {MASTER} 127.0.0.1 {first.announced} 2\n"
+                f"sentinel down-after-milliseconds {MASTER} {self._down_after_ms}\n"
                 f"sentinel failover-timeout {MASTER} 5000\n"
             )
             log = self._directory / f"sentinel-{port}.log"
@@ -205,7 +208,7 @@ class RedisWithSentinels:
 
     def primary(self) -> RedisServer:
         _, port = redis.Redis(port=self.ports[-1]).sentinel_get_master_addr_by_name(MASTER)
-        return next(node for node in self.nodes if node.port == port)
+        return next(node for node in self.nodes if node.announced == port)
 
     def client(self) -> redis.Redis:
         return self.primary().client()

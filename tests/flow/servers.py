@@ -65,7 +65,9 @@ class RedisServer:
         self, directory: Path, fsync: str = "always", settings: dict[str, object] | None = None
     ) -> None:
         self.port = free_port()
+        self.announced = self.port  # where others are told that it is
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.log = directory / "redis.log"
         self._directory = directory
         self._fsync = fsync
         self._settings = settings or {}
@@ -91,7 +93,7 @@ class RedisServer:
             command += ["--aclfile", str(Path(self._acl) / "users.acl")]
         for name, value in self._settings.items():
             command += [f"--{name}", str(value)]
-        self._process = start_process(command, self._directory / "redis.log")
+        self._process = start_process(command, self.log)
         eventually("redis to answer", self._answers)
 
     def running(self) -> bool:
@@ -107,12 +109,15 @@ class RedisServer:
         if refused:
             raise AssertionError(f"Redis refused what the programs need: {refused}")
 
-    def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, decode_responses=True)
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def client(self, timeout: float | None = None) -> redis.Redis:
+        return redis.Redis(port=self.port, decode_responses=True, socket_timeout=timeout)
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
-            raise RuntimeError(f"redis-server ended; see {self._directory}/redis.log")
+            raise RuntimeError(f"redis-server ended; see {self.log}")
         try:
             return bool(self.client().ping())
         except redis.RedisError:

@@ -11,12 +11,28 @@ from chaos.faults import Fault
 from chaos.suite import Options, replacement, run
 
 pytestmark = pytest.mark.usefixtures("programs")
+REDIS_AND_WORKERS = ("redis", "redis", "worker:kill")
 
 
 def test_a_short_storm():
-    result = run(Options(seed=3, seconds=15, calls=5, every=1.3))
+    result = run(Options(seed=6, seconds=15, calls=5, every=1.3))
     result.check()
     assert len(result.faults) >= 8 and result.findings.counts["turns in Postgres"] >= 20
+
+
+def test_a_primary_is_replaced_under_calls():
+    """It is killed and the Sentinels name the other; workers are killed meanwhile."""
+    result = run(Options(seed=38, seconds=9, calls=4, every=2.5, kinds=REDIS_AND_WORKERS, redis="sentinel"))
+    result.check()
+    assert result.findings.counts["primaries replaced"] >= 1 and result.findings.counts["turns in Postgres"] >= 10
+
+
+def test_a_cluster_changes_under_calls():
+    """Partitions move from node to node key by key, and a primary is killed."""
+    result = run(Options(seed=147, seconds=9, calls=4, every=2.5, kinds=REDIS_AND_WORKERS, redis="cluster"))
+    result.check()
+    assert result.findings.counts["primaries replaced"] >= 1 and result.findings.counts["keys moved"] >= 3
+    assert result.findings.counts["turns in Postgres"] >= 10
 
 
 def test_an_upgrade_cuts_no_call_and_keeps_none_waiting():
