@@ -12,9 +12,11 @@
 #include <event2/bufferevent_struct.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 
 #include "common/base/clock.h"
+#include "common/base/decimal.h"
 #include "common/base/headroom.h"
 #include "common/base/listen.h"
 #include "common/base/log.h"
@@ -29,6 +31,7 @@
 enum {
     BODY_MAX = FORM_BYTES_MAX,
     HEADERS_MAX = 16 * 1024,
+    HEAD_MAX = 256, /* of an answer */
     CONNECTION_TIMEOUT_SECONDS = 15, /* as long as the carrier waits (its total timeout) */
     REQUEST_MAX_MS = 10000,          /* for one request to arrive, however it drips */
     CONNECTIONS_MAX = 512,           /* below the usual limit of 1024 descriptors */
@@ -159,24 +162,65 @@ static void request_free(struct request *r)
     free(r);
 }
 
-/* Without memory for the text there is no answer: an empty one would be obeyed. */
-static void answer(struct request *r, int code, const char *text, size_t len)
+const char *request_header(const struct request *r, const char *name)
 {
-    bool whole = evbuffer_add(evhttp_request_get_output_buffer(r->_http), text, len) == 0;
-    send_status(r->server, r->_http, whole ? code : 503);
+    const char *value = evhttp_find_header(evhttp_request_get_input_headers(r->_http), name);
+    return value ? value : "";
+}
+
+/* Not so where the connection ends with the answer, or the client is an old one: evhttp knows what is due to those. */
+static bool is_usual(const struct request *r)
+{
+    const struct evhttp_request *http = r->_http;
+    return http->evcon && http->major == 1 && http->minor == 1 && !http->chunked && !r->server->stopping &&
+           !*request_header(r, "Connection");
+}
+
+static size_t write_head(char head[HEAD_MAX], int code, const char *type, size_t len)
+{
+    char *to = decimal_put(stpcpy(head, "HTTP/1.1 "), code);
+    to = stpcpy(stpcpy(stpcpy(to, " "), reason_of(code)), "\r\nContent-Type: ");
+    to = stpcpy(stpcpy(stpcpy(to, type), "\r\nDate: "), date_text());
+    return (size_t)(stpcpy(decimal_put(stpcpy(to, "\r\nContent-Length: "), (int64_t)len), "\r\n\r\n") - head);
+}
+
+/* What evhttp would write, at a tenth of its cost; it is told only that the answer is complete. */
+static bool answer_usual(struct request *r, int code, const char *type, const char *text, size_t len)
+{
+    struct bufferevent *bev = evhttp_connection_get_bufferevent(r->_http->evcon);
+    struct evbuffer *out = bufferevent_get_output(bev);
+    char head[HEAD_MAX];
+    size_t head_len = write_head(head, code, type, len);
+    if (evbuffer_expand(out, head_len + len) != 0)
+        return false;
+    evbuffer_add(out, head, head_len);
+    evbuffer_add(out, text, len);
+    connections_idle(r->server->connections, r->_http->evcon);
+    bufferevent_enable(bev, EV_WRITE);
+    evhttp_send_reply_end(r->_http);
+    write_now(bev);
+    return true;
+}
+
+/* Without memory for the text there is no answer: an empty one would be obeyed. */
+static void answer(struct request *r, int code, const char *type, const char *text, size_t len)
+{
+    if (!is_usual(r) || !answer_usual(r, code, type, text, len)) {
+        bool whole = evbuffer_add(evhttp_request_get_output_buffer(r->_http), text, len) == 0;
+        add_header(r->_http, "Content-Type", type);
+        send_status(r->server, r->_http, whole ? code : 503);
+    }
     request_free(r);
 }
 
 void request_answer(struct request *r, const struct twiml *document)
 {
-    add_header(r->_http, "Content-Type", "text/xml; charset=utf-8");
-    answer(r, 200, document->text, document->len);
+    answer(r, 200, "text/xml; charset=utf-8", document->text, document->len);
 }
 
 void request_answer_json(struct request *r, int code, const char *text)
 {
-    add_header(r->_http, "Content-Type", "application/json");
-    answer(r, code, text, strlen(text));
+    answer(r, code, "application/json", text, strlen(text));
 }
 
 void request_refuse(struct request *r, const char *wrong)
@@ -189,12 +233,6 @@ void request_refuse(struct request *r, const char *wrong)
         log_warn(NULL, code == 400 ? "webhook malformed" : "webhook not served", log_str("why", wrong),
                  log_int("suppressed", limit->suppressed));
     request_answer_status(r, code);
-}
-
-const char *request_header(const struct request *r, const char *name)
-{
-    const char *value = evhttp_find_header(evhttp_request_get_input_headers(r->_http), name);
-    return value ? value : "";
 }
 
 const char *request_body(struct request *r, size_t *len)

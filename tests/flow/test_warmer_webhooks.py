@@ -1,9 +1,11 @@
 """The webhooks beside the first one, and what is done to those that do not behave."""
 
+import http.client
 import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
 import pytest
@@ -358,6 +360,49 @@ def test_pipelined_requests_are_answered_in_order(fleet):
             text += connection.recv(65536)
     tokens = [part.split(b'value="')[1].split(b'"')[0].decode() for part in text.split(b"</Response>")[:-1]]
     assert tokens == [fleet.session(sid)["token:0"] for sid in sids]
+
+
+def chunked(request):
+    head, body = request.split(b"\r\n\r\n", 1)
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    lines.append(b"Transfer-Encoding: chunked")
+    return b"\r\n".join(lines) + b"\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+def with_header(line):
+    return lambda request: request.replace(b"Host: x\r\n", b"Host: x\r\n" + line + b"\r\n")
+
+
+def as_old(request):
+    return request.replace(b"HTTP/1.1", b"HTTP/1.0")
+
+
+@pytest.mark.parametrize(
+    ("how", "stays"),
+    [
+        (lambda request: request, True),
+        (chunked, True),
+        (with_header(b"Connection: keep-alive"), True),
+        (with_header(b"Expect: 100-continue"), True),
+        (with_header(b"Connection: close"), False),
+        (as_old, False),
+        (lambda request: as_old(with_header(b"Connection: keep-alive")(request)), True),
+    ],
+    ids=["plain", "chunked", "keep-alive", "expect", "close", "old", "old-keep-alive"],
+)
+def test_a_connection_stays_if_its_client_wants_it(fleet, how, stays):
+    """Each answer is whole for http.client, and nothing lies between it and the next one."""
+    with open_socket(fleet) as connection:
+        for _ in range(2 if stays else 1):
+            sid = new_sid()
+            connection.sendall(how(raw(fleet, sid)))
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            text = answer.read().decode()
+            assert (answer.status, answer.headers["Content-Type"]) == (200, "text/xml; charset=utf-8")
+            assert f'value="{fleet.session(sid)["token:0"]}"' in text and text.endswith("</Response>")
+            assert parsedate_to_datetime(answer.headers["Date"]).timestamp() > time.time() - 60
+        assert stays or connection.recv(1) == b""
 
 
 def flood(connection, text, most):
