@@ -105,7 +105,8 @@ void form_mend(struct form *form)
 const char *form_get(const struct form *form, const char *name)
 {
     for (size_t i = 0; i < form->count; i++) {
-        if (strcmp(form->fields[i].name, name) == 0)
+        const char *given = form->fields[i].name;
+        if (*given == *name && strcmp(given, name) == 0)
             return form->fields[i].value;
     }
     return "";
