@@ -99,6 +99,7 @@ struct worker {
     int64_t read_ms; /* when the one at hand was; 0: none is */
     int tickets;    /* questions to Redis under way: calls wait for the answers */
     bool pressed;   /* no time is left: carriers' audio is taken two frames at a time */
+    unsigned pairing; /* calls that have begun to be taken so */
     uint8_t read_buf[WORKER_READ_BYTES];
     uint8_t write_buf[WORKER_WRITE_BYTES];
     struct cork cork;

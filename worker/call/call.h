@@ -82,6 +82,7 @@ struct call {
     bool speaking;                 /* the caller, by the AI's ear */
     bool words_unheard;            /* there are words in what is unheard */
     bool spoke;                    /* first audio has gone to the caller */
+    bool paired;                   /* its frames are taken two at a time */
     const struct carrier *carrier; /* whose protocol the stream speaks */
     struct ws_conn *stream;        /* NULL once its socket is gone */
     struct ws_conn *ai;

@@ -41,12 +41,15 @@ static void on_unordered_audio(struct call *c, const struct carrier_event *ev)
 }
 
 /* A loop that has no time left is told of a carrier's audio when there are two frames of it: half the reads, and
- * half of all that follows from them. Whatever else the carrier says waits for the second one as well. */
+ * half of all that follows from them. Whatever else the carrier says waits for the second one as well. Of calls that
+ * begin with it every other one does so a frame later, or all would come in the same 20 ms and none in the next. */
 static void take_pairs(struct call *c, size_t frame_len, size_t audio_ms)
 {
     bool pairs = c->w->pressed && c->state >= CALL_GREETING && audio_ms <= PAIRED_MS_MAX;
+    bool later = pairs && !c->paired && c->w->pairing++ % 2 == 1;
     size_t more_than_one = frame_len * 3 / 2;
-    ws_wait_for(c->stream, pairs ? more_than_one + WAIT_STEP - more_than_one % WAIT_STEP : 0);
+    c->paired = pairs;
+    ws_wait_for(c->stream, pairs && !later ? more_than_one + WAIT_STEP - more_than_one % WAIT_STEP : 0);
 }
 
 static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)

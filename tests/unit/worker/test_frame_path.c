@@ -512,6 +512,27 @@ static void test_two_at_a_time(void **state)
     await_all();
 }
 
+/* When two calls begin to be taken so, the second does it a frame later: not all come in the same 20 ms. */
+static void test_every_other_call_a_frame_later(void **state)
+{
+    (void)state;
+    begin_quiet_call();
+    w->pressed = true;
+    w->pairing = 1; /* another call has begun */
+    for (int i = 1; i <= 2; i++) {
+        speak_now(160);
+        await_all();
+        assert_int_equal(line.appends, i);
+    }
+    for (int i = 1; i <= 5; i++) {
+        speak_now(160);
+        assert_int_equal(line.appends, 1 + i);
+        speak_now(160);
+        await_all();
+        assert_int_equal(line.appends, 2 + i);
+    }
+}
+
 /* The second one does not come: the first is not left alone, nor is the carrier's last word. */
 static void test_the_last_frame(void **state)
 {
@@ -656,6 +677,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_allocation_in_pairs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_message_of_one_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_every_other_call_a_frame_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_last_frame, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_last_frame_of_a_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_messages_do_not_overtake, setup, teardown),
