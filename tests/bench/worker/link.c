@@ -109,12 +109,19 @@ static void watch(struct link *l, int what, uint32_t events)
         die("epoll_ctl");
 }
 
+/* Of a plain link the kernel tells once each time that something comes: a read that is not full has taken all. TLS
+ * reads by records, and cannot know. */
+static uint32_t interest(const struct link *l)
+{
+    return EPOLLIN | (l->ssl ? 0u : EPOLLET | EPOLLRDHUP) | (l->wants_write ? EPOLLOUT : 0u);
+}
+
 static void want_write(struct link *l, bool wanted)
 {
     if (l->wants_write == wanted)
         return;
     l->wants_write = wanted;
-    watch(l, EPOLL_CTL_MOD, EPOLLIN | (wanted ? EPOLLOUT : 0u));
+    watch(l, EPOLL_CTL_MOD, interest(l));
 }
 
 void link_close(struct link *l)
@@ -154,15 +161,19 @@ static ssize_t result_of(struct link *l, ssize_t n)
 static ssize_t read_some(struct link *l, uint8_t *buf, size_t size)
 {
     l->loop->reads++;
+    if (!l->ssl)
+        return result_of(l, recv(l->fd, buf, size, 0));
     ERR_clear_error();
-    return result_of(l, l->ssl ? SSL_read(l->ssl, buf, (int)size) : read(l->fd, buf, size));
+    return result_of(l, SSL_read(l->ssl, buf, (int)size));
 }
 
 static ssize_t write_some(struct link *l, const uint8_t *buf, size_t len)
 {
     l->loop->writes++;
+    if (!l->ssl)
+        return result_of(l, send(l->fd, buf, len, MSG_NOSIGNAL));
     ERR_clear_error();
-    return result_of(l, l->ssl ? SSL_write(l->ssl, buf, (int)len) : send(l->fd, buf, len, MSG_NOSIGNAL));
+    return result_of(l, SSL_write(l->ssl, buf, (int)len));
 }
 
 static void send_bytes(struct link *l, const uint8_t *bytes, size_t len)
@@ -317,9 +328,11 @@ static void keep(struct link *l, const uint8_t *rest, size_t len)
     l->held_len = len;
 }
 
-static void read_link(struct link *l)
+/* ended: the peer has sent its last, and what is there is read to the end. */
+static void read_link(struct link *l, bool ended)
 {
     struct link_loop *loop = l->loop;
+    bool more;
     do {
         size_t before = l->held_len, used;
         ssize_t n;
@@ -335,7 +348,8 @@ static void read_link(struct link *l)
         used = take(l, loop->read_buf, before + (size_t)n);
         if (l->state != CLOSED)
             keep(l, loop->read_buf + used, before + (size_t)n - used);
-    } while (l->state != CLOSED && l->ssl && SSL_pending(l->ssl) > 0);
+        more = ended || before + (size_t)n == LINK_READ_BYTES;
+    } while (l->state != CLOSED && (l->ssl ? SSL_pending(l->ssl) > 0 : more));
 }
 
 static void say_head(struct link *l)
@@ -384,7 +398,7 @@ static void handle(struct link *l, uint32_t events)
     else if (l->state != CLOSED && (events & EPOLLOUT) && l->out_len > 0)
         send_rest(l);
     if ((l->state == HEAD || l->state == OPEN) && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-        read_link(l);
+        read_link(l, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
 }
 
 static void bury(struct link_loop *loop)
@@ -412,6 +426,8 @@ void link_turn(struct link_loop *loop, int64_t timeout_ns)
     loop->woke_ns = wall_ns();
     for (int i = 0; i < n; i++) {
         struct link *l = events[i].data.ptr;
+        if (i + 1 < n)
+            __builtin_prefetch(events[i + 1].data.ptr);
         if (!l)
             accept_all(loop);
         else if (l->state != CLOSED)
@@ -458,7 +474,7 @@ struct link *link_accept(struct link_loop *loop, int fd, const struct link_event
     l->state = l->ssl ? SHAKING : HEAD;
     if (l->ssl)
         SSL_set_accept_state(l->ssl);
-    watch(l, EPOLL_CTL_ADD, EPOLLIN);
+    watch(l, EPOLL_CTL_ADD, interest(l));
     return l;
 }
 
@@ -478,7 +494,7 @@ struct link *link_dial(struct link_loop *loop, int port, const char *path, const
     }
     if (connect(l->fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS)
         die("connect");
-    watch(l, EPOLL_CTL_ADD, EPOLLIN | EPOLLOUT);
     l->wants_write = true;
+    watch(l, EPOLL_CTL_ADD, interest(l));
     return l;
 }

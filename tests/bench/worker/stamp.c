@@ -4,7 +4,7 @@
 
 #include "common/base/base64.h"
 
-enum { STAMP_BYTES = 12, AUDIO_MAX = 49152 };
+enum { STAMP_BYTES = 12 };
 
 static void pack(uint8_t bytes[STAMP_BYTES], struct stamp stamp)
 {
@@ -42,31 +42,45 @@ struct stamp stamp_take(const char *base64)
     return unpack(bytes);
 }
 
+/* The stamp that begins at that byte: the groups of four characters that hold it, and nothing else, are decoded. */
+static bool stamp_at(char *base64, size_t len, size_t at, void (*fn)(void *arg, struct stamp *stamp), void *arg)
+{
+    char *first = base64 + at / 3 * 4, text[BASE64_TEXT_SIZE(STAMP_BYTES + 4)];
+    size_t chars = ((at + STAMP_BYTES - 1) / 3 + 1) * 4 - at / 3 * 4;
+    uint8_t bytes[STAMP_BYTES + 6];
+    struct stamp stamp, before;
+    ptrdiff_t n;
+    if (first + chars > base64 + len || (n = base64_decode(bytes, first, chars)) < 0)
+        return false;
+    before = stamp = unpack(bytes + at % 3);
+    fn(arg, &stamp);
+    if (stamp.ns == before.ns && stamp.n == before.n)
+        return true;
+    pack(bytes + at % 3, stamp);
+    memcpy(first, text, base64_encode(text, bytes, (size_t)n));
+    return true;
+}
+
 static ptrdiff_t each_of_many(char *base64, size_t len, size_t *place, void (*fn)(void *arg, struct stamp *stamp), void *arg)
 {
-    uint8_t audio[AUDIO_MAX];
-    char text[BASE64_TEXT_SIZE(AUDIO_MAX)];
-    ptrdiff_t bytes = len / 4 * 3 <= AUDIO_MAX ? base64_decode(audio, base64, len) : -1;
-    for (ptrdiff_t at = (FRAME_BYTES - (ptrdiff_t)*place) % FRAME_BYTES; at + STAMP_BYTES <= bytes; at += FRAME_BYTES) {
-        struct stamp stamp = unpack(audio + at);
-        fn(arg, &stamp);
-        pack(audio + at, stamp);
+    size_t bytes = base64_decoded_size(base64, len);
+    for (size_t at = (FRAME_BYTES - *place) % FRAME_BYTES; at + STAMP_BYTES <= bytes; at += FRAME_BYTES) {
+        if (!stamp_at(base64, len, at, fn, arg))
+            return -1;
     }
-    if (bytes > 0) {
-        memcpy(base64, text, base64_encode(text, audio, (size_t)bytes));
-        *place = (*place + (size_t)bytes) % FRAME_BYTES;
-    }
-    return bytes;
+    *place = (*place + bytes) % FRAME_BYTES;
+    return bytes > 0 ? (ptrdiff_t)bytes : -1;
 }
 
 ptrdiff_t stamp_each(char *base64, size_t len, size_t *place, void (*fn)(void *arg, struct stamp *stamp), void *arg)
 {
-    struct stamp stamp;
+    struct stamp stamp, before;
     if (len != FRAME_CHARS || *place != 0)
         return each_of_many(base64, len, place, fn, arg);
-    stamp = stamp_take(base64);
+    before = stamp = stamp_take(base64);
     fn(arg, &stamp);
-    stamp_put(base64, stamp);
+    if (stamp.ns != before.ns)
+        stamp_put(base64, stamp);
     return FRAME_BYTES;
 }
 
