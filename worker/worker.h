@@ -35,6 +35,10 @@ enum {
     WORKER_MASK_BYTES = 1024,   /* fetched at once: a system call per frame is a twentieth of its cost */
 };
 
+/* Of thousands of calls none is in the processor's cache when its frame comes: the first 128 bytes of what a frame
+ * will touch next are fetched while there is something else to do. */
+#define PREFETCH(object) (__builtin_prefetch(object), __builtin_prefetch((const char *)(object) + 64))
+
 /* Something to free when the current callbacks have returned. */
 struct deferred {
     void (*fn)(void *arg);

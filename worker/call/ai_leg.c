@@ -51,6 +51,8 @@ static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)
     struct call *c = arg;
     struct ai_event ev;
     (void)ws;
+    PREFETCH(c->stream);
+    PREFETCH(&c->turns);
     c->w->provider->parse(&c->ai_memory, text, len, &ev);
     if (ev.kind == AI_BAD && ev.permanent)
         ai_pool_refused(c->w->ai_pool, ev.error);

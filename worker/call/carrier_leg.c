@@ -57,6 +57,7 @@ static void on_text(struct ws_conn *ws, char *text, size_t len, void *arg)
     struct call *c = arg;
     struct carrier_event ev;
     (void)ws;
+    PREFETCH(c->ai);
     c->carrier->parse(text, len, &ev);
     if (ev.kind == CARRIER_AUDIO && ev.chunk != 0 && !c->carrier->keeps_order)
         on_unordered_audio(c, &ev);

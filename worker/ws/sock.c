@@ -150,30 +150,31 @@ static void uncork_later(void *arg)
     sock_uncork(w);
 }
 
-static void gather(struct sock *s, const void *bytes, size_t len)
+static void gather(struct worker *w, struct sock *s, const void *bytes, size_t len)
 {
-    struct cork *cork = &s->w->cork;
+    struct cork *cork = &w->cork;
+    PREFETCH(s); /* not touched before its turn to send comes */
     if (cork->count == 0 || cork->parts[cork->count - 1].sock != s)
         cork->parts[cork->count++] = (struct cork_part){s, 0};
     memcpy(cork->buf + cork->len, bytes, len);
     cork->parts[cork->count - 1].len += len;
     cork->len += len;
     if (!cork->due)
-        worker_defer(s->w, &cork->deferred, uncork_later, s->w);
+        worker_defer(w, &cork->deferred, uncork_later, w);
     cork->due = true;
 }
 
 /* While sockets are read, what that sends is gathered, and leaves when those that had something have been read: what
  * goes to one socket leaves in one write, and the processor reads, thinks and writes, each for many sockets, instead
  * of learning all of it anew for every frame. */
-void sock_send(struct sock *s, const void *bytes, size_t len)
+void sock_send(struct worker *w, struct sock *s, const void *bytes, size_t len)
 {
-    struct cork *cork = &s->w->cork;
+    struct cork *cork = &w->cork;
     bool fits = len <= sizeof cork->buf - cork->len && cork->count < WORKER_CORK_PARTS;
     if (!cork->on || !fits)
-        sock_uncork(s->w);
+        sock_uncork(w);
     if (cork->on && len <= sizeof cork->buf)
-        gather(s, bytes, len);
+        gather(w, s, bytes, len);
     else
         send_now(s, bytes, len);
 }
@@ -310,6 +311,7 @@ static bool read_once(struct sock *s)
         fail(s, "the frame is too large");
         return false;
     }
+    PREFETCH(s->arg); /* comes while the kernel copies */
     n = read_some(s, room, size);
     if (n < 0) {
         if (n != IO_AGAIN)

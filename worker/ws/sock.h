@@ -34,8 +34,8 @@ RF_NODISCARD struct sock *sock_connect(struct worker *w, const struct sockaddr *
                                        const char *server_name, const struct sock_handler *handler, void *arg);
 
 /* Sends or queues all of it, unless the socket has failed (which on_closed will tell, or told). While sockets are
- * read, it is gathered, with what others send, until those that had something have been read. */
-void sock_send(struct sock *s, const void *bytes, size_t len);
+ * read, it is gathered, with what others send, until those that had something have been read. w: its worker's. */
+void sock_send(struct worker *w, struct sock *s, const void *bytes, size_t len);
 
 /* What was gathered leaves now. */
 void sock_uncork(struct worker *w);

@@ -125,7 +125,7 @@ static void send_frame(struct ws_conn *ws, enum ws_opcode opcode, uint8_t *paylo
     if (client)
         ws_mask(payload, len, mask);
     memcpy(payload - n, head, n);
-    sock_send(ws->sock, payload - n, n + len);
+    sock_send(ws->w, ws->sock, payload - n, n + len);
 }
 
 static void send_control(struct ws_conn *ws, enum ws_opcode opcode, const uint8_t *data, size_t len)
@@ -361,7 +361,7 @@ static const char *status_text(int status)
 static void refuse_http(struct ws_conn *ws, int status)
 {
     char head[256];
-    sock_send(ws->sock, head, ws_response_refuse(head, sizeof head, status, status_text(status)));
+    sock_send(ws->w, ws->sock, head, ws_response_refuse(head, sizeof head, status, status_text(status)));
     over(ws, WS_CLOSE_ABNORMAL, status_text(status));
 }
 
@@ -382,7 +382,7 @@ static size_t take_request(struct ws_conn *ws, const char *buf, size_t len)
         return taken;
     }
     event_del(&ws->deadline);
-    sock_send(ws->sock, head, ws_response_switch(head, sizeof head, request.key));
+    sock_send(ws->w, ws->sock, head, ws_response_switch(head, sizeof head, request.key));
     ws->state = STATE_OPEN;
     ws->handler->on_open(ws, ws->arg);
     return taken;
@@ -414,6 +414,7 @@ static size_t on_bytes(void *arg, uint8_t *buf, size_t len)
 {
     struct ws_conn *ws = arg;
     size_t used = 0;
+    PREFETCH(ws->arg); /* comes while the frame is decoded */
     if (ws->state == STATE_REQUEST)
         used = take_request(ws, (const char *)buf, len);
     else if (ws->state == STATE_RESPONSE)
@@ -441,7 +442,7 @@ static void on_connected(void *arg)
         snprintf(host, sizeof host, "%s:%u", ws->target->host, (unsigned)ws->target->port);
     len = ws_request_write(room, room_size, host, ws->target->path, ws->key, ws->target->headers);
     ws->state = STATE_RESPONSE;
-    sock_send(ws->sock, room, len);
+    sock_send(ws->w, ws->sock, room, len);
 }
 
 static const struct sock_handler sock_events = {on_connected, on_bytes, on_sock_closed};
