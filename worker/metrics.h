@@ -121,6 +121,8 @@ enum peer_fault {
     X(COUNTER, reads_cut, "reads_cut_total", "", "times a connection had more to read than one turn allows")       \
     X(COUNTER, journal_reclaimed, "journal_reclaimed_total", "",                                                   \
       "calls taken back after this worker was believed dead")                                                      \
+    X(COUNTER, journal_repeated, "journal_repeated_total", "",                                                     \
+      "journal entries sent again, which a Redis had acknowledged and its replica did not have")                   \
     X(GAUGE, websockets, "websockets", "", "open sockets of both legs, those in their closing too")                \
     X(GAUGE, loops, "loops", "", "event loops")                                                                    \
     X(GAUGE, loops_brisk, "loops_brisk", "", "event loops that look at their sockets at short steps")              \

@@ -170,6 +170,18 @@ def test_resume_at_the_next_epoch_gets_the_journal(call):
     assert call.field("started_ms") == started and call.field("worker") == "w2"
 
 
+def test_an_owner_whose_claim_was_lost_takes_the_call_again(call):
+    """A primary died before its replica had the claim at epoch 2; the worker before is no owner any more."""
+    call.open()
+    call.claim(worker="w1")
+    call.after()
+    answer, epoch, seq, kept = call.reclaim(epoch=2, worker="w2", stream="MZ2")
+    assert (answer, epoch, seq, kept) == ("RECLAIMED", "2", "2", "1")
+    assert call.field("worker") == "w2" and call.field("stream_sid") == "MZ2"
+    assert call.reclaim(epoch=1, worker="w1") == ["FENCED", "2"]
+    assert call.claim(n=1, token="t1", worker="thief") == ["REPLAYED"]
+
+
 def test_a_claim_fences_the_worker_before(call):
     call.open()
     call.claim()

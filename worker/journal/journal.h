@@ -7,6 +7,9 @@
  * and this journal is fenced, for good; or nobody has, because this worker was cut off for so long
  * that the call was ended for it. Then it takes the call back (rf_reclaim) and goes on.
  *
+ * A primary that dies may take with it what it acknowledged last. So what was acknowledged lately stays here, and is sent
+ * again if the Redis that is looked at after a lost connection does not have it.
+ *
  * What Redis does not take for long, or at all, goes to disk where that is configured (journal_spool.h). */
 #pragma once
 #include <event2/event_struct.h>
@@ -17,6 +20,8 @@
 enum {
     JOURNAL_WAITING_MAX = 256,  /* entries of one call that may wait for Redis */
     JOURNAL_RETRY_MS = 250,     /* after a refusal that may pass (memory full, loading) */
+    JOURNAL_RECENT_MAX = 16,    /* acknowledged entries that stay, */
+    JOURNAL_RECENT_MS = 10000,  /* until one is acknowledged so much later: no replica should be so far behind */
 };
 
 /* KEPT: what somebody waits for (journal_await) is in Redis. */
@@ -34,6 +39,8 @@ struct journal {
     int64_t clock_skew_ms; /* the claim's; set it behind journal_init */
     struct journal_entry *head, *tail;
     int waiting;
+    struct journal_entry *recent, *recent_tail; /* acknowledged lately */
+    int recent_count;
     uint64_t given, kept; /* entries accepted, and of these those that are in Redis; not seq, which others raise too */
     uint64_t awaited;     /* whoever waits wants so many kept; 0: nobody waits */
     bool unsure;    /* the connection was lost: look what is there before anything is sent */

@@ -14,6 +14,7 @@ struct journal_entry {
     uint64_t seq;
     int64_t at_ms;   /* since 1970 */
     int64_t made_ms; /* of Redis' clock, as far as the claim told it */
+    int64_t kept_ms; /* of our monotonic clock: when Redis acknowledged it */
     struct stream_id copied; /* the id under which it is on disk; 0-0: it is not */
     enum journal_type type;
     char *values[JOURNAL_FIELDS_MAX]; /* in the same allocation */

@@ -69,13 +69,17 @@ end
 register('rf_claim', rf_claim, {})
 
 -- rf_reclaim: the owner of a call was cut off from Redis, or asleep, for so long that the call was ended
--- for it (rf_reap). Nobody has claimed it since: it goes on where it is. Asking again is harmless.
+-- for it (rf_reap). Nobody has claimed it since: it goes on where it is. Asking again is harmless. So does an owner
+-- whose epoch is above the one known here: its claim died with a primary before the replica had it.
 -- KEYS session, writes, live
 -- ARGV sid, epoch (the owner's), worker, stream_sid, lease_ms
 -- -> FENCED epoch | RECLAIMED epoch seq kept (last seq that was written at the owner's epoch)
 local function rf_reclaim(keys, args)
   local session, writes, live = keys[1], keys[2], keys[3]
-  if field(session, 'worker') ~= args[3] or field(session, 'stream_sid') ~= args[4] then
+  local known = number_field(session, 'epoch', -1)
+  if known >= 0 and known < tonumber(args[2]) then
+    redis.call('HSET', session, 'worker', args[3], 'stream_sid', args[4], 'claimed_n', number_field(session, 'offered_n', 0))
+  elseif field(session, 'worker') ~= args[3] or field(session, 'stream_sid') ~= args[4] then
     return { 'FENCED', field(session, 'epoch') }
   end
   local now = now_ms()

@@ -154,6 +154,49 @@ static void test_taken_back_without_doubling(void **state)
     freeReplyObject(len);
 }
 
+static void lose_connection(struct fixture *f)
+{
+    redis_server_do(&f->server, NULL, "CLIENT KILL TYPE normal SKIPME yes");
+}
+
+/* The replica that took over lacks what the primary acknowledged last: it is sent again, before what is new. */
+static void test_a_replica_that_was_behind(void **state)
+{
+    struct fixture *f = *state;
+    say_numbered(f, 8, 12);
+    wait_until(f, f->journal.waiting == 0);
+    redis_server_do(&f->server, NULL, "DEL " WRITES);
+    redis_server_do(&f->server, NULL, "XADD " WRITES " 3-7 type callsession_update");
+    redis_server_do(&f->server, NULL, "XADD " WRITES " 3-8 type turn by worker at 1 speaker caller message m8");
+    lose_connection(f);
+    wait_until(f, !f->up);
+    say(f, "m13");
+    wait_until(f, f->up && f->journal.waiting == 0);
+    expect_gapless(f, 7);
+    assert_int_equal(metric_get(&f->w->metrics.journal_repeated), 4);
+    assert_int_equal(f->journal.kept, 6);
+}
+
+/* It does not even know that this worker has the call. */
+static void test_a_replica_that_lacks_the_claim(void **state)
+{
+    struct fixture *f = *state;
+    say_numbered(f, 8, 9);
+    wait_until(f, f->journal.waiting == 0);
+    redis_server_do(&f->server, NULL, "DEL " WRITES);
+    redis_server_do(&f->server, NULL, "XADD " WRITES " 2-5 type turn");
+    redis_server_do(&f->server, NULL, "HSET " SESSION " epoch 2 worker w0 stream_sid MZ0");
+    lose_connection(f);
+    wait_until(f, metric_get(&f->w->metrics.journal_reclaimed) == 1 && f->journal.waiting == 0);
+    expect_id(f, 2, "3-6", "callsession_update");
+    expect_id(f, 1, "3-7", "turn");
+    expect_id(f, 0, "3-8", "turn");
+    assert_int_equal(f->outcome, -1);
+    redisReply *worker = ask(f, "HGET " SESSION " worker");
+    assert_string_equal(worker->str, "w1");
+    freeReplyObject(worker);
+}
+
 /* Nothing to say for a while: the renewal of the lease notices. */
 static void test_lease_notices(void **state)
 {
@@ -257,6 +300,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fenced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_back_without_doubling, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_replica_that_was_behind, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_replica_that_lacks_the_claim, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lease_notices, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(test_journal_gone, setup, teardown),
