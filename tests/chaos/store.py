@@ -83,6 +83,7 @@ class Several:
     def __init__(self, directory: Path, proxies: Proxies, servers, announce: str) -> None:
         self._proxies = proxies
         self.servers = servers
+        self._healing: object = None  # the fault that is not over
         self.stop, self.client = servers.stop, servers.client
         for number, node in enumerate(servers.nodes):
             node.announced = proxies.open(f"redis-{number}", node.port, tap=True)
@@ -96,12 +97,24 @@ class Several:
 
     def begin(self, fault) -> bool:
         """False: not yet, the last one has not healed."""
-        if not self.at_peace():
+        if self._healing is not None or not self.at_peace():
             return False
+        self._healing = fault
+        self._strike(fault)
+        return True
+
+    def end(self, fault) -> bool:
+        """False until the replica has taken over, if it has to, and the other follows it."""
+        if not self._healed(fault):
+            return False
+        self._healing = None
+        return True
+
+    def _strike(self, fault) -> None:
         if fault.action == "full":
             for node in self._primaries():
                 node.client().config_set("maxmemory", 1)
-            return True
+            return
         primaries = self._primaries()
         node = primaries[int(fault.pick * len(primaries))]
         fault.victim = self._route(node)
@@ -113,10 +126,8 @@ class Several:
             node.signal(signal.SIGSTOP)
         else:
             node.stop(signal.SIGKILL)
-        return True
 
-    def end(self, fault) -> bool:
-        """False until the replica has taken over, if it has to, and the other follows it."""
+    def _healed(self, fault) -> bool:
         if fault.action == "full":
             for node in filter(RedisServer.running, self.servers.nodes):
                 node.client().config_set("maxmemory", 0)
@@ -224,16 +235,14 @@ class Cluster(Several):
         except redis.RedisError:
             return False
 
-    def begin(self, fault) -> bool:
+    def _strike(self, fault) -> None:
         if fault.action != "reshard":
-            return super().begin(fault)
-        if not self.at_peace():
-            return False
+            super()._strike(fault)
+            return
         first = int(fault.pick * PARTITIONS)
         slots = [slot_of(f"{{p{(first + i) % PARTITIONS}}}") for i in range(MOVED_AT_ONCE)]
         self._moving = threading.Thread(target=self._move, args=(slots, fault.seconds))
         self._moving.start()
-        return True
 
     def _move(self, slots: list[int], seconds: float) -> None:
         """Slowly, key by key, so that calls meet all that a cluster says meanwhile."""
@@ -242,9 +251,9 @@ class Cluster(Several):
             to = primaries[(primaries.index(self.servers.owner(slot)) + 1) % len(primaries)]
             self._moved += self.servers.move_slot(slot, to, pause=0.05, seconds=seconds)
 
-    def end(self, fault) -> bool:
+    def _healed(self, fault) -> bool:
         if fault.action != "reshard":
-            return super().end(fault)
+            return super()._healed(fault)
         return not self._moving.is_alive()
 
     def moved(self) -> int:
