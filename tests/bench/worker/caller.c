@@ -86,7 +86,7 @@ int callers_count(void)
 static void on_echo(void *arg, struct stamp *stamp)
 {
     struct caller *c = arg;
-    int64_t us = (load.loop.woke_ns - stamp->ns) / 1000;
+    int64_t us = (load.loop.came_ns - stamp->ns) / 1000;
     if (stamp->n == NO_STAMP)
         return;
     if (load.options.profile == PROFILE_REAL) {
@@ -111,7 +111,7 @@ static void on_media(struct caller *c, const struct jscan_value *media)
     struct jscan_value key, value, payload = {.kind = JSCAN_NULL};
     ptrdiff_t bytes;
     size_t place = 0;
-    int64_t now = load.loop.woke_ns;
+    int64_t now = load.loop.came_ns;
     while (jscan_member(&s, &key, &value)) {
         if (!jscan_is(&key, "payload"))
             fault("media has more than a payload", media->at, media->len);

@@ -158,11 +158,28 @@ static ssize_t result_of(struct link *l, ssize_t n)
     return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
 }
 
+/* What waits here until its turn comes has waited for the load, not for the server: the kernel's time counts. */
+static ssize_t recv_stamped(struct link *l, uint8_t *buf, size_t size)
+{
+    char control[CMSG_SPACE(sizeof(struct timespec))];
+    struct iovec room = {buf, size};
+    struct msghdr message = {.msg_iov = &room, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(l->fd, &message, 0);
+    struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    struct timespec came;
+    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_TIMESTAMPNS) {
+        memcpy(&came, CMSG_DATA(head), sizeof came);
+        l->loop->came_ns = came.tv_sec * 1000000000LL + came.tv_nsec;
+    }
+    return n;
+}
+
 static ssize_t read_some(struct link *l, uint8_t *buf, size_t size)
 {
     l->loop->reads++;
+    l->loop->came_ns = l->loop->woke_ns;
     if (!l->ssl)
-        return result_of(l, recv(l->fd, buf, size, 0));
+        return result_of(l, l->loop->stamps ? recv_stamped(l, buf, size) : recv(l->fd, buf, size, 0));
     ERR_clear_error();
     return result_of(l, SSL_read(l->ssl, buf, (int)size));
 }
@@ -458,6 +475,8 @@ static struct link *link_new(struct link_loop *loop, int fd, bool server, const 
     if (!l || fd < 0)
         die("a new connection");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (loop->stamps)
+        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);
     *l = (struct link){.loop = loop, .fd = fd, .server = server, .on = on, .arg = arg};
     l->decoder = (struct ws_decoder){.max_payload = LINK_READ_BYTES / 2, .masked = server};
     if (tls) {

@@ -24,7 +24,9 @@ struct link_events {
 struct link_loop {
     int epoll;
     SSL_CTX *client_tls, *server_tls; /* NULL: plain */
+    bool stamps;                      /* links ask the kernel when bytes came; set it before the first */
     int64_t woke_ns;                  /* wall clock, when the events at hand were there */
+    int64_t came_ns;                  /* when the last of what was read came: by the kernel, or with TLS woke_ns */
     int listener;                     /* -1: none */
     void (*on_accept)(struct link_loop *loop, int fd);
     uint32_t mask_seed;

@@ -204,6 +204,7 @@ int main(int argc, char **argv)
     read_options(argc, argv);
     signal(SIGPIPE, SIG_IGN);
     link_loop_init(&load.loop);
+    load.loop.stamps = true;
     if (load.options.certificate)
         link_serve_tls(&load.loop, load.options.certificate, load.options.key);
     callers_init();

@@ -101,7 +101,7 @@ static void end_answer(struct session *s, const char *words)
 static void on_frame(void *arg, struct stamp *stamp)
 {
     struct session *s = arg;
-    int64_t travelled = load.loop.woke_ns - stamp->ns;
+    int64_t travelled = load.loop.came_ns - stamp->ns;
     if (stamp->n == NO_STAMP)
         return;
     if (s->expected != 0 && stamp->n != s->expected)
