@@ -142,8 +142,9 @@ class Program:
             problems.append(f"{self.name} did not stop within {STOP_SECONDS} s of SIGTERM")
         if not self.expect_death and self.process.returncode != 0:
             problems.append(f"{self.name} left with {self.process.returncode}")
-        if re.search(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:", self.text()):
-            problems.append(f"a sanitizer spoke up in {self.name}:\n{self.text()[-6000:]}")
+        words = self.text()
+        if said := re.search(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:", words):
+            problems.append(f"a sanitizer spoke up in {self.name}:\n{words[max(0, said.start() - 200) :][:6000]}")
         return problems
 
 
