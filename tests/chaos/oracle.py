@@ -177,7 +177,9 @@ def _check_kept(rig: Rig, sid: str, kept: list[dict], weather: Weather, found: F
     written = dict(client.xrange(rig.key(sid, ":writes")))
     events = {entry["id"]: entry for _, entry in client.xrange(rig.key(sid, ":events"))}
     for entry in kept:
-        if entry["stream"] == "none":
+        if entry["stream"] == "none":  # opened: nothing is left of it, not even in Postgres
+            known = written or rig.sql("select 1 from call_flush where call_sid = %s", sid)
+            lost += [entry] * (not known and weather.gone_with_its_primary(entry))
             continue
         found.counts["entries acknowledged"] += 1
         fields = {name: value for name, value in entry.items() if name not in OWN and name[0] != "_"}
@@ -231,7 +233,7 @@ def _check_journal(rig, who: str, one: Story, writes, rows, found: Findings) -> 
     (ledger,) = rig.sql("select * from call_flush where call_sid = %s", sid) or [None]
     last = writes[-1][0] if writes else "0-0"
     marked = ledger and f"{ledger['writes_epoch']}-{ledger['writes_seq']}"
-    ahead = one.lost and marked and int(marked.split("-")[1]) >= int(last.split("-")[1])
+    ahead = one.lost and int(marked.split("-")[1] if marked else 0) >= int(last.split("-")[1])
     found.expect(marked == last or ahead, f"{who}: the ledger is at {marked}, the journal at {last}")
 
 
@@ -276,7 +278,8 @@ def _must_be_kept(one: Story, rig: Rig, weather: Weather, ms: float) -> str | No
 
 def _check_heard(rig: Rig, one: Story, who: str, rows, weather: Weather, found: Findings) -> None:
     messages = [row["message"] for row in rows]
-    gone = [entry["message"].split(" ")[0] for entry in one.lost if "message" in entry]
+    dead = [json.loads(entry["entry"]) for entry in _dead(rig) if one.lost and entry["call_sid"] == one.call.sid]
+    gone = [entry["message"].split(" ")[0] for entry in [*one.lost, *dead] if "message" in entry]
     for transcript in one.transcripts:
         worker = _must_be_kept(one, rig, weather, transcript.ms)
         if transcript.text.split(" ")[0] in gone:
@@ -334,14 +337,18 @@ def _check_status(rig: Rig, one: Story, who: str, found: Findings) -> None:
 # ---- what is left in Redis ----
 
 
+def _dead(rig: Rig) -> list[dict[str, str]]:
+    client = rig.redis()
+    return [entry for key in rig.indexes("dead") for _, entry in client.xrange(key)]
+
+
 def _check_left_over(rig: Rig, stories: list[Story], found: Findings) -> None:
     client = rig.redis()
     pending = sum(client.xpending(key, "flusher")["pending"] for key in rig.indexes("ended"))
     found.expect(pending == 0, f"{pending} ended calls are still pending")
-    dead = [entry for key in rig.indexes("dead") for entry in client.xrange(key)]
     lost = {one.call.sid for one in stories if one.lost}
-    found.counts["entries of lost calls, dead"] = sum(entry["call_sid"] in lost for _, entry in dead)
-    dead = [(entry_id, entry) for entry_id, entry in dead if entry["call_sid"] not in lost]
+    found.counts["entries of lost calls, dead"] = sum(entry["call_sid"] in lost for entry in _dead(rig))
+    dead = [entry for entry in _dead(rig) if entry["call_sid"] not in lost]
     found.expect(dead == [], f"dead entries: {json.dumps(dead)}")
     for key in rig.indexes("flushed"):
         for sid in client.zrange(key, 0, -1):
