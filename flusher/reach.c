@@ -9,7 +9,10 @@
 #include "flusher/health.h"
 #include "flusher/retry.h"
 
-enum { TIMEOUT_MS = 5000 }; /* above the time a read waits, which is until the next sweep */
+enum {
+    TIMEOUT_MS = 5000, /* above the time a read waits, which is until the next sweep */
+    REPLACED_MS = 1000, /* between two questions whether Sentinels name another */
+};
 
 struct reach {
     struct reach_spec spec;
@@ -17,6 +20,7 @@ struct reach {
     struct retry find;
     struct retry *each; /* by the numbers of the shards */
     bool stale;         /* the shards are to be found (again) */
+    int64_t replaced_ms; /* when they are asked next */
     bool renewed, misfit, told_one;
     _Atomic int64_t away_since_ms; /* clock_mono_ms; 0: all is there */
 };
@@ -117,9 +121,23 @@ static void tell_one_partition(struct reach *r)
         log_warn(NULL, TOPOLOGY_ONE_PARTITION);
 }
 
+/* What the lane reads there may be lost, and what it writes: a call that goes on with the other must not be reaped here. */
+static void leave_replaced(struct reach *r)
+{
+    int64_t now = clock_mono_ms();
+    if (r->stale || now < r->replaced_ms)
+        return;
+    r->replaced_ms = now + REPLACED_MS;
+    if (!redis_shards_replaced(r->shards))
+        return;
+    log_warn(NULL, "Redis connection ended", log_str("why", "the Sentinels name another primary"));
+    reach_lost(r, redis_shards_at(r->shards, 0));
+}
+
 void reach_find(struct reach *r)
 {
     struct redis_refusal why;
+    leave_replaced(r);
     if (!r->stale || !retry_due(&r->find))
         return;
     if (!redis_shards_find(r->shards, &why)) {

@@ -18,7 +18,7 @@ struct reach_spec {
 RF_NODISCARD struct reach *reach_new(const struct reach_spec *spec);
 void reach_free(struct reach *reach); /* accepts NULL */
 
-/* Finds the shards if that is due. */
+/* Finds the shards if that is due, or the server is the Sentinels' primary no more; call it about once a second. */
 void reach_find(struct reach *reach);
 
 /* None before they were found. */

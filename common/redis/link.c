@@ -30,7 +30,8 @@ struct redis_link {
     enum state state;
     redisAsyncContext *ctx; /* NULL in WAITING and RESOLVING */
     struct resolve_request *resolving;
-    struct sentinel_ask *asking;
+    struct sentinel_ask *asking; /* RESOLVING: where to; UP: whether it is still there */
+    int others_named;
     struct redis_place to; /* where this try goes; "" with a unix socket */
     int turn;              /* tries so far: each takes the next of the addresses */
     struct event *timer;    /* WAITING: the next try; otherwise the tick */
@@ -58,6 +59,8 @@ static void lost(struct redis_link *l, const char *why)
     int wait = l->backoff_ms / 2 + (int)random_below((uint32_t)l->backoff_ms / 2 + 1);
     l->state = STATE_WAITING;
     l->ctx = NULL;
+    sentinel_cancel(l->asking);
+    l->asking = NULL;
     if (l->freeing)
         return;
     if (log_allow(&l->limit))
@@ -228,6 +231,7 @@ static void adopt(struct redis_link *l, redisAsyncContext *ctx)
     }
     ctx->data = l;
     l->ctx = ctx;
+    l->others_named = 0;
     l->state = STATE_CONNECTING;
     l->silent_since_ms = clock_mono_ms();
     redisAsyncSetConnectCallback(ctx, on_connect);
@@ -255,6 +259,12 @@ static void go_to(struct redis_link *l, const struct redis_place *place)
     l->resolving = resolve(l->spec.resolver, l->to.host, l->to.port, on_resolved, l);
 }
 
+static struct sentinel_ask *ask_sentinel(struct redis_link *l, sentinel_fn *fn)
+{
+    const struct sentinel_spec spec = {l->spec.base, l->spec.resolver, l->spec.url, l->turn++};
+    return sentinel_ask(&spec, fn, l);
+}
+
 static void on_primary(const char *error, const struct redis_place *primary, void *arg)
 {
     struct redis_link *l = arg;
@@ -265,11 +275,10 @@ static void on_primary(const char *error, const struct redis_place *primary, voi
         go_to(l, primary);
 }
 
-static void ask_sentinel(struct redis_link *l)
+static void find_primary(struct redis_link *l)
 {
-    const struct sentinel_spec spec = {l->spec.base, l->spec.resolver, l->spec.url, l->turn++};
     l->state = STATE_RESOLVING;
-    l->asking = sentinel_ask(&spec, on_primary, l);
+    l->asking = ask_sentinel(l, on_primary);
     if (!l->asking)
         lost(l, "out of memory");
 }
@@ -282,7 +291,7 @@ static void begin(struct redis_link *l)
     else if (url->unix_path)
         adopt(l, redisAsyncConnectUnix(url->unix_path));
     else if (url->master)
-        ask_sentinel(l);
+        find_primary(l);
     else
         go_to(l, &url->places[l->turn++ % url->place_count]);
 }
@@ -295,6 +304,14 @@ static void on_pong(redisAsyncContext *ctx, void *r, void *arg)
         l->silent_since_ms = 0;
     if (l && r && l->spec.url->master && !redis_is_primary(r))
         redisAsyncDisconnect(ctx); /* Sentinel has another now */
+}
+
+static void on_named(const char *error, const struct redis_place *primary, void *arg)
+{
+    struct redis_link *l = arg;
+    l->asking = NULL;
+    if (!error && sentinel_disagrees(&l->others_named, primary, &l->to))
+        drop(l, "the Sentinels name another primary");
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -310,6 +327,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         drop(l, "no answer");
         return;
     }
+    if (l->state == STATE_UP && l->spec.url->master && !l->asking)
+        l->asking = ask_sentinel(l, on_named);
     if (l->state == STATE_UP && !l->silent_since_ms) {
         l->silent_since_ms = clock_mono_ms();
         redisAsyncCommand(l->ctx, on_pong, NULL, l->spec.url->master ? "ROLE" : "PING");
@@ -351,6 +370,7 @@ void redis_link_free(struct redis_link *l)
     l->freeing = true;
     resolve_cancel(l->resolving);
     sentinel_cancel(l->asking);
+    l->asking = NULL;
     if (l->ctx)
         drop(l, "stopping");
     if (l->timer)

@@ -11,7 +11,7 @@
 #include "common/redis/tls.h"
 #include "common/redis/watch.h"
 
-enum { ANSWER_SECONDS = 2, ARGS_MAX = 3 };
+enum { ANSWER_SECONDS = 2, ARGS_MAX = 3, OTHERS_NAMED = 2 };
 
 struct sentinel_ask {
     struct sentinel_spec spec;
@@ -68,6 +68,12 @@ static bool read_primary(const redisReply *reply, const struct redis_url *url, s
 bool redis_is_primary(const redisReply *role)
 {
     return role->type != REDIS_REPLY_ARRAY || strcmp(text_at(role, 0), "master") == 0;
+}
+
+bool sentinel_disagrees(int *others_named, const struct redis_place *named, const struct redis_place *ours)
+{
+    *others_named = redis_place_same(named, ours) ? 0 : *others_named + 1;
+    return *others_named >= OTHERS_NAMED;
 }
 
 /* -- without blocking ---------------------------------------------------------------------------- */
@@ -223,4 +229,10 @@ bool sentinel_find(const struct redis_url *url, int timeout_ms, struct redis_pla
             return true;
     }
     return false;
+}
+
+bool sentinel_find_one(const struct redis_url *url, int which, int timeout_ms, struct redis_place *primary)
+{
+    char error[400];
+    return find_with(&url->places[which % url->place_count], url, timeout_ms, primary, error, sizeof error);
 }

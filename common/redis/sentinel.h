@@ -30,5 +30,14 @@ void sentinel_cancel(struct sentinel_ask *ask); /* accepts NULL */
 RF_NODISCARD bool sentinel_find(const struct redis_url *url, int timeout_ms, struct redis_place *primary, char *error,
                                 size_t error_size);
 
+/* The same of only one of them (which, modulo their number). */
+RF_NODISCARD bool sentinel_find_one(const struct redis_url *url, int which, int timeout_ms, struct redis_place *primary);
+
+/* A primary that was frozen, or cut off from its Sentinels, goes on acknowledging as one until they reach it, ten seconds
+ * and more after another took its place; all of that is lost. So they are asked once a second about one that is in use,
+ * in turn. Takes such an answer; true: ours is to be left, for two Sentinels in a row name another one. One alone may
+ * not know ours yet. *others_named: 0 with a new connection. */
+bool sentinel_disagrees(int *others_named, const struct redis_place *named, const struct redis_place *ours);
+
 /* Whether the reply of ROLE is a primary's. A refusal (ACL) is believed to be. */
 bool redis_is_primary(const redisReply *role);

@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/redis/sentinel.h"
 #include "common/redis/topology.h"
+
+enum { REPLACED_TIMEOUT_MS = 250 }; /* to connect, and to be answered */
 
 struct redis_shards {
     struct redis_sync_spec spec;
@@ -12,7 +15,8 @@ struct redis_shards {
     struct redis_shard *shards;
     int count;
     int *partitions; /* room for the lists of all shards */
-    int turn;        /* the nodes are asked in turn: one may be behind */
+    int turn;        /* the nodes, or Sentinels, are asked in turn: one may be behind */
+    int others_named;
 };
 
 struct redis_shards *redis_shards_new(const struct redis_sync_spec *spec)
@@ -187,6 +191,7 @@ static bool take_server(struct redis_shards *s, redisContext *redis, const struc
         shard->count++;
     }
     adopt(s, &next);
+    s->others_named = 0;
     return true;
 }
 
@@ -218,6 +223,15 @@ bool redis_shards_find(struct redis_shards *shards, struct redis_refusal *why)
     taken = take_cluster(shards, redis, &found, why);
     redisFree(redis);
     return taken;
+}
+
+bool redis_shards_replaced(struct redis_shards *shards)
+{
+    const struct redis_url *url = shards->spec.url;
+    struct redis_place named;
+    return url->master && shards->count > 0 && shards->shards->redis &&
+           sentinel_find_one(url, ++shards->turn, REPLACED_TIMEOUT_MS, &named) &&
+           sentinel_disagrees(&shards->others_named, &named, &shards->shards->_place);
 }
 
 bool redis_shard_connect(struct redis_shards *shards, struct redis_shard *shard, struct redis_refusal *why)

@@ -24,6 +24,10 @@ void redis_shards_free(struct redis_shards *shards); /* accepts NULL */
  * are for redis_shard_connect to make. On false, with the reason, everything is as it was. */
 RF_NODISCARD bool redis_shards_find(struct redis_shards *shards, struct redis_refusal *why);
 
+/* Blocks for up to half a second: asks one Sentinel whether the server is still the primary, and says whether it is to
+ * be left. See sentinel_disagrees; false where no Sentinels name it. */
+bool redis_shards_replaced(struct redis_shards *shards);
+
 /* None before they are found. */
 int redis_shards_count(const struct redis_shards *shards);
 struct redis_shard *redis_shards_at(struct redis_shards *shards, int i);

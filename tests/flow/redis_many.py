@@ -218,3 +218,12 @@ class RedisWithSentinels:
         before = self.primary()
         before.stop(signal.SIGKILL)
         eventually("the Sentinels to name the other", lambda: self.primary() is not before)
+
+    def replaced_asleep(self) -> RedisServer:
+        """The primary sleeps until the Sentinels name the other, and wakes up as one who thinks that he still is it.
+        They tell him some ten seconds later."""
+        before = self.primary()
+        before.signal(signal.SIGSTOP)
+        eventually("the Sentinels to name the other", lambda: self.primary() is not before)
+        before.signal(signal.SIGCONT)
+        return before

@@ -42,3 +42,22 @@ def test_the_primary_dies_under_calls():
         for call in calls:
             check_whole(stage, call, streams=1)
             assert check_gapless(stage, call) == [1]
+
+
+def test_a_primary_that_slept_and_thinks_that_it_still_is_one():
+    """What it acknowledges is lost: the programs leave it when the Sentinels say so, not when it knows itself."""
+    with Stage(CHAT, redis=RedisWithSentinels, env={"RINGFLEET_AI_POOL_SIZE": "0"}) as stage:
+        stage.provider.play(Own)
+        calls = [talk(stage) for _ in range(3)]
+        for call in calls:
+            underway(stage, call)
+        before = stage.fleet.redis_server.replaced_asleep()
+        for program in stage.fleet.programs():
+            eventually(f"{program.name} to leave it", lambda: any(
+                line.get("why") == "the Sentinels name another primary" for line in program.log()
+            ))  # fmt: skip
+            assert before.client().role()[0] in (b"master", "master")
+            eventually("the other primary to be found", lambda: program.metrics()["ringfleet_redis_up"] == 1)
+        for call in calls:
+            check_whole(stage, call, streams=1)
+            assert check_gapless(stage, call) == [1]
