@@ -11,7 +11,7 @@
 
 enum {
     TIMEOUT_MS = 5000, /* above the time a read waits, which is until the next sweep */
-    REPLACED_MS = 1000, /* between two questions whether Sentinels name another */
+    PRIMACY_MS = 1000, /* between two questions whether the server is still the primary */
 };
 
 struct reach {
@@ -20,7 +20,8 @@ struct reach {
     struct retry find;
     struct retry *each; /* by the numbers of the shards */
     bool stale;         /* the shards are to be found (again) */
-    int64_t replaced_ms; /* when they are asked next */
+    int64_t primacy_ms; /* when the next one is due */
+    bool doubted;       /* by the last answer */
     bool renewed, misfit, told_one;
     _Atomic int64_t away_since_ms; /* clock_mono_ms; 0: all is there */
 };
@@ -121,14 +122,18 @@ static void tell_one_partition(struct reach *r)
         log_warn(NULL, TOPOLOGY_ONE_PARTITION);
 }
 
-/* What the lane reads there may be lost, and what it writes: a call that goes on with the other must not be reaped here. */
-static void leave_replaced(struct reach *r)
+/* A primary that slept until another took its place finds every lease expired when it wakes up, and may be told to reap
+ * calls that go on with the other. So nothing is done there while there is a doubt. */
+static void look_whether_primary(struct reach *r)
 {
     int64_t now = clock_mono_ms();
-    if (r->stale || now < r->replaced_ms)
+    enum redis_primacy primacy;
+    if (r->stale || now < r->primacy_ms)
         return;
-    r->replaced_ms = now + REPLACED_MS;
-    if (!redis_shards_replaced(r->shards))
+    primacy = redis_shards_primacy(r->shards);
+    r->primacy_ms = now + PRIMACY_MS;
+    r->doubted = primacy == REDIS_DOUBTED;
+    if (primacy != REDIS_REPLACED)
         return;
     log_warn(NULL, "Redis connection ended", log_str("why", "the Sentinels name another primary"));
     reach_lost(r, redis_shards_at(r->shards, 0));
@@ -137,7 +142,7 @@ static void leave_replaced(struct reach *r)
 void reach_find(struct reach *r)
 {
     struct redis_refusal why;
-    leave_replaced(r);
+    look_whether_primary(r);
     if (!r->stale || !retry_due(&r->find))
         return;
     if (!redis_shards_find(r->shards, &why)) {
@@ -161,6 +166,8 @@ struct redis_shard *reach_shard(struct reach *r, int i)
 {
     struct redis_shard *shard = redis_shards_at(r->shards, i);
     struct redis_refusal why;
+    if (r->doubted)
+        return NULL;
     if (shard->redis)
         return shard;
     if (shard->alone || !retry_due(&r->each[i]))

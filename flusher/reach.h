@@ -24,7 +24,7 @@ void reach_find(struct reach *reach);
 /* None before they were found. */
 int reach_count(const struct reach *reach);
 
-/* The shard, connected; NULL while it is away. */
+/* The shard, connected; NULL while it is away, or may be the primary no more. */
 struct redis_shard *reach_shard(struct reach *reach, int i);
 
 /* The shard if it is connected now; nothing is tried. */

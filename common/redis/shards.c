@@ -7,7 +7,7 @@
 #include "common/redis/sentinel.h"
 #include "common/redis/topology.h"
 
-enum { REPLACED_TIMEOUT_MS = 250 }; /* to connect, and to be answered */
+enum { PRIMACY_TIMEOUT_MS = 250 }; /* to connect, and to be answered */
 
 struct redis_shards {
     struct redis_sync_spec spec;
@@ -225,13 +225,15 @@ bool redis_shards_find(struct redis_shards *shards, struct redis_refusal *why)
     return taken;
 }
 
-bool redis_shards_replaced(struct redis_shards *shards)
+enum redis_primacy redis_shards_primacy(struct redis_shards *shards)
 {
     const struct redis_url *url = shards->spec.url;
     struct redis_place named;
-    return url->master && shards->count > 0 && shards->shards->redis &&
-           sentinel_find_one(url, ++shards->turn, REPLACED_TIMEOUT_MS, &named) &&
-           sentinel_disagrees(&shards->others_named, &named, &shards->shards->_place);
+    if (!url->master || shards->count == 0 || !sentinel_find_one(url, ++shards->turn, PRIMACY_TIMEOUT_MS, &named))
+        return REDIS_PRIMARY;
+    if (sentinel_disagrees(&shards->others_named, &named, &shards->shards->_place))
+        return REDIS_REPLACED;
+    return shards->others_named > 0 ? REDIS_DOUBTED : REDIS_PRIMARY;
 }
 
 bool redis_shard_connect(struct redis_shards *shards, struct redis_shard *shard, struct redis_refusal *why)

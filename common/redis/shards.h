@@ -24,9 +24,10 @@ void redis_shards_free(struct redis_shards *shards); /* accepts NULL */
  * are for redis_shard_connect to make. On false, with the reason, everything is as it was. */
 RF_NODISCARD bool redis_shards_find(struct redis_shards *shards, struct redis_refusal *why);
 
-/* Blocks for up to half a second: asks one Sentinel whether the server is still the primary, and says whether it is to
- * be left. See sentinel_disagrees; false where no Sentinels name it. */
-bool redis_shards_replaced(struct redis_shards *shards);
+/* Whether the server is still the primary, by one of its Sentinels; see sentinel_disagrees. Without Sentinels, or while
+ * none answers, it is. DOUBTED: one names another, and the next will tell. Blocks for up to half a second. */
+enum redis_primacy { REDIS_PRIMARY, REDIS_DOUBTED, REDIS_REPLACED };
+enum redis_primacy redis_shards_primacy(struct redis_shards *shards);
 
 /* None before they are found. */
 int redis_shards_count(const struct redis_shards *shards);
