@@ -8,7 +8,7 @@ from standins.scenario import turn
 
 pytestmark = pytest.mark.usefixtures("programs")
 
-LIFE_S = 24
+LIFE_S = 30
 LEAD_S = LIFE_S / 4
 QUESTION = turn("What time is it?", "It is noon.")
 LAST = turn("Thank you.", "You are welcome.")
