@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/redis/functions.h"
+#include "worker/journal/journal_recent.h"
 #include "worker/journal/journal_spool.h"
 
 /* XADD key NOMKSTREAM id, then type, by, at, the fields and spooled */
@@ -29,30 +30,6 @@ static void fence(struct journal *j, const char *why)
     j->on_outcome(j->arg, JOURNAL_FENCED);
 }
 
-static void forget_oldest(struct journal *j)
-{
-    struct journal_entry *e = j->recent;
-    j->recent = e->next;
-    if (!j->recent)
-        j->recent_tail = NULL;
-    j->recent_count--;
-    free(e);
-}
-
-static void remember(struct journal *j, struct journal_entry *e)
-{
-    e->kept_ms = clock_mono_ms();
-    e->next = NULL;
-    if (j->recent_tail)
-        j->recent_tail->next = e;
-    else
-        j->recent = e;
-    j->recent_tail = e;
-    j->recent_count++;
-    while (j->recent_count > JOURNAL_RECENT_MAX || j->recent->kept_ms < e->kept_ms - JOURNAL_RECENT_MS)
-        forget_oldest(j);
-}
-
 static void pop(struct journal *j)
 {
     struct journal_entry *e = j->head;
@@ -62,28 +39,7 @@ static void pop(struct journal *j)
     j->waiting--;
     j->kept++;
     metric_add(&j->w->metrics.journal_appended, 1);
-    remember(j, e);
-}
-
-/* What was acknowledged and is not there waits again, before all that waits. On disk it may be no more. */
-static void take_back(struct journal *j, uint64_t last_seq)
-{
-    int count = 0;
-    while (j->recent && j->recent->seq <= last_seq)
-        forget_oldest(j);
-    if (!j->recent)
-        return;
-    for (struct journal_entry *e = j->recent; e; e = e->next, count++)
-        e->copied = (struct stream_id){0, 0};
-    j->recent_tail->next = j->head;
-    j->tail = j->head ? j->tail : j->recent_tail;
-    j->head = j->recent;
-    j->recent = j->recent_tail = NULL;
-    j->recent_count = 0;
-    j->waiting += count;
-    j->kept -= (uint64_t)count;
-    metric_add(&j->w->metrics.journal_repeated, (uint64_t)count);
-    log_warn(j->call_sid, "Redis has lost entries that it had acknowledged: they are sent again", log_int("entries", count));
+    journal_recent_keep(j, e);
 }
 
 static void tell_kept(struct journal *j)
@@ -160,7 +116,7 @@ static void on_last_id(void *owner, const redisReply *reply)
     }
     while (j->head && j->head->seq <= last.lo)
         pop(j);
-    take_back(j, last.lo);
+    journal_recent_return(j, last.lo);
     if (last.hi < j->epoch || (j->head && j->head->seq != last.lo + 1)) {
         displaced(j); /* our claim is lost too, or what stood before these: they get other numbers */
         return;
@@ -490,8 +446,7 @@ void journal_release(struct journal *j)
     report_lost(j, journal_spool_leave(j));
     free(j->end.metrics);
     j->end.metrics = NULL;
-    while (j->recent)
-        forget_oldest(j);
+    journal_recent_forget(j);
     while (j->head) {
         struct journal_entry *e = j->head;
         j->head = e->next;

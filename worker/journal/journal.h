@@ -7,8 +7,7 @@
  * and this journal is fenced, for good; or nobody has, because this worker was cut off for so long
  * that the call was ended for it. Then it takes the call back (rf_reclaim) and goes on.
  *
- * A primary that dies may take with it what it acknowledged last. So what was acknowledged lately stays here, and is sent
- * again if the Redis that is looked at after a lost connection does not have it.
+ * What was acknowledged lately stays here, for a primary that dies may take it with it (journal_recent.h).
  *
  * What Redis does not take for long, or at all, goes to disk where that is configured (journal_spool.h). */
 #pragma once
@@ -20,8 +19,6 @@
 enum {
     JOURNAL_WAITING_MAX = 256,  /* entries of one call that may wait for Redis */
     JOURNAL_RETRY_MS = 250,     /* after a refusal that may pass (memory full, loading) */
-    JOURNAL_RECENT_MAX = 16,    /* acknowledged entries that stay, */
-    JOURNAL_RECENT_MS = 10000,  /* until one is acknowledged so much later: no replica should be so far behind */
 };
 
 /* KEPT: what somebody waits for (journal_await) is in Redis. */
