@@ -19,6 +19,7 @@
 #include "worker/drain.h"
 #include "worker/heartbeat.h"
 #include "worker/pace.h"
+#include "worker/round.h"
 #include "worker/server.h"
 #include "worker/worker.h"
 
@@ -138,7 +139,7 @@ static bool build(struct loop *loop, struct shared *shared)
     w->tool_trusted = shared->tool_trusted;
     w->places = &shared->places;
     w->spool = shared->spool;
-    w->base = worker_base_new();
+    w->base = round_base_new();
     w->deferred_event = w->base ? event_new(w->base, -1, 0, on_deferred, w) : NULL;
     w->resolver = w->deferred_event ? resolver_new(w->base) : NULL;
     if (!w->resolver || !open_inbox(loop))
@@ -190,7 +191,7 @@ static bool turn(struct loop *loop)
     struct worker *w = &loop->w;
     bool waits = pace_waits(&loop->pace);
     int64_t began = clock_mono_us(), now, rest;
-    if (event_base_loop(w->base, waits ? EVLOOP_ONCE : EVLOOP_NONBLOCK) < 0 || event_base_got_break(w->base))
+    if (!round_once(w->base, waits))
         return false;
     now = clock_mono_us();
     if (waits)

@@ -12,9 +12,9 @@ enum pace_level {
 };
 
 enum {
-    PACE_STEP_US = 250,        /* what a message may wait for in a loop that is brisk */
+    PACE_STEP_US = 500,        /* what a message may wait for in a loop that is brisk */
     PACE_WINDOW_US = 50000,    /* what is judged at once */
-    PACE_BRISK_READS = 400,    /* sockets read in a window: two in a step. From there on it is brisk */
+    PACE_BRISK_READS = 400,    /* sockets read in a window: four in a step. From there on it is brisk */
     PACE_CALM_READS = 200,     /* below it is calm again */
     PACE_PRESSED_PERCENT = 94, /* of the time, worked through: from there on it is pressed */
     PACE_SPARE_PERCENT = 50,   /* below it is not any more: frame by frame it will have nearly twice the work */

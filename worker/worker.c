@@ -78,17 +78,6 @@ void worker_give_buffer(struct worker *w, uint8_t *buffer, size_t size)
         free(buffer);
 }
 
-struct event_base *worker_base_new(void)
-{
-    struct event_config *config = event_config_new();
-    struct event_base *base = NULL;
-    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
-        base = event_base_new_with_config(config);
-    if (config)
-        event_config_free(config);
-    return base;
-}
-
 void worker_release(struct worker *w)
 {
     while (w->conns)

@@ -142,8 +142,5 @@ void worker_call_over(struct worker *w, bool placed);
 uint8_t *worker_take_buffer(struct worker *w, size_t *size);
 void worker_give_buffer(struct worker *w, uint8_t *buffer, size_t size);
 
-/* A base without locks: one thread uses it, others only write to the loop's pipe. */
-RF_NODISCARD struct event_base *worker_base_new(void);
-
 /* After the last turn: closes what connections are left, frees buffers and base. */
 void worker_release(struct worker *w);

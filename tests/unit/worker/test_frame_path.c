@@ -22,6 +22,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "tests/unit/worker/surroundings.h"
+#include "worker/round.h"
 #include "worker/ws/ws_conn.h"
 
 #define SID "CA0123456789abcdef0123456789abcdef"
@@ -426,7 +427,7 @@ static int setup(void **state)
     w = calloc(1, sizeof *w);
     assert_non_null(w);
     assert_int_equal(evthread_use_pthreads(), 0); /* as in the program, where libevent locks what it is not told to leave open */
-    w->base = worker_base_new();
+    w->base = round_base_new();
     w->config = &config;
     w->keys = (struct key_space){prefix, 1};
     w->provider = provider_named("openai");
