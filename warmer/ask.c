@@ -198,13 +198,3 @@ int ask(struct warmer *w, const struct question *q, ask_fn *fn, void *arg)
     evtimer_add(a->deadline, &tv);
     return 0;
 }
-
-void ask_wake(struct warmer *w, const char *call_sid)
-{
-    struct question q;
-    question_init_command(&q, "HEXISTS");
-    question_key(&q, w, KEY_SESSION, call_sid);
-    question_arg(&q, "token:0");
-    if (redis_async_send(w->redis, NULL, NULL, q._argc, q._argv, q._lens) != 0)
-        return; /* who asks next will be told */
-}

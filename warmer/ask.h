@@ -42,7 +42,3 @@ typedef void ask_fn(const redisReply *reply, void *arg);
 /* Calls fn exactly once, never from inside. -1, without calling fn: Redis is away, or QUESTIONS_MAX
  * are on their way. */
 RF_NODISCARD int ask(struct warmer *w, const struct question *q, ask_fn *fn, void *arg);
-
-/* Something about this call will be asked in a moment. A server that has long had nothing to do takes 0.1 ms to get
- * up, which it may do meanwhile: it is asked for a thing that nobody waits for. */
-void ask_wake(struct warmer *w, const char *call_sid);

@@ -1,13 +1,14 @@
-/* POST /voice/incoming: a call rings. Load its context, keep it in Redis, connect the call.
+/* POST /voice/incoming: a call rings. Reserve its place in Redis and load its context, both at once, write the context
+ * there, connect the call.
  *
- * The states, in the order a good call visits them:
+ * The states, in the order a good call visits them (the first two come in either order):
  *
- *   WARMING        its context is being made (warm.h)
- *   OPENING        Redis is asked to open the call with it
- *   OPENING_AHEAD  the same while the database's own answer is still to come
- *   FILLING        the carrier has its answer, the database's is still to come and will be filled in
- *   DONE           nothing more will come; the object is gone
- */
+ *   BEGUN     Redis is asked for the call's place (place.h), its context is being made (warm.h)
+ *   RESERVED  the place is there, the context is still to come
+ *   WARMED    the context is there, Redis' answer is still to come
+ *   OPENING   the context is being written
+ *   ANSWERED  the carrier has its answer; the database's may still be to come, and will be filled in
+ *   DONE      nothing more will come; the object is gone */
 #include "warmer/incoming.h"
 
 #include <stdlib.h>
@@ -17,15 +18,13 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/token.h"
-#include "common/redis/functions.h"
 #include "warmer/after.h"
-#include "warmer/ask.h"
+#include "warmer/place.h"
 #include "warmer/sorry.h"
 #include "warmer/warm.h"
 #include "warmer/wrong.h"
 
-enum state { WARMING, OPENING, OPENING_AHEAD, FILLING, DONE };
+enum state { BEGUN, RESERVED, WARMED, OPENING, ANSWERED, DONE };
 
 enum { PARTY_SIZE = 256 };
 
@@ -36,11 +35,14 @@ struct incoming {
     char call_sid[CALL_SID_SIZE];
     bool outbound;
     bool rescue;             /* the carrier's fallback: the call may have had a stream already */
+    bool asked;              /* Redis' answer is still to come */
+    bool more;               /* the database's is */
+    bool untold;             /* the log line is still to be written */
+    bool opened;             /* the carrier got a stream */
     bool recorded;           /* the call's row is certainly in the database */
-    bool opened, again;      /* by Redis; it was before */
     enum warm_source source; /* of context */
     struct event *later;     /* what need not keep the caller waiting */
-    char token[TOKEN_SIZE];  /* "" until it is made */
+    struct place place;
     struct context context;  /* what Redis gets */
     struct context late;     /* what came after it */
     int64_t began_us;
@@ -50,12 +52,6 @@ struct incoming {
 static int elapsed_ms(const struct incoming *in)
 {
     return (int)((clock_mono_us() - in->began_us) / 1000);
-}
-
-static void put_fields(struct question *q, const struct context *c)
-{
-    for (size_t i = 0; i < c->count; i++)
-        question_field(q, &c->fields[i]);
 }
 
 /* ---- answers ---- */
@@ -101,10 +97,10 @@ static void apologize(struct incoming *in, const char *why)
     request_answer(take_request(in), &document);
 }
 
-static void answer_with_stream(struct incoming *in, const char *token)
+static void answer_with_stream(struct incoming *in)
 {
     struct twiml document;
-    after_stream(&document, &in->w->config, 0, token, NULL, (struct twiml_wait){0, ""});
+    after_stream(&document, &in->w->config, 0, in->place.token, NULL, (struct twiml_wait){0, ""});
     request_answer(take_request(in), &document);
 }
 
@@ -122,8 +118,8 @@ static void count_opened(struct incoming *in, bool again)
 
 static void log_opened(struct incoming *in)
 {
-    count_opened(in, in->again);
-    log_info(in->call_sid, in->again ? "call opened again" : "call opened",
+    count_opened(in, in->place.again);
+    log_info(in->call_sid, in->place.again ? "call opened again" : "call opened",
              log_str("source", warm_source_name(in->source)), log_int("load_ms", in->load_ms),
              log_int("total_ms", in->total_ms), log_phone("from", context_get(&in->context, "from")),
              log_phone("to", context_get(&in->context, "to")),
@@ -131,56 +127,11 @@ static void log_opened(struct incoming *in)
              log_name("lead", context_get(&in->context, "lead_first_name")));
 }
 
-/* ---- Redis ---- */
-
-static void on_filled(const redisReply *reply, void *arg)
-{
-    struct warmer *w = arg;
-    if (strcmp(redis_word(reply), "FILLED") == 0)
-        metric_add(&w->metrics.filled_late, 1);
-}
-
-/* What came after the answer: workers pick it up with the full prompt. */
+/* What the database said after the carrier had its answer. */
 static void fill(struct incoming *in, const struct context *context)
 {
-    struct question q;
-    question_init(&q, REDIS_FUNCTION("rf_fill"));
-    question_key(&q, in->w, KEY_CONTEXT, in->call_sid);
-    put_fields(&q, context);
     log_info(in->call_sid, "call context late", log_int("load_ms", elapsed_ms(in)));
-    if (ask(in->w, &q, on_filled, in->w) != 0)
-        log_warn(in->call_sid, "late context not kept", log_str("why", "redis is away"));
-}
-
-static void on_opened(const redisReply *reply, void *arg);
-
-static void mint_token(struct incoming *in)
-{
-    token_mint(in->token, in->w->config.stream_secret, in->call_sid, 0,
-               clock_wall_ms() + in->w->config.token_ttl_seconds * 1000);
-}
-
-/* NULL, or why not. */
-static const char *ask_to_open(struct incoming *in)
-{
-    struct question q;
-    if (!*in->token)
-        mint_token(in);
-    if (!*in->token)
-        return NO_MEMORY;
-    question_init(&q, REDIS_FUNCTION("rf_open"));
-    question_key(&q, in->w, KEY_CONTEXT, in->call_sid);
-    question_key(&q, in->w, KEY_SESSION, in->call_sid);
-    question_key(&q, in->w, KEY_LIVE, in->call_sid);
-    if (!in->recorded)
-        question_key(&q, in->w, KEY_EVENTS, in->call_sid);
-    question_arg(&q, in->call_sid);
-    question_arg(&q, in->token);
-    question_number(&q, in->w->config.context_ttl_seconds);
-    question_number(&q, warmer_lease_ms(in->w));
-    question_number(&q, in->w->config.token_ttl_seconds * 1000);
-    put_fields(&q, &in->context);
-    return ask(in->w, &q, on_opened, in) == 0 ? NULL : "redis is away";
+    place_fill(in->w, in->call_sid, context);
 }
 
 /* ---- the states ---- */
@@ -195,105 +146,134 @@ static void finish(struct incoming *in)
     free(in);
 }
 
-/* The carrier has its answer. */
-static void leave_opening(struct incoming *in)
+static void finish_if_over(struct incoming *in)
 {
-    if (in->state == OPENING_AHEAD) {
-        in->state = FILLING;
-        return;
-    }
-    if (in->late.count > 0)
-        fill(in, &in->late);
-    finish(in);
+    if (!in->asked && !in->more && !in->untold)
+        finish(in);
 }
 
-/* The same webhook came before: its answer holds. A better context than it had then is filled in. A call
- * that is rescued and has had a stream goes on after that one. */
-static void go_on(struct incoming *in, const redisReply *reply)
+static void enter_answered(struct incoming *in)
 {
-    const char *source = redis_text(reply, 2), *claimed_n = redis_text(reply, 3);
-    if (in->source == WARM_DATABASE && strcmp(source, warm_source_name(WARM_DATABASE)) != 0)
-        fill(in, &in->context);
-    if (in->rescue && *claimed_n) {
+    in->state = ANSWERED;
+    finish_if_over(in);
+}
+
+static void turn_away(struct incoming *in, const char *why)
+{
+    apologize(in, why);
+    enter_answered(in);
+}
+
+/* The log line, and what came late, go once the answer is on its way. A call that is rescued and has had a stream goes on
+ * after that one. */
+static void connect_call(struct incoming *in)
+{
+    in->opened = in->untold = true;
+    event_active(in->later, EV_TIMEOUT, 0);
+    if (in->rescue && in->place.claimed_n != PLACE_NEVER) {
         struct request *r = take_request(in);
-        r->n = atoi(claimed_n);
+        r->n = in->place.claimed_n;
         after_handle(r);
     } else {
-        answer_with_stream(in, redis_text(reply, 1));
+        answer_with_stream(in);
     }
+    enter_answered(in);
 }
 
-/* Runs while the database works, to make the token; and once the answer is on its way, to tell of it. */
 static void on_later(evutil_socket_t fd, short what, void *arg)
 {
     struct incoming *in = arg;
     (void)fd;
     (void)what;
-    if (in->opened) {
-        log_opened(in);
-        leave_opening(in);
-    } else if (!*in->token) {
-        if (in->w->opening == 1)
-            ask_wake(in->w, in->call_sid);
-        mint_token(in);
-    }
+    in->untold = false;
+    log_opened(in);
+    if (in->late.count > 0)
+        fill(in, &in->late);
+    finish_if_over(in);
 }
 
-/* OPENED token | EXISTS token source claimed_n */
-static void on_opened(const redisReply *reply, void *arg)
+static void on_written(const redisReply *reply, void *arg)
 {
     struct incoming *in = arg;
-    in->again = strcmp(redis_word(reply), "EXISTS") == 0;
-    in->opened = in->again || strcmp(redis_word(reply), "OPENED") == 0;
-    if (!in->opened) {
-        apologize(in, "redis did not answer");
-        leave_opening(in);
-        return;
-    }
-    if (in->again)
-        go_on(in, reply);
+    in->asked = false;
+    if (place_written(reply))
+        connect_call(in);
     else
-        answer_with_stream(in, redis_text(reply, 1));
-    event_active(in->later, EV_TIMEOUT, 0);
+        turn_away(in, reply ? "its place in redis is gone" : "redis did not answer");
 }
 
-static void enter_opening(struct incoming *in, const struct warmed *warmed)
+static void enter_opening(struct incoming *in)
 {
-    const char *wrong;
+    in->state = OPENING;
+    if (in->place.has_context) { /* the same webhook came before: its answer holds, and a better context is filled in */
+        if (in->source == WARM_DATABASE && !in->place.complete)
+            fill(in, &in->context);
+        connect_call(in);
+        return;
+    }
+    in->asked = place_write(in->w, &in->place, in->call_sid, &in->context, in->recorded, on_written, in) == 0;
+    if (!in->asked)
+        turn_away(in, "redis is away");
+}
+
+static void on_reserved(const redisReply *reply, void *arg)
+{
+    struct incoming *in = arg;
+    in->asked = false;
+    if (in->state == ANSWERED) /* refused meanwhile */
+        finish_if_over(in);
+    else if (!place_take(&in->place, reply))
+        turn_away(in, "redis did not answer");
+    else if (in->state == WARMED)
+        enter_opening(in);
+    else
+        in->state = RESERVED;
+}
+
+static void take_context(struct incoming *in, const struct warmed *warmed)
+{
     in->source = warmed->source;
     in->recorded = warmed->recorded;
     in->load_ms = elapsed_ms(in);
+    context_move(&in->context, warmed->context);
+}
+
+static void on_first_context(struct incoming *in, const struct warmed *warmed)
+{
     if (warmed->source == WARM_UNKNOWN) {
         refuse(in);
-        finish(in);
+        place_give_up(in->w, &in->place, in->call_sid);
+        enter_answered(in);
         return;
     }
-    context_move(&in->context, warmed->context);
-    in->state = warmed->more ? OPENING_AHEAD : OPENING;
-    wrong = ask_to_open(in);
-    if (!wrong)
-        return;
-    apologize(in, wrong);
-    leave_opening(in);
+    take_context(in, warmed);
+    if (in->state == RESERVED)
+        enter_opening(in);
+    else
+        in->state = WARMED;
 }
 
 static void on_warmed(const struct warmed *warmed, void *arg)
 {
     struct incoming *in = arg;
+    in->more = warmed->more;
     switch (in->state) {
-    case WARMING:
-        enter_opening(in, warmed);
+    case BEGUN:
+    case RESERVED:
+        on_first_context(in, warmed);
         break;
-    case OPENING_AHEAD:
-        context_move(&in->late, warmed->context);
-        in->state = OPENING;
-        break;
-    case FILLING:
-        if (warmed->context->count > 0)
-            fill(in, warmed->context);
-        finish(in);
+    case WARMED: /* the late one comes in time */
+        if (warmed->source == WARM_DATABASE)
+            take_context(in, warmed);
         break;
     case OPENING:
+        context_move(&in->late, warmed->context);
+        break;
+    case ANSWERED:
+        if (in->opened && warmed->source == WARM_DATABASE)
+            fill(in, warmed->context);
+        finish_if_over(in);
+        break;
     case DONE:
         break;
     }
@@ -308,13 +288,20 @@ static void begin(struct incoming *in)
         .channel = CONTEXT_VOICE,
         .answered_by = form_get(form, "AnsweredBy"),
     };
-    if (!redis_async_up(in->w->redis)) { /* no use to ask the database either */
-        apologize(in, "redis is away");
-        finish(in);
-    } else if (warm(in->w, &call, on_warmed, in) != 0) {
-        apologize(in, NO_MEMORY);
-        finish(in);
+    const char *wrong = NULL;
+    if (!redis_async_up(in->w->redis)) /* no use to ask the database either */
+        wrong = "redis is away";
+    else if (warm(in->w, &call, on_warmed, in) != 0)
+        wrong = NO_MEMORY;
+    if (wrong) {
+        in->more = false;
+        turn_away(in, wrong);
+        return;
     }
+    wrong = place_reserve(in->w, &in->place, in->call_sid, call.load.from, call.load.to, on_reserved, in);
+    in->asked = !wrong;
+    if (wrong)
+        turn_away(in, wrong);
 }
 
 /* More calls than can be opened in time: each further one would make all of them late. */
@@ -352,10 +339,10 @@ static void start(struct request *r, bool rescue)
     in->request = r;
     in->outbound = outbound;
     in->rescue = rescue;
+    in->more = true;
     in->began_us = r->began_us;
     strcpy(in->call_sid, r->call_sid);
     count_opening(r->w, r->w->opening + 1);
-    event_active(in->later, EV_TIMEOUT, 0);
     begin(in);
 }
 

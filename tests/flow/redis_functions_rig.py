@@ -50,13 +50,18 @@ class Call:
     def _do(self, function: str, keys: list[str], *args: object) -> list:
         return self.db.fcall(named(function), len(keys), *keys, *args)
 
-    def open(self, token="t0", ttl=100, lease=MINUTE, token_ttl=MINUTE, recorded=True, **fields):
+    def open(self, token="t0", ttl=100, lease=MINUTE, token_ttl=MINUTE, **fields):
         pairs = itertools.chain.from_iterable(fields.items())
-        keys = [self.context, self.session, self.live] + ([] if recorded else [self.events])
+        keys = [self.context, self.session, self.live]
         return self._do("rf_open", keys, self.sid, token, ttl, lease, token_ttl, *pairs)
 
-    def fill(self, **fields):
-        return self._do("rf_fill", [self.context], *itertools.chain.from_iterable(fields.items()))
+    def refuse(self, token="t0"):
+        keys = [self.context, self.session, self.events, self.live, self.ended]
+        return self._do("rf_refuse", keys, self.sid, token)
+
+    def fill(self, recorded=True, **fields):
+        keys = [self.context] + ([] if recorded else [self.events])
+        return self._do("rf_fill", keys, *itertools.chain.from_iterable(fields.items()))
 
     def after(self, n=1, token="t1", lease=MINUTE, token_ttl=MINUTE):
         return self._do("rf_after", [self.session, self.live], self.sid, n, token, lease, token_ttl)

@@ -8,7 +8,7 @@ from flow.redis_functions import named
 from flow.redis_functions_rig import MINUTE, PAST, as_dict, call, db, server, word  # noqa: F401
 
 
-# ---- open, fill ----
+# ---- open, fill, refuse ----
 
 
 def test_open_writes_context_session_and_lease(call):
@@ -42,8 +42,9 @@ def test_the_same_webhook_again_learns_what_was_answered_with(call):
 
 def test_a_call_that_postgres_may_not_know_leaves_one_entry(call):
     fields = {"from": "+1", "to": "+2", "direction": "inbound", "opened_ms": "1763647500123"}
-    assert call.open(recorded=False, **fields) == ["OPENED", "t0"]
-    assert call.open(recorded=False, **fields)[0] == "EXISTS"
+    assert call.open() == ["OPENED", "t0"]
+    assert call.fill(recorded=False, **fields) == ["FILLED", 4]
+    assert call.fill(recorded=False, **fields) == ["FILLED", 4]
     ((_, entry),) = call.db.xrange(call.events)
     assert entry | {"at": ""} == {
         "id": "open", "at": "", "type": "call_open", "by": "warmer",
@@ -84,6 +85,50 @@ def test_fill_replaces_what_was_answered_with(call):
     written = {"v": "1", "prompt_full": "Everything.", "source": "database"}
     assert call.db.hgetall(call.context) == written
     assert 0 < call.db.ttl(call.context) <= 100
+
+
+@pytest.mark.parametrize("there, comes", [("database", "snapshot"), ("database", "minimal"), ("snapshot", "minimal")])
+def test_fill_does_not_replace_a_better_context(call, there, comes):
+    call.open()
+    assert call.fill(source=there, greeting="Good day.") == ["FILLED", 2]
+    assert call.fill(recorded=False, source=comes, greeting="Hello.") == ["BETTER"]
+    assert call.db.hgetall(call.context) == {"v": "1", "source": there, "greeting": "Good day."}
+    assert len(call.db.xrange(call.events)) == 1  # the row may be missing all the same
+    assert call.fill(source=there, lead_id="7") == ["FILLED", 2]  # what completes it
+    assert call.fill(answered_by="human") == ["FILLED", 1]
+
+
+def test_a_call_that_is_only_reserved_has_no_context_yet(call):
+    assert call.open(to="+1") == ["OPENED", "t0"]
+    assert call.open(token="other") == ["EXISTS", "t0", "", ""]
+    assert call.fill(source="minimal") == ["FILLED", 1]
+    assert call.open(token="other") == ["EXISTS", "t0", "minimal", ""]
+
+
+def test_a_refused_call_leaves_nothing(call):
+    call.open()
+    assert call.refuse() == ["REFUSED"]
+    assert (call.keys(), call.lease(), call.index()) == (0, "", [])
+    assert call.refuse() == ["KEPT"]
+
+
+@pytest.mark.parametrize("status, final", [("ringing", 0), ("completed", 1)])
+def test_what_was_reported_of_a_refused_call_is_flushed(call, status, final):
+    call.open()
+    call.event(status=status, sequence=1, final=final)
+    assert call.refuse() == ["REFUSED"]
+    assert (call.index(), call.lease(), call.field("phase")) == (["event"], "", "ended")
+    assert call.db.exists(call.context) == 0
+    assert len(call.db.xrange(call.events)) == 1
+    assert call.claim() == ["BADTOKEN"]
+
+
+def test_only_who_reserved_a_call_refuses_it_and_only_before_it_is_served(call):
+    call.open()
+    assert call.refuse(token="other") == ["KEPT"]
+    call.fill(source="minimal")
+    assert call.refuse() == ["KEPT"]
+    assert word(call.claim()) == "CLAIMED"
 
 
 def test_fill_does_not_bring_a_context_back(call):

@@ -200,7 +200,8 @@ def test_booked_times_are_found_by_their_index(fleet):
 def test_unknown_number_is_refused(fleet):
     refused, sid = metric(fleet, "calls_refused_total"), new_sid()
     assert REFUSAL in ring(fleet, sid, To="+14155550000").words()
-    assert fleet.session(sid) == {} and fleet.context(sid) == {}
+    eventually("its place to go again", lambda: fleet.redis().keys(f"*{sid}*") == [])
+    assert fleet.redis().zscore("rf:{p0}:live", sid) is None
     assert metric(fleet, "calls_refused_total") == refused + 1
 
 

@@ -43,6 +43,16 @@ local function number_field(session, name, default)
   return tonumber(redis.call('HGET', session, name) or default)
 end
 
+-- Whether a stream of events has one with this id of the carrier's, or of ours.
+local function has_entry(events, id)
+  for _, entry in ipairs(redis.call('XRANGE', events, '-', '+')) do
+    for i = 1, #entry[2], 2 do
+      if entry[2][i] == 'id' and entry[2][i + 1] == id then return true end
+    end
+  end
+  return false
+end
+
 local function int(n) return string.format('%.0f', n) end
 
 -- The session remembers the entry, so that one that is lost (trimmed, deleted by hand) can be missed: rf_find.

@@ -1,13 +1,13 @@
 -- ---- a call is opened: its context, its session, its place among the live ----
 
--- rf_open: the call's first webhook. Writes context and session once; a webhook that comes again
--- finds them and gets the first token back. A status that came before it (rf_event) opens nothing.
--- With a fourth key the call's row may be missing in Postgres: a call_open entry will make it.
--- KEYS context, session, live[, events]
--- ARGV sid, token, context_ttl_s, lease_ms, token_ttl_ms, then context fields and values (from, to, direction, opened_ms too)
--- -> OPENED token | EXISTS token source (of the context that is there) claimed_n ('' before the first stream)
+-- rf_open: the call's first webhook, at the moment at which the database is asked: session, place among the live, and
+-- the context's key with its life, to which the warmer adds the fields when it has them (HSET, or rf_fill). Until then it has
+-- no `source`. A webhook that comes again gets the first token back. A status that came before it (rf_event) opens nothing.
+-- KEYS context, session, live
+-- ARGV sid, token, context_ttl_s, lease_ms, token_ttl_ms, then context fields and values that are known so early
+-- -> OPENED token | EXISTS token source (of the context that is there; '': none yet) claimed_n ('' before the first stream)
 local function rf_open(keys, args)
-  local context, session, live, events = keys[1], keys[2], keys[3], keys[4]
+  local context, session, live = keys[1], keys[2], keys[3]
   if redis.call('HEXISTS', session, 'token:0') == 1 then
     return { 'EXISTS', field(session, 'token:0'), field(context, 'source'), field(session, 'claimed_n') }
   end
@@ -17,23 +17,60 @@ local function rf_open(keys, args)
   redis.call('HSET', session, 'v', FORMAT_VERSION, 'phase', 'ringing', 'epoch', 0, 'opened_ms', int(now),
     'token:0', args[2], 'until:0', int(now + args[5]))
   redis.call('ZADD', live, int(now + args[4]), args[1])
-  if events then
-    redis.call('XADD', events, '*', 'id', 'open', 'at', int(now), 'type', 'call_open', 'by', 'warmer',
-      'from', field(context, 'from'), 'to', field(context, 'to'), 'direction', field(context, 'direction'),
-      'started_ms', field(context, 'opened_ms'))
-  end
   return { 'OPENED', args[2] }
 end
 register('rf_open', rf_open, {})
 
--- rf_fill: context that arrived after the deadline replaces what was answered with. It does not
--- bring a context back whose time is over, and does not prolong it.
--- KEYS context
--- ARGV fields and values
--- -> FILLED count | GONE
+-- rf_refuse: nobody has the number that was called: what rf_open made for this token goes again. If a webhook has
+-- reported meanwhile, that stays, and is flushed as of a call that was never opened.
+-- KEYS context, session, events, live, ended
+-- ARGV sid, token
+-- -> REFUSED | KEPT (another webhook opened the call, or has served it)
+local function rf_refuse(keys, args)
+  local context, session, events, live, ended = keys[1], keys[2], keys[3], keys[4], keys[5]
+  if field(session, 'token:0') ~= args[2] or field(context, 'source') ~= '' then return { 'KEPT' } end
+  redis.call('UNLINK', context)
+  if field(session, 'phase') == 'ringing' and redis.call('EXISTS', events) == 0 then
+    redis.call('ZREM', live, args[1])
+    redis.call('UNLINK', session)
+    return { 'REFUSED' }
+  end
+  redis.call('HDEL', session, 'token:0', 'until:0')
+  if field(session, 'phase') == 'ringing' then
+    redis.call('HSET', session, 'phase', 'ended')
+    index_ended(session, ended, live, args[1], 'event')
+  end
+  return { 'REFUSED' }
+end
+register('rf_refuse', rf_refuse, { 'allow-oom' })
+
+local WORTH = { minimal = 1, snapshot = 2, database = 3 }
+
+-- Whether the context that is there came from a better source than these fields.
+local function is_better(context, args)
+  for i = 1, #args, 2 do
+    if args[i] == 'source' then return (WORTH[field(context, 'source')] or 0) > (WORTH[args[i + 1]] or 0) end
+  end
+  return false
+end
+
+-- rf_fill: fields of a context whose key is there. Those of a worse source than it has are not taken. It does not bring a
+-- context back whose time is over, and does not prolong it. With a second key the call's row may be missing in
+-- Postgres: a call_open entry, made once of the context, will make it.
+-- KEYS context[, events]
+-- ARGV fields and values (with a second key: from, to, direction, opened_ms too)
+-- -> FILLED count | BETTER (what is there) | GONE
 local function rf_fill(keys, args)
-  if redis.call('EXISTS', keys[1]) == 0 then return { 'GONE' } end
-  redis.call('HSET', keys[1], unpack(args))
+  local context, events = keys[1], keys[2]
+  if redis.call('EXISTS', context) == 0 then return { 'GONE' } end
+  local better = is_better(context, args)
+  if not better then redis.call('HSET', context, unpack(args)) end
+  if events and not has_entry(events, 'open') then
+    redis.call('XADD', events, '*', 'id', 'open', 'at', int(now_ms()), 'type', 'call_open', 'by', 'warmer',
+      'from', field(context, 'from'), 'to', field(context, 'to'), 'direction', field(context, 'direction'),
+      'started_ms', field(context, 'opened_ms'))
+  end
+  if better then return { 'BETTER' } end
   return { 'FILLED', #args / 2 }
 end
 register('rf_fill', rf_fill, {})
@@ -50,8 +87,8 @@ local function rf_keep(keys, args)
 end
 register('rf_keep', rf_keep, {})
 
--- rf_dial: a call is about to be dialled: rf_open before there is anybody to stream to. Its token is made when
--- somebody answers (rf_after with n = 0). A later attempt at the same call writes the context anew.
+-- rf_dial: a call is about to be dialled: as rf_open, with the whole context, before there is anybody to stream to. Its token
+-- is made when somebody answers (rf_after with n = 0). A later attempt at the same call writes the context anew.
 -- KEYS context, session, live
 -- ARGV sid, context_ttl_s, lease_ms, then context fields and values
 -- -> DIALLING | ANSWERED (it has been answered, or is over: nothing was changed)

@@ -7,11 +7,7 @@
 -- -> ADDED | DUPLICATE
 local function rf_event(keys, args)
   local session, events, live, ended = keys[1], keys[2], keys[3], keys[4]
-  for _, entry in ipairs(redis.call('XRANGE', events, '-', '+')) do
-    for i = 1, #entry[2], 2 do
-      if entry[2][i] == 'id' and entry[2][i + 1] == args[2] then return { 'DUPLICATE' } end
-    end
-  end
+  if has_entry(events, args[2]) then return { 'DUPLICATE' } end
   local entry = { 'id', args[2], 'at', int(now_ms()) }
   for i = 6, #args do entry[#entry + 1] = args[i] end
   redis.call('XADD', events, '*', unpack(entry))

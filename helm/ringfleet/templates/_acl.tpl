@@ -13,7 +13,7 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 {{ $hello }} {{ $load }}
 {{ $partitions }}
 (+fcall ~{{ $call }} ~{{ $p }}:{p*}:live ~{{ $p }}:{p*}:ended ~{{ $p }}:business:* ~{{ $p }}:{outbound}:*)
-(+hget +hmget +hgetall +hexists +hset +hsetnx +hincrby +exists +expire ~{{ $call }})
+(+hget +hmget +hgetall +hexists +hset +hsetnx +hincrby +hdel +exists +expire +unlink ~{{ $call }})
 (+xadd +xrange ~{{ $call }}:events)
 (+zadd +zrem ~{{ $p }}:{p*}:live)
 (+xadd ~{{ $p }}:{p*}:ended)
