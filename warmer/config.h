@@ -16,7 +16,7 @@
       "how long the database, and then Redis, may keep a caller waiting")                                         \
     X(INT, context_ttl_seconds, "CONTEXT_TTL_SECONDS", "86400", "600..604800", "life of a call's context")        \
     X(INT, token_ttl_seconds, "TOKEN_TTL_SECONDS", "60", "5..600", "how soon a stream must come")                 \
-    X(INT, max_resumes, "MAX_RESUMES", "5", "0..100", "how often a call may lose its worker")                 \
+    X(INT, max_resumes, "MAX_RESUMES", "5", "0..100", "how often in a row a call may lose its worker")        \
     X(INT, resume_wait_seconds, "RESUME_WAIT_SECONDS", "60", "0..600",                                            \
       "how long a call waits for a worker, or Redis, to come back")                                               \
     X(STR, hold_text, "HOLD_TEXT", "One moment, please.", "text", "spoken while it waits; empty for silence")     \

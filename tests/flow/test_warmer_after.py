@@ -74,6 +74,21 @@ def test_each_loss_of_a_worker_gets_a_stream_at_once_and_losses_are_bounded(flee
     assert APOLOGY in after(fleet, sid, MAX_RESUMES).words()
 
 
+def test_a_worker_that_carried_a_call_for_long_has_not_failed_because_of_it(fleet):
+    """Calls of an hour on machines that come and go: what was lost long ago does not end them."""
+    sid = new_sid()
+    ring(fleet, sid)
+    for n in range(2 * MAX_RESUMES):
+        claim(fleet, sid, n)
+        fleet.redis().hincrby(fleet.key(sid, ":session"), "seen_ms", -60_000)
+        assert after(fleet, sid, n).names() == ["Connect"]
+    for n in range(2 * MAX_RESUMES, 3 * MAX_RESUMES - 1):  # the last of those was the first of these
+        claim(fleet, sid, n)
+        assert after(fleet, sid, n).names() == ["Connect"]
+    claim(fleet, sid, 3 * MAX_RESUMES - 1)
+    assert APOLOGY in after(fleet, sid, 3 * MAX_RESUMES - 1).words()
+
+
 def test_a_call_may_be_handed_over_as_often_as_it_takes(fleet):
     """A rolling upgrade moves a call from worker to worker: nobody has failed it."""
     sid = new_sid()

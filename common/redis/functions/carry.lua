@@ -1,12 +1,16 @@
 -- ---- a worker carries the call: offered, claimed, ended ----
 
--- Streams that a worker had and lost; one it handed over (handed_over is its epoch) is none.
+-- A worker that has carried a call for so long has not failed because of it: losses before it do not count any more.
+local CARRIED_MS = 60000
+
+-- Streams that a worker had and lost, one after the other; one it handed over (handed_over is its epoch) is none.
 local function losses(session)
-  local lost = number_field(session, 'losses', 0)
-  if number_field(session, 'claimed_n', -1) >= 0 and field(session, 'handed_over') ~= field(session, 'epoch') then
-    lost = lost + 1
+  local before, seen = number_field(session, 'losses', 0), number_field(session, 'seen_ms', 0)
+  if number_field(session, 'lost_ms', seen) - seen >= CARRIED_MS then before = 0 end
+  if number_field(session, 'claimed_n', -1) < 0 or field(session, 'handed_over') == field(session, 'epoch') then
+    return before
   end
-  return lost
+  return before + 1
 end
 
 -- rf_after: the carrier asks what comes after stream n-1.
@@ -24,6 +28,7 @@ local function rf_after(keys, args)
   if redis.call('HSETNX', session, name, args[3]) == 1 then
     local now = now_ms()
     redis.call('HSET', session, 'offered_n', args[2], 'until:' .. args[2], int(now + args[5]))
+    if number_field(session, 'claimed_n', -1) == args[2] - 1 then redis.call('HSET', session, 'lost_ms', int(now)) end
     redis.call('ZADD', live, 'GT', int(now + args[4]), args[1])
   end
   local misses = math.max(0, args[2] - 1 - number_field(session, 'claimed_n', -1))
