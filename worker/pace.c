@@ -50,8 +50,8 @@ int64_t pace_turn_over(struct pace *p, unsigned reads, bool hurry, int64_t began
     if (pace_waits(p))
         return 0;
     p->step_us = waited ? now_us + PACE_STEP_US : p->step_us + PACE_STEP_US;
-    if (p->step_us > now_us)
+    if (p->step_us >= now_us + PACE_NAP_US)
         return p->step_us - now_us;
-    p->step_us = now_us; /* late: steps that were missed are not made up for */
+    p->step_us = now_us; /* due, or late: steps that were missed are not made up for */
     return 0;
 }

@@ -13,6 +13,7 @@ enum pace_level {
 
 enum {
     PACE_STEP_US = 500,        /* what a message may wait for in a loop that is brisk */
+    PACE_NAP_US = 100,         /* a sleep that is shorter spares less than falling asleep and waking up cost */
     PACE_WINDOW_US = 50000,    /* what is judged at once */
     PACE_BRISK_READS = 400,    /* sockets read in a window: four in a step. From there on it is brisk */
     PACE_CALM_READS = 200,     /* below it is calm again */

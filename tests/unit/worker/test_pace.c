@@ -73,6 +73,21 @@ static void test_steps_that_were_missed(void **state)
     assert_in_range(pace_turn_over(&pace, 10, false, late, late + 10), PACE_STEP_US - 10, PACE_STEP_US);
 }
 
+/* Who is nearly late goes on. */
+static void test_no_naps(void **state)
+{
+    int64_t early;
+    (void)state;
+    run(SECOND, 20000, 20);
+    now_us += pace_turn_over(&pace, 10, false, now_us, now_us); /* a step begins */
+    early = now_us + PACE_STEP_US - PACE_NAP_US;
+    assert_int_equal(pace_turn_over(&pace, 10, false, now_us, early), PACE_NAP_US);
+    now_us = early + PACE_NAP_US;
+    early = now_us + PACE_STEP_US - PACE_NAP_US + 1;
+    assert_int_equal(pace_turn_over(&pace, 10, false, now_us, early), 0);
+    assert_int_equal(pace_turn_over(&pace, 10, false, early, early + 10), PACE_STEP_US - 10);
+}
+
 /* All callers send at the same instant: it does not look where nothing can be until the next one. */
 static void test_all_at_once(void **state)
 {
@@ -144,6 +159,7 @@ int main(void)
         cmocka_unit_test_setup(test_calm, setup),
         cmocka_unit_test_setup(test_brisk_and_calm_again, setup),
         cmocka_unit_test_setup(test_steps_that_were_missed, setup),
+        cmocka_unit_test_setup(test_no_naps, setup),
         cmocka_unit_test_setup(test_all_at_once, setup),
         cmocka_unit_test_setup(test_hurry, setup),
         cmocka_unit_test_setup(test_pressed_and_spare_again, setup),
