@@ -164,12 +164,11 @@ static void turn_away(struct incoming *in, const char *why)
     enter_answered(in);
 }
 
-/* The log line, and what came late, go once the answer is on its way. A call that is rescued and has had a stream goes on
- * after that one. */
+/* The log line, and what came late, go once the answer is on its way: behind it in the queue of this turn. A call that is
+ * rescued and has had a stream goes on after that one. */
 static void connect_call(struct incoming *in)
 {
     in->opened = in->untold = true;
-    event_active(in->later, EV_TIMEOUT, 0);
     if (in->rescue && in->place.claimed_n != PLACE_NEVER) {
         struct request *r = take_request(in);
         r->n = in->place.claimed_n;
@@ -177,6 +176,7 @@ static void connect_call(struct incoming *in)
     } else {
         answer_with_stream(in);
     }
+    event_active(in->later, EV_TIMEOUT, 0);
     enter_answered(in);
 }
 
