@@ -51,10 +51,10 @@ bool place_take(struct place *place, const redisReply *reply)
         return false;
     snprintf(place->token, sizeof place->token, "%s", redis_text(reply, 1));
     place->again = true;
-    place->has_context = *source != '\0';
     place->complete = strcmp(source, warm_source_name(WARM_DATABASE)) == 0;
     if (*claimed_n)
         place->claimed_n = atoi(claimed_n);
+    place->has_context = *source || *claimed_n; /* a worker that came had one; in a long call its time may be over */
     return true;
 }
 

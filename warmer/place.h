@@ -8,8 +8,8 @@ enum { PLACE_NEVER = -1 };
 struct place {
     char token[TOKEN_SIZE]; /* of the first stream */
     bool again;             /* another webhook had reserved it */
-    bool has_context;       /* and has written its context, */
-    bool complete;          /* which is the database's */
+    bool has_context;       /* and has written its context; */
+    bool complete;          /* that is there, and the database's */
     int claimed_n;          /* the last stream that a worker took, or PLACE_NEVER */
 };
 

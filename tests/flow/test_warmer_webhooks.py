@@ -174,6 +174,16 @@ def test_a_call_that_had_a_stream_goes_on_after_it(fleet):
     assert APOLOGY in rescue(fleet, new_sid(), "/voice/after/0").words()
 
 
+def test_a_call_that_outlived_its_context_goes_on_too(fleet):
+    sid = new_sid()
+    ring(fleet, sid)
+    fleet.redis().hset(fleet.key(sid, ":session"), "claimed_n", "0")
+    fleet.redis().delete(fleet.key(sid))  # RINGFLEET_CONTEXT_TTL_SECONDS later
+    action, _, token = rescue(fleet, sid).connect()
+    assert action == f"{PUBLIC_URL}/voice/after/1" and token == fleet.session(sid)["token:1"]
+    assert fleet.context(sid) == {}
+
+
 # ---- verdicts, direction ----
 
 
