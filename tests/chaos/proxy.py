@@ -87,6 +87,11 @@ class Route:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self._server.sockets[0].getsockname()[1]
 
+    def shut(self) -> None:
+        """Nobody gets in any more: who came while the others are seen out would be left on the stairs."""
+        if self._server is not None:
+            self._server.close()
+
     def cut(self) -> int:
         count = len(self._links)
         for link in list(self._links):
@@ -139,6 +144,10 @@ class Switchboard:
         self._kept: list[dict] = []
         self.stalls = Stalls()
 
+    def shut(self) -> None:
+        for route in self._routes.values():
+            route.shut()
+
     async def obey(self, command: dict) -> object:
         op = command["op"]
         if op == "open":
@@ -181,6 +190,7 @@ async def serve() -> None:
     while line := await reader.readline():
         answer = await board.obey(json.loads(line))
         print(json.dumps(answer), flush=True)
+    board.shut()
     watching.cancel()
 
 

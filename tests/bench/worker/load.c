@@ -27,7 +27,7 @@ static const char usage[] =
     "  --ramp N           new calls a second while there are too few (200)\n"
     "  --churn N          calls replaced a second (0)\n"
     "  --seconds N        length of each window (5); --settle N before it (1)\n"
-    "  --stop-p99 US      no step after one whose p99 was above\n"
+    "  --stop-p99 US      no step after one whose p99 was above, twice\n"
     "  --updates N        session.update messages before a session speaks (2)\n"
     "  --real             turns, answers, tools, barge-ins; without it every frame is echoed\n"
     "  --burst            all callers send at the same instant\n"
@@ -215,7 +215,10 @@ int main(int argc, char **argv)
     if (scanf("%d %d", &load.options.server_port, &load.options.server_pid) != 2)
         return 1;
     for (int calls = load.options.from; calls <= load.options.to; calls += load.options.step) {
-        if (!reach(calls) || !measure(calls))
+        if (!reach(calls))
+            break;
+        /* once more: of 3 s a single stall of 30 ms, of whatever it is, is the p99 */
+        if (!measure(calls) && (load.faults > 0 || !measure(calls)))
             break;
     }
     load.options.churn = 0;
