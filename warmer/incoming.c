@@ -60,6 +60,7 @@ static void count_opening(struct warmer *w, size_t opening)
 {
     w->opening = opening;
     metric_set(&w->metrics.opening, opening);
+    rush_note(&w->rush, opening);
 }
 
 static struct request *take_request(struct incoming *in)

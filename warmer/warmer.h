@@ -7,6 +7,7 @@
 #include "warmer/config.h"
 #include "warmer/memo.h"
 #include "warmer/metrics.h"
+#include "warmer/rush.h"
 
 struct call_store;
 struct http_client;
@@ -22,6 +23,7 @@ struct warmer {
     struct redis_async *redis;
     size_t questions; /* on their way to Redis and back */
     size_t opening;   /* first webhooks that wait for their answer */
+    struct rush rush;
     struct memos memos;
     struct load_pool *loads;
     struct http_client *http;  /* what the providers are asked with */

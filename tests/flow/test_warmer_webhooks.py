@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -501,6 +502,19 @@ def test_overload_is_answered_at_once():
         assert fleet.session(sid) == {}
         assert metric(fleet, 'apologies_total{reason="overload"}') == 1
         assert metric(fleet, "calls_opening") == 0
+
+
+def test_in_a_rush_the_loop_interrupts_nobody():
+    with without_workers(RINGFLEET_WARM_DEADLINE_MS="3000") as fleet:
+        wait_database(fleet)
+        pid, many = fleet.warmer.process.pid, 8
+        assert os.sched_getscheduler(pid) == os.SCHED_OTHER
+        with frozen_database(fleet), ThreadPoolExecutor(many) as pool:
+            waiting = [pool.submit(ring, fleet, new_sid()) for _ in range(many)]
+            eventually("the rush", lambda: os.sched_getscheduler(pid) == os.SCHED_BATCH)
+            for one in waiting:
+                one.result(20).connect()
+        assert os.sched_getscheduler(pid) == os.SCHED_OTHER
 
 
 def test_a_recording_begins_with_the_first_stream():
