@@ -29,7 +29,7 @@ bool handover_append(redisContext *redis, const struct key_space *keys, const ch
 
 redisReply *redis_next(redisContext *redis)
 {
-    static struct log_limit limit;
+    static _Thread_local struct log_limit limit; /* lanes are threads */
     void *reply = NULL;
     bool ok = redisGetReply(redis, &reply) == REDIS_OK && ((redisReply *)reply)->type != REDIS_REPLY_ERROR;
     if (ok)

@@ -504,6 +504,34 @@ def test_abort_leaves_no_stop_and_the_action_is_asked():
     assert [path for path, _, _ in call.requests][2] == "/voice/after/0"
 
 
+def test_a_caller_talks_on_between_two_streams():
+    words = [bytes([n]) * 160 for n in range(50)]
+    heard = [], []
+    streams = iter(heard)
+
+    async def server(socket):
+        part = next(streams)
+        await until_start(socket)
+        async for frame in socket:
+            said = base64.b64decode(json.loads(frame.data)["media"]["payload"])
+            if said in words:
+                part.append(words.index(said))
+            if part[-1:] == [10] or part[-1:] == [49]:
+                return
+
+    async def script(call):
+        await call.wait_started()
+        await call.say(b"".join(words))
+
+    call = asyncio.run(one_call(server, script=script, after=f"{HEADER}<Response>{stream()}</Response>"))
+    call.check()
+    before, after = heard
+    assert before == list(range(11))
+    assert after == list(range(after[0], 50)), "the rest, in order"
+    gap_ms = call.times("start")[-1] - call.times("socket-closed")[0]
+    assert abs((after[0] - 11) * 20 - gap_ms) <= 40, "what was said between the streams is lost, and no more"
+
+
 def test_a_lost_caller_fails_the_test():
     async def server(socket):
         await until_start(socket)

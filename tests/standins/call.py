@@ -63,6 +63,7 @@ class Call:
         self._over = asyncio.Event()
         self._recordings: list[dict[str, str]] = []
         self._speech: collections.deque[bytes] = collections.deque()
+        self._alone_ms: float | None = None  # when the last stream ended
         self._said = bytearray()
         self._heard = bytearray()
         self._heard_since_say = 0
@@ -176,6 +177,8 @@ class Call:
         self.stream = stream
         if self._media_ms is None:
             self._media_ms = self._elapsed()
+        if self._alone_ms is not None:
+            self._spoke_to_nobody(self._elapsed() - self._alone_ms)
         # The gap between two streams belongs in the recording.
         missing = int(self._elapsed() - self._media_ms) * 8 - len(self._said)
         self._said += g711.SILENCE * missing
@@ -184,6 +187,11 @@ class Call:
         if self._hung_up:
             stream.hang_up()
         self._pulse()
+
+    def _spoke_to_nobody(self, ms: float) -> None:
+        """A person does not notice that a stream has gone, and talks on: the words of that time are lost."""
+        for _ in range(min(len(self._speech), round(ms / g711.FRAME_MS))):
+            self._speech.popleft()
 
     def next_frame(self) -> bytes | None:
         return self._speech.popleft() if self._speech else None
@@ -283,7 +291,7 @@ class Call:
         finally:
             self.stream = None
             self.unplayed_ms = len(stream.playout.queue) // 8
-            self._speech.clear()
+            self._alone_ms = self._elapsed()
             await socket.close()
         await told
         await self._stream_event(noun, sid, "stream-stopped")
