@@ -10,7 +10,7 @@ static enum pace_level judge(const struct pace *p)
     case PACE_CALM:
         return p->reads >= PACE_BRISK_READS ? PACE_BRISK : PACE_CALM;
     case PACE_BRISK:
-        if (p->permille >= 10 * PACE_PRESSED_PERCENT)
+        if (p->permille >= 10 * PACE_PRESSED_PERCENT && p->turn_us >= PACE_LONG_US)
             return PACE_PRESSED;
         return p->reads < PACE_CALM_READS ? PACE_CALM : PACE_BRISK;
     case PACE_PRESSED:
@@ -23,14 +23,16 @@ static void close_window(struct pace *p, int64_t now_us)
 {
     int64_t length = now_us - p->window_us, worked = p->worked_us * 1000 / length;
     int64_t weight = length < WEIGHT_MAX_US ? length : WEIGHT_MAX_US;
-    if (p->level != PACE_CALM)
+    if (p->level != PACE_CALM) {
         p->permille += (int)((worked - p->permille) * weight / MEMORY_US);
+        p->turn_us += (int)((p->worked_us / p->turns - p->turn_us) * weight / MEMORY_US);
+    }
     p->level = judge(p);
     if (p->level == PACE_CALM)
-        p->permille = 0;
+        p->permille = p->turn_us = 0;
     p->window_us = now_us;
     p->worked_us = 0;
-    p->reads = 0;
+    p->reads = p->turns = 0;
 }
 
 bool pace_waits(const struct pace *p)
@@ -42,6 +44,7 @@ int64_t pace_turn_over(struct pace *p, unsigned reads, bool hurry, int64_t began
 {
     bool waited = pace_waits(p);
     p->reads += reads;
+    p->turns++;
     p->worked_us += now_us - began_us;
     if (now_us - p->window_us >= PACE_WINDOW_US)
         close_window(p, now_us);

@@ -8,7 +8,7 @@
 enum pace_level {
     PACE_CALM,    /* waits for the next socket, and serves it at once */
     PACE_BRISK,   /* several sockets have something in every step: it looks once a step, while there is something */
-    PACE_PRESSED, /* hardly any time is left as well: callers' audio is taken two frames at a time */
+    PACE_PRESSED, /* no time is left and work piles up: callers' audio is taken two frames at a time */
 };
 
 enum {
@@ -17,8 +17,9 @@ enum {
     PACE_WINDOW_US = 50000,    /* what is judged at once */
     PACE_BRISK_READS = 400,    /* sockets read in a window: four in a step. From there on it is brisk */
     PACE_CALM_READS = 200,     /* below it is calm again */
-    PACE_PRESSED_PERCENT = 94, /* of the time, worked through: from there on it is pressed */
-    PACE_SPARE_PERCENT = 50,   /* below it is not any more: frame by frame it will have nearly twice the work */
+    PACE_PRESSED_PERCENT = 90, /* of the time, worked through, */
+    PACE_LONG_US = 2500,       /* in turns that are as long as several steps: from there on it is pressed */
+    PACE_SPARE_PERCENT = 42,   /* below it is not any more: frame by frame it will have twice the work and more */
 };
 
 /* Zero it. */
@@ -28,9 +29,11 @@ struct pace {
     int64_t step_us;   /* when the one at hand was due */
     int64_t worked_us; /* in this window */
     unsigned reads;    /* in this window */
+    unsigned turns;    /* in this window */
     bool idle;         /* the last step found nothing */
     bool hurry;        /* somebody waits for an answer on another socket than a caller's */
     int permille;      /* worked, of the last windows' time */
+    int turn_us;       /* what a turn took in the last windows */
 };
 
 /* Whether the next turn waits in the kernel until there is something, or only looks. */

@@ -114,7 +114,7 @@ static void test_hurry(void **state)
     assert_int_equal(pace_turn_over(&pace, 1, false, now_us + 20, now_us + 30), PACE_STEP_US);
     assert_false(pace_waits(&pace));
     now_us += 30 + PACE_STEP_US;
-    run(2 * SECOND, 40000, 24);
+    run(2 * SECOND, 42000, 24);
     assert_int_equal(pace.level, PACE_PRESSED);
     (void)pace_turn_over(&pace, 5, true, now_us, now_us + 10);
     assert_false(pace_waits(&pace));
@@ -123,13 +123,25 @@ static void test_hurry(void **state)
 static void test_pressed_and_spare_again(void **state)
 {
     (void)state;
-    run(2 * SECOND, 40000, 22); /* 88 % */
+    run(5 * SECOND, 40000, 24); /* 96 %, and every step in time: nobody waits */
     assert_int_equal(pace.level, PACE_BRISK);
-    run(2 * SECOND, 40000, 24); /* 96 % */
+    run(2 * SECOND, 42000, 24); /* 101 % */
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(5 * SECOND, 20000, 26); /* the same calls, in pairs: 52 % */
+    run(5 * SECOND, 21000, 22); /* the same calls, in pairs: 46 % */
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(5 * SECOND, 18000, 26);
+    run(5 * SECOND, 18000, 22);
+    assert_int_equal(pace.level, PACE_BRISK);
+}
+
+/* All callers at the same instant: long turns, and time enough between them. */
+static void test_long_turns_alone_press_nobody(void **state)
+{
+    (void)state;
+    run(SECOND, 20000, 20);
+    for (int64_t until = now_us + 2 * SECOND; now_us < until; now_us += 20000) {
+        (void)pace_turn_over(&pace, 600, false, now_us, now_us + 12000);
+        (void)pace_turn_over(&pace, 0, false, now_us + 12000, now_us + 12001);
+    }
     assert_int_equal(pace.level, PACE_BRISK);
 }
 
@@ -163,6 +175,7 @@ int main(void)
         cmocka_unit_test_setup(test_all_at_once, setup),
         cmocka_unit_test_setup(test_hurry, setup),
         cmocka_unit_test_setup(test_pressed_and_spare_again, setup),
+        cmocka_unit_test_setup(test_long_turns_alone_press_nobody, setup),
         cmocka_unit_test_setup(test_pressed_soon, setup),
         cmocka_unit_test_setup(test_a_moment_presses_nobody, setup),
     };
