@@ -10,22 +10,28 @@
 
 enum {
     LOOK_MS = 100,
-    PAUSE_MS = 10000, /* how long a call is given to come to a pause */
-    LEAVE_MS = 5000,  /* how long the end of its journal may take after that */
+    SPREAD_LOOKS = 50, /* a fiftieth of the calls goes in each: the AI, the warmer and the next workers do not get all at once */
+    PAUSE_MS = 10000,  /* how long a call is given to come to a pause */
+    LEAVE_MS = 5000,   /* how long the end of its journal may take after that */
 };
 
 struct drain {
     struct worker *w;
     struct event *timer;
     int64_t until_ms; /* calls may finish */
+    int each;         /* calls that may be handed over in one look; 0: until the first one */
 };
 
-static void look_at(struct call *c, int64_t late_ms)
+static bool look_at(struct call *c, int64_t late_ms, bool may_go)
 {
-    if (late_ms >= PAUSE_MS + LEAVE_MS)
+    if (late_ms >= PAUSE_MS + LEAVE_MS) {
         call_drop(c);
-    else if (late_ms >= PAUSE_MS || call_may_hand_over(c))
-        call_on(c, &(struct call_event){.kind = CALL_EV_HAND_OVER});
+        return false;
+    }
+    if (late_ms < PAUSE_MS && !(may_go && call_may_hand_over(c)))
+        return false;
+    call_on(c, &(struct call_event){.kind = CALL_EV_HAND_OVER});
+    return true;
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
@@ -33,13 +39,16 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     struct drain *d = arg;
     int64_t late_ms = clock_mono_ms() - d->until_ms;
     struct call *next;
+    int gone = 0;
     (void)fd;
     (void)what;
     if (late_ms < 0)
         return;
+    if (d->each == 0)
+        d->each = 1 + d->w->call_count / SPREAD_LOOKS;
     for (struct call *c = d->w->calls; c; c = next) {
         next = c->next;
-        look_at(c, late_ms);
+        gone += look_at(c, late_ms, gone < d->each);
     }
 }
 

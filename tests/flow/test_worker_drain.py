@@ -53,6 +53,25 @@ def test_a_drained_worker_hands_its_calls_over_between_turns():
         assert stage.provider.violations == []
 
 
+def test_hand_overs_are_spread():
+    """All calls of a full worker at the same moment are a storm for the AI's front door, the warmer and the next
+    worker: their callers would wait longest."""
+    with fleet_of(2, RINGFLEET_DRAIN_SECONDS="0") as stage:
+        first, second = stage.fleet.workers
+        calls = [stage.start_call(*NUMBERS, silent=True) for _ in range(8)]
+        eventually("eight calls on the first worker", lambda: on_call(first) == len(calls))
+        for call in calls:
+            eventually("the greeting's end", lambda call=call: call.quiet_ms() >= 500)
+        first.signal(signal.SIGTERM)
+        eventually("all to have gone on", lambda: on_call(second) == len(calls))
+        went = sorted(call.wall(call.times("socket-closed")[0]) for call in calls)
+        assert went[-1] - went[0] >= 0.05 * (len(calls) - 1), went
+        for call in calls:
+            stage.run(_hang_up(call))
+            stage.finish(call)
+        assert stage.provider.violations == []
+
+
 def test_a_draining_worker_lets_calls_finish():
     """One call's end must not end the others, and a stream that had only just come is a call too."""
     with fleet_of(1, RINGFLEET_DRAIN_SECONDS="60") as stage:
