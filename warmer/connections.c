@@ -15,8 +15,8 @@
 enum { SWEEP_MS = 200 };
 
 struct held {
-    const struct connections_spec *spec;
     struct bufferevent *bev;
+    size_t buffer_max;
     bool busy;        /* a request is being answered */
     int64_t since_ms; /* when the first byte of the request that is arriving came; 0: none is */
 };
@@ -93,13 +93,11 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 static void on_bytes(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct held *held = arg;
-    if (info->n_added > 0 && !held->busy && !held->since_ms) {
+    if (info->n_added > 0 && !held->busy && !held->since_ms)
         held->since_ms = clock_mono_ms();
-        held->spec->on_begun(held->spec->arg);
-    }
     /* A watermark would do the same, but looks at each line that evhttp takes, too. evhttp goes on reading when the
      * request that is being answered is over. */
-    if (info->n_added > 0 && evbuffer_get_length(input) >= held->spec->buffer_max)
+    if (info->n_added > 0 && evbuffer_get_length(input) >= held->buffer_max)
         bufferevent_disable(held->bev, EV_READ);
 }
 
@@ -110,8 +108,8 @@ static void hold(struct connections *c, struct bufferevent *bev)
         free(held);
         return;
     }
-    held->spec = &c->spec;
     held->bev = bev;
+    held->buffer_max = c->spec.buffer_max;
     bufferevent_incref(bev);
     c->held[c->count++] = held;
     metric_set(c->spec.open, c->count);

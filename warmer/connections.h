@@ -12,9 +12,6 @@ struct evhttp_bound_socket;
 struct evhttp_connection;
 struct connections;
 
-/* The first bytes of a request are here, and nobody has looked at them yet. */
-typedef void connections_fn(void *arg);
-
 struct connections_spec {
     struct event_base *base;
     struct evhttp *http;
@@ -22,8 +19,6 @@ struct connections_spec {
     size_t max;
     int64_t request_max_ms; /* for one request to arrive; then 408 and the end */
     size_t buffer_max;      /* bytes read ahead of one connection */
-    connections_fn *on_begun;
-    void *arg;
     metric_value *open;   /* gauge */
     metric_value *pauses; /* counter */
     metric_value *slow;   /* counter */

@@ -323,6 +323,8 @@ static void serve(struct server *server, struct evhttp_request *http, const stru
         send_status(server, http, 503);
         return;
     }
+    if (route->handle == incoming_handle && server->w->opening == 0)
+        load_pool_wake(server->w->loads); /* while the signature is checked */
     gate = route->gate(r, http);
     if (route->tail == TAIL_NUMBERS)
         take_numbers(tail, &r->n, &r->vain);
@@ -364,15 +366,6 @@ static void on_request(struct evhttp_request *http, void *arg)
 
 /* ---- life ---- */
 
-/* It may be a call. The database has slept since the last one, and gets up while the request is read and its signature
- * checked. */
-static void on_request_begun(void *arg)
-{
-    struct server *server = arg;
-    if (server->w->opening == 0)
-        load_pool_wake(server->w->loads);
-}
-
 static bool start(struct server *server)
 {
     struct connections_spec spec = {.base = server->w->base, .max = CONNECTIONS_MAX,
@@ -380,8 +373,7 @@ static bool start(struct server *server)
                                     .pauses = &server->w->metrics.accept_pauses,
                                     .slow = &server->w->metrics.slow_requests,
                                     .request_max_ms = REQUEST_MAX_MS,
-                                    .buffer_max = BODY_MAX + HEADERS_MAX,
-                                    .on_begun = on_request_begun, .arg = server};
+                                    .buffer_max = BODY_MAX + HEADERS_MAX};
     int fd = listen_socket(server->w->config.listen);
     if (fd < 0)
         return false;
