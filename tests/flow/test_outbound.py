@@ -62,6 +62,7 @@ def test_a_whole_call(stage):
     context = stage.fleet.context(sid)
     assert (context["direction"], context["job_purpose"], context["answered_by"]) == ("outbound", "check-up", "human")
     assert json.loads(context["job_context"]) == {"visit": "2026"}
+    assert context["call_log_id"] == str(row["id"])
     turns = stage.fleet.sql("select message from conversation_turn where call_sid = %s order by seq", sid)
     assert [one["message"] for one in turns][-2:] == ["What time is it?", "It is noon."]
     # Nothing was kept under the carrier's own name, but the way from it to ours.

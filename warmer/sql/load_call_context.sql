@@ -18,7 +18,8 @@
 --      not about one person are served from a snapshot to its other callers; all others are not kept.
 with party as (
     select case $4::text when 'outbound' then $2::text else $3::text end as business,
-           case $4::text when 'outbound' then $3::text else $2::text end as lead
+           case $4::text when 'outbound' then $3::text else $2::text end as lead,
+           case $4::text when 'outbound' then $1::text end as dialled -- a caller's call has no row yet, and no job
 )
 select business.id as business_id,
        business.name as business_name,
@@ -63,10 +64,10 @@ join business on business.phone_number = case when $1::text <> '' then party.bus
     (select phone_number from business
      where id = case when party.business ~ '^[0-9]{1,18}$' then party.business::bigint end)) end
 left join business_settings settings on settings.business_id = business.id
-left join call_log on call_log.call_sid = $1::text
+left join call_log on call_log.call_sid = party.dialled
 left join lead on lead.business_id = business.id
     and lead.phone_number = party.lead
-left join outbound_call_job job on job.call_sid = $1::text
+left join outbound_call_job job on job.call_sid = party.dialled
 left join lateral (
     -- Taken times of the next two weeks as JSON, and among them those of this person. Times need no escapes, and a
     -- concatenation costs a third of json_agg; it follows the order of the rows below.
