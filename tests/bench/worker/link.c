@@ -83,6 +83,7 @@ static SSL_CTX *tls_context(const SSL_METHOD *method)
     if (!tls)
         die("TLS");
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(tls, 1); /* a record in one read, as the worker has it */
     return tls;
 }
 
@@ -174,10 +175,57 @@ static ssize_t recv_stamped(struct link *l, uint8_t *buf, size_t size)
     return n;
 }
 
+/* ---- TLS's socket: the same, for what it reads ---- */
+
+static int bio_read(BIO *bio, char *buf, int size)
+{
+    ssize_t n = recv_stamped(BIO_get_data(bio), (uint8_t *)buf, (size_t)size);
+    BIO_clear_retry_flags(bio);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        BIO_set_retry_read(bio);
+    return (int)n;
+}
+
+static int bio_write(BIO *bio, const char *buf, int len)
+{
+    struct link *l = BIO_get_data(bio);
+    ssize_t n = send(l->fd, buf, (size_t)len, MSG_NOSIGNAL);
+    BIO_clear_retry_flags(bio);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        BIO_set_retry_write(bio);
+    return (int)n;
+}
+
+static long bio_ctrl(BIO *bio, int what, long number, void *pointer)
+{
+    (void)bio;
+    (void)number;
+    (void)pointer;
+    return what == BIO_CTRL_FLUSH; /* nothing is held back */
+}
+
+/* One thread's, as the loop is. */
+static BIO *bio_of(struct link *l)
+{
+    static BIO_METHOD *method;
+    BIO *bio;
+    if (!method) {
+        method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stamped socket");
+        if (!method || !BIO_meth_set_read(method, bio_read) || !BIO_meth_set_write(method, bio_write) ||
+            !BIO_meth_set_ctrl(method, bio_ctrl))
+            die("TLS");
+    }
+    bio = BIO_new(method);
+    if (!bio)
+        die("TLS");
+    BIO_set_data(bio, l);
+    BIO_set_init(bio, 1);
+    return bio;
+}
+
 static ssize_t read_some(struct link *l, uint8_t *buf, size_t size)
 {
     l->loop->reads++;
-    l->loop->came_ns = l->loop->woke_ns;
     if (!l->ssl)
         return result_of(l, l->loop->stamps ? recv_stamped(l, buf, size) : recv(l->fd, buf, size, 0));
     ERR_clear_error();
@@ -350,6 +398,7 @@ static void read_link(struct link *l, bool ended)
 {
     struct link_loop *loop = l->loop;
     bool more;
+    loop->came_ns = loop->woke_ns;
     do {
         size_t before = l->held_len, used;
         ssize_t n;
@@ -366,7 +415,7 @@ static void read_link(struct link *l, bool ended)
         if (l->state != CLOSED)
             keep(l, loop->read_buf + used, before + (size_t)n - used);
         more = ended || before + (size_t)n == LINK_READ_BYTES;
-    } while (l->state != CLOSED && (l->ssl ? SSL_pending(l->ssl) > 0 : more));
+    } while (l->state != CLOSED && (l->ssl ? SSL_has_pending(l->ssl) : more));
 }
 
 static void say_head(struct link *l)
@@ -480,9 +529,16 @@ static struct link *link_new(struct link_loop *loop, int fd, bool server, const 
     *l = (struct link){.loop = loop, .fd = fd, .server = server, .on = on, .arg = arg};
     l->decoder = (struct ws_decoder){.max_payload = LINK_READ_BYTES / 2, .masked = server};
     if (tls) {
+        BIO *bio;
         l->ssl = SSL_new(tls);
-        if (!l->ssl || SSL_set_fd(l->ssl, fd) != 1)
+        if (!l->ssl)
             die("TLS");
+        if (loop->stamps) {
+            bio = bio_of(l);
+            SSL_set_bio(l->ssl, bio, bio);
+        } else if (SSL_set_fd(l->ssl, fd) != 1) {
+            die("TLS");
+        }
     }
     return l;
 }

@@ -26,7 +26,7 @@ struct link_loop {
     SSL_CTX *client_tls, *server_tls; /* NULL: plain */
     bool stamps;                      /* links ask the kernel when bytes came; set it before the first */
     int64_t woke_ns;                  /* wall clock, when the events at hand were there */
-    int64_t came_ns;                  /* when the last of what was read came: by the kernel, or with TLS woke_ns */
+    int64_t came_ns;                  /* when the last of what was read came, by the kernel's clock; without stamps woke_ns */
     int listener;                     /* -1: none */
     void (*on_accept)(struct link_loop *loop, int fd);
     uint32_t mask_seed;
