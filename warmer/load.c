@@ -192,13 +192,6 @@ int load_call(struct load_pool *pool, const struct load_call *call, struct conte
     return -1;
 }
 
-void load_pool_wake(struct load_pool *pool)
-{
-    struct pg_pipeline *connection = least_busy(pool);
-    if (connection)
-        pg_pipeline_wake(connection);
-}
-
 size_t load_pool_connections_up(const struct load_pool *pool)
 {
     size_t up = 0;

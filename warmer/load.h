@@ -41,9 +41,6 @@ void load_pool_free(struct load_pool *pool);
 
 size_t load_pool_connections_up(const struct load_pool *pool);
 
-/* A call is about to be loaded: lets an idle server get up meanwhile. */
-void load_pool_wake(struct load_pool *pool);
-
 /* Sends both statements (without call->open the load alone) on the least busy connection. fn is called exactly
  * once, never from inside, as soon as the load is answered; if that has no lead_id, once the call is opened
  * too. `into` must live until then. -1, without calling fn: no connection can take it. */

@@ -323,8 +323,6 @@ static void serve(struct server *server, struct evhttp_request *http, const stru
         send_status(server, http, 503);
         return;
     }
-    if (route->handle == incoming_handle && server->w->opening == 0)
-        load_pool_wake(server->w->loads); /* while the signature is checked */
     gate = route->gate(r, http);
     if (route->tail == TAIL_NUMBERS)
         take_numbers(tail, &r->n, &r->vain);

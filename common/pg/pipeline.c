@@ -490,9 +490,3 @@ int pg_pipeline_submit_pair(struct pg_pipeline *p, const struct pg_query *first,
     push(p, send_query(p, first) && PQsendFlushRequest(p->conn) && send_query(p, second) && PQpipelineSync(p->conn));
     return 0;
 }
-
-void pg_pipeline_wake(struct pg_pipeline *p)
-{
-    if (pg_pipeline_up(p) && p->waiting == 0)
-        push(p, PQsendFlushRequest(p->conn));
-}

@@ -67,7 +67,3 @@ RF_NODISCARD int pg_pipeline_submit(struct pg_pipeline *p, const struct pg_query
  * is called exactly once, never from inside. -1 as above, without calling either. */
 RF_NODISCARD int pg_pipeline_submit_pair(struct pg_pipeline *p, const struct pg_query *first, pg_group_fn *first_fn,
                                          const struct pg_query *second, pg_group_fn *second_fn, void *arg);
-
-/* Something will be submitted in a moment. A server that has long had nothing to do takes 0.1 ms to get up, which it
- * may do meanwhile: an idle connection gets a Flush, which asks for nothing and has no answer. */
-void pg_pipeline_wake(struct pg_pipeline *p);
