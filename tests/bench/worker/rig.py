@@ -86,7 +86,8 @@ class Rig:
     def __enter__(self) -> "Rig":
         self.directory = Path(tempfile.mkdtemp(prefix="ringfleet-bench-"))
         self.authority = Authority(self.directory)
-        self.redis_server = RedisServer(self.directory / "redis", self._fsync)
+        # rewriting its file would take the load's core, in the middle of a measurement
+        self.redis_server = RedisServer(self.directory / "redis", self._fsync, {"auto-aof-rewrite-percentage": 0})
         with on_core(LOAD_CORE), before_all():
             self.redis_server.start()
         self.redis = self.redis_server.client()
