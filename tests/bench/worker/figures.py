@@ -234,6 +234,9 @@ def short(rig: Rig, number: int) -> Round:
         for step in load.steps():
             sizes.append(step["memory_kb"])
             ended = step["ended"]
+        words = load.said()
+    if len(sizes) < SHORT_WINDOWS:
+        raise SystemExit(f"short: the load ended in window {len(sizes)} of {SHORT_WINDOWS}, which is no figure: {words}")
     return {"sizes_kb": sizes, "ended_in_last": ended}
 
 
