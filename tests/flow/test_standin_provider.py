@@ -421,3 +421,24 @@ def test_function_calls_wait_for_their_outputs():
         assert not provider.sessions[0].idle()  # one reply is still due
 
     provider.check()
+
+
+def test_sessions_are_told_apart_by_when_a_call_took_them():
+    """Workers open some ahead, several in one millisecond: which is taken first is not which was opened first."""
+
+    @talk()
+    async def provider(later, provider):
+        headers = {"Authorization": "Bearer sk-test"}
+        async with aiohttp.ClientSession() as session:
+            async with session.ws_connect(f"{provider.url}?model=gpt-realtime-2.1", headers=headers) as socket:
+                sooner = Client(socket)
+                await sooner.until("session.created")
+                await later.until("session.created")
+                assert provider.talking() == []
+                first, second = provider.sessions
+                await sooner.configure()
+                assert provider.talking() == [second]
+                await later.configure()
+                assert provider.talking() == [second, first]
+
+    provider.check()

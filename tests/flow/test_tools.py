@@ -63,12 +63,7 @@ def begin(stage: Stage, scenario: Scenario) -> Call:
 def play(stage: Stage, *calls: Tool) -> tuple[Call, Session]:
     call = stage.finish(begin(stage, asking(*calls)))
     stage.check(call)
-    return call, sessions(stage)[-1]
-
-
-def sessions(stage: Stage) -> list[Session]:
-    """Of the AI provider, in the order in which calls came to use them; some were opened ahead."""
-    return sorted(stage.provider.talking(), key=lambda session: session.instructions[0].ms)
+    return call, stage.provider.talking()[-1]
 
 
 def outputs(session: Session) -> list[dict]:
@@ -193,7 +188,7 @@ def test_of_two_calls_only_one_gets_the_time(stage, second):
     calls = [stage.start_call(*NUMBERS) for _ in range(2)]
     for call in calls:
         stage.check(stage.finish(call))
-    answers = [outputs(session) for session in sessions(stage)[-2:]]
+    answers = [outputs(session) for session in stage.provider.talking()[-2:]]
     assert [len(one) for one in answers] == [1, 1]
     won, lost = sorted((one[0] for one in answers), key=lambda one: not one["ok"])
     assert won["ok"] and not lost["ok"] and "taken" in lost["error"]
@@ -229,7 +224,7 @@ def test_asking_again_later_in_the_call_books_once(stage):
     )
     call = stage.finish(begin(stage, scenario))
     stage.check(call)
-    first, again, overlapping = outputs(sessions(stage)[-1])
+    first, again, overlapping = outputs(stage.provider.talking()[-1])
     assert first["ok"] and again == first
     assert not overlapping["ok"] and "already" in overlapping["error"]
     stage.fleet.wait_flushed(call.sid)
@@ -268,7 +263,7 @@ def test_a_time_the_caller_was_never_told_of_is_given_back(stage):
         await call.wait_assistant_quiet()
         await call.say(speech.speak("Please.", speech.CALLER))
         db.execute_command("CLIENT", "PAUSE", 3000, "WRITE")
-        await call.wait_for(lambda: tool_called(sessions(stage)[-1]), 2, "the tool call")
+        await call.wait_for(lambda: tool_called(stage.provider.talking()[-1]), 2, "the tool call")
         frames = itertools.count()
         await call.wait_for(lambda: next(frames) > 10, 2, "ten frames")  # it is on its way to Redis
         call.hang_up()
@@ -299,7 +294,7 @@ def test_the_caller_is_told_only_of_what_is_kept(stage, late):
 
         await call.hear(200)
         await call.wait_assistant_quiet()
-        session = sessions(stage)[-1]
+        session = stage.provider.talking()[-1]
         db.execute_command("ACL", "SETUSER", "default", "-xadd")
         try:
             await call.say(speech.speak("Please.", speech.CALLER))
@@ -322,7 +317,7 @@ def test_the_caller_is_told_only_of_what_is_kept(stage, late):
     stage.scenario = asking(booking(at(18)))
     stage.provider.play(stage.scenario)
     call = stage.finish(stage.start_call(*NUMBERS, script))
-    (answer,) = outputs(sessions(stage)[-1])
+    (answer,) = outputs(stage.provider.talking()[-1])
     assert answer["ok"] is not late and ("not confirmed" in answer.get("error", "")) is late
     stage.fleet.wait_flushed(call.sid)
     rows = stage.fleet.sql("select starts_at from appointment where call_sid = %s", call.sid)
@@ -446,7 +441,7 @@ def test_hanging_up_cancels_what_is_under_way(stage, own):
     call = stage.finish(stage.start_call(*NUMBERS, script))
     stage.run(asked_to_leave(own, "/held"))
     stage.check(call)
-    assert sessions(stage)[-1].tool_outputs == []
+    assert stage.provider.talking()[-1].tool_outputs == []
     assert stage.fleet.wait_flushed(call.sid)
     assert stage.fleet.logged("call ended", call.sid)[-1]["reason"] == "carrier_stop"
 
@@ -460,7 +455,7 @@ def test_a_tool_that_answers_while_the_caller_speaks(stage, own):
         before = len(own.bodies("/held"))
         await call.say(speech.speak(first.caller, speech.CALLER), first.caller)
         await call.wait_for(lambda: len(own.bodies("/held")) > before, 20, "the request")
-        session = sessions(stage)[-1]
+        session = stage.provider.talking()[-1]
         saying = asyncio.create_task(call.say(speech.speak(second.caller, speech.CALLER), second.caller))
         started = lambda: len(session.sent("input_audio_buffer.speech_started")) == 2  # noqa: E731
         await call.wait_for(started, 20, "the caller's words")
@@ -475,7 +470,7 @@ def test_a_tool_that_answers_while_the_caller_speaks(stage, own):
     call = stage.finish(stage.start_call(*NUMBERS, script))
     own.release.clear()
     stage.check(call)
-    session = sessions(stage)[-1]
+    session = stage.provider.talking()[-1]
     (told,) = [one.ms for one in session.received("conversation.item.create") if one.event["item"]["type"] != "message"]
     stopped = session.sent("input_audio_buffer.speech_stopped")[1].ms
     assert told < stopped
@@ -489,7 +484,7 @@ def test_a_repeated_tool_call_is_answered_once(stage, own):
     before = len(own.bodies("/orders"))
     call = begin(stage, asking(tool("find_order", number="7"), then="One. Two. Three. Four. Five."))
     eventually("the request", lambda: len(own.bodies("/orders")) > before)
-    session = sessions(stage)[-1]
+    session = stage.provider.talking()[-1]
     eventually("the tool's answer", lambda: session.tool_outputs)
     items = [one.event for one in session.sent("response.output_item.done")]
     (done,) = [event for event in items if event["item"]["type"] == "function_call"]
@@ -505,15 +500,15 @@ def test_the_next_session_is_told_what_the_last_one_asked_for(stage, own):
     before = len(own.bodies("/held"))
     call = begin(stage, asking(tool("slow")))
     eventually("the request", lambda: len(own.bodies("/held")) > before)
-    lost = sessions(stage)[-1]
+    lost = stage.provider.talking()[-1]
     stage.run(drop(lost))
-    eventually("another session", lambda: sessions(stage)[-1] is not lost)
+    eventually("another session", lambda: stage.provider.talking()[-1] is not lost)
     stage.run(let_go(own))
-    told = eventually("the answer in words", lambda: system_words(sessions(stage)[-1]))
+    told = eventually("the answer in words", lambda: system_words(stage.provider.talking()[-1]))
     stage.check(stage.finish(call))
     own.release.clear()
     assert len(told) == 1 and "slow" in told[0] and '{"late":true}' in told[0]
-    assert sessions(stage)[-1].tool_outputs == []
+    assert stage.provider.talking()[-1].tool_outputs == []
     assert len(own.bodies("/held")) == before + 1
 
 

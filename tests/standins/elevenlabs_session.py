@@ -71,9 +71,6 @@ class Session(VoiceSession):
         self._answered: set[str] = set()
         self._detector = VoiceDetector()
 
-    def begun(self) -> bool:
-        return self._begun.is_set()
-
     def idle(self) -> bool:
         return (self._turn is None or self._turn.done()) and self.conversation.answered()
 
@@ -151,6 +148,7 @@ class Session(VoiceSession):
         found = rules.initiation(message, provider.allowed_overrides, provider.dynamic_variables)
         self.overrides = found
         self.user_id = message.get("user_id", "")
+        self.begun_ms = now_ms()
         self._begun.set()
         await self.send(
             "conversation_initiation_metadata",

@@ -73,9 +73,6 @@ class Session(VoiceSession):
 
     # ---- what the tests ask ----
 
-    def begun(self) -> bool:
-        return bool(self.instructions)
-
     @property
     def faults(self) -> "Faults":
         return self.conversation.faults or self.provider.faults
@@ -200,6 +197,7 @@ class Session(VoiceSession):
         self.updates.append(update)
         if "instructions" in update:
             self.instructions.append(Instructions(now_ms(), update["instructions"]))
+            self.begun_ms = self.instructions[0].ms
         await self.send("session.updated", session=self.config)
 
     async def _on_append(self, event: dict) -> None:

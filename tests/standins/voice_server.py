@@ -93,8 +93,9 @@ class VoiceServer:
         return [session for session in self.sessions if session.closed_ms is None]
 
     def talking(self) -> list:
-        """Sessions that a call has used, in the order they were opened."""
-        return [session for session in self.sessions if session.begun()]
+        """Sessions that a call has used, in the order in which calls came to use them: one that was opened
+        ahead may have waited while later ones were taken."""
+        return sorted((one for one in self.sessions if one.begun()), key=lambda one: one.begun_ms)
 
     def idle(self) -> bool:
         """Every session in a call has said what its script has for it so far."""
@@ -124,6 +125,7 @@ class VoiceSession:
         self.tool_outputs: list[dict] = []
         self.heard = bytearray()  # caller audio as it came
         self.opened_ms = now_ms()
+        self.begun_ms: float | None = None  # a call has told it what to do
         self.closed_ms: float | None = None
         self._socket = socket
         self._transport = transport
@@ -138,7 +140,7 @@ class VoiceSession:
         return self._conversation
 
     def begun(self) -> bool:
-        raise NotImplementedError
+        return self.begun_ms is not None
 
     def idle(self) -> bool:
         raise NotImplementedError
