@@ -22,6 +22,13 @@ static void journal_turn(struct call *c, const struct turn *turn)
     c->turn_count++;
 }
 
+struct turn *call_turns_open(struct call *c, bool caller, const char *item)
+{
+    if (!turns_find(&c->turns, item) && turns_full(&c->turns))
+        call_turns_journal(c, false);
+    return turns_open(&c->turns, caller, item, clock_wall_ms());
+}
+
 /* What was heard of a turn, by our marks, or by the provider's word if it gives one. */
 static void cut_turn(struct turn *turn, bool whole, int64_t heard_ms, int64_t sent_ms, bool word_comes)
 {

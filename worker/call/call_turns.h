@@ -2,6 +2,9 @@
 #pragma once
 #include "worker/call/call.h"
 
+/* The turn of an item, opened if it has none. Past the bound of what may be open the oldest is journalled as it is. */
+struct turn *call_turns_open(struct call *c, bool caller, const char *item);
+
 /* Journals the turns that are complete; all of them (as far as they were heard) when the call is
  * over. */
 void call_turns_journal(struct call *c, bool all);

@@ -40,7 +40,7 @@ static void on_speech_started(struct call *c, const struct ai_event *ev)
     if (c->playout.item_count > 0)
         barge_in(c);
     call_turns_drop_unsaid(c);
-    turns_open(&c->turns, true, ev->item, clock_wall_ms());
+    call_turns_open(c, true, ev->item);
 }
 
 static void on_speech_stopped(struct call *c, const struct ai_event *ev)
@@ -53,7 +53,7 @@ static void on_speech_stopped(struct call *c, const struct ai_event *ev)
 
 static void on_caller_transcript(struct call *c, const struct ai_event *ev)
 {
-    struct turn *turn = turns_open(&c->turns, true, ev->item, clock_wall_ms());
+    struct turn *turn = call_turns_open(c, true, ev->item);
     turn_replace(turn, ev->text ? ev->text : "");
     turn->complete = true;
     if (c->w->provider->agent)
@@ -67,7 +67,7 @@ static void on_speech_noticed(struct call *c, const struct ai_event *ev)
 {
     media_speaking(c, true);
     watch_caller(&c->watch);
-    turns_open(&c->turns, true, ev->item, clock_wall_ms());
+    call_turns_open(c, true, ev->item);
 }
 
 /* The turn may have left by now, cut by our own marks. */
@@ -116,7 +116,7 @@ static void on_audio(struct call *c, const struct ai_event *ev)
     c->answer.perceptible = true;
     turn = turns_find(&c->turns, ev->item);
     if (!turn)
-        turn = turns_open(&c->turns, false, ev->item, clock_wall_ms());
+        turn = call_turns_open(c, false, ev->item);
     turn->sounded = true;
     if (c->state == CALL_GREETING)
         greeting_begins(c);
@@ -131,7 +131,7 @@ static void on_text(struct call *c, const struct ai_event *ev)
     if (dropped(c, ev))
         return;
     answers_go_on(c);
-    turn = turns_open(&c->turns, false, ev->item, clock_wall_ms());
+    turn = call_turns_open(c, false, ev->item);
     if (ev->kind == AI_TEXT)
         turn_append(turn, ev->text ? ev->text : "");
     else

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "common/base/clock.h"
 #include "worker/call/ai_leg.h"
 #include "worker/call/call_turns.h"
 
@@ -10,7 +9,7 @@ enum { PAST_ID_SIZE = 20 };
 
 void retell_keys(struct call *c, const char *item, const char *text)
 {
-    struct turn *turn = turns_open(&c->turns, true, item, clock_wall_ms());
+    struct turn *turn = call_turns_open(c, true, item);
     turn_replace(turn, text);
     turn->complete = true;
     ai_leg_send(c, c->w->provider->past_turn(item, "caller", text));
@@ -19,7 +18,7 @@ void retell_keys(struct call *c, const char *item, const char *text)
 
 void retell_greeting_plays(struct call *c, const char *text)
 {
-    struct turn *turn = turns_open(&c->turns, false, GREETING_ITEM, clock_wall_ms());
+    struct turn *turn = call_turns_open(c, false, GREETING_ITEM);
     turn_replace(turn, text);
     turn->sounded = true;
 }

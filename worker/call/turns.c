@@ -62,6 +62,14 @@ struct turn *turns_open(struct turns *t, bool caller, const char *item, int64_t 
     return turn;
 }
 
+bool turns_full(struct turns *t)
+{
+    if (t->count < TURNS_MAX)
+        return false;
+    t->open[0].complete = true;
+    return true;
+}
+
 /* Cuts to at most len bytes without splitting a UTF-8 character. */
 static size_t whole_characters(const char *text, size_t len)
 {

@@ -33,8 +33,11 @@ struct turns {
 };
 
 /* Opens a turn unless the item has one; returns it, until the next is opened. Never NULL: when out of
- * memory the oldest makes room. */
+ * memory, or when there are TURNS_MAX, the oldest makes room, and is lost unless it was taken before. */
 struct turn *turns_open(struct turns *t, bool caller, const char *item, int64_t now_ms);
+
+/* There are as many as may be: the oldest is complete as it is, and is to be taken now. false: there is room. */
+bool turns_full(struct turns *t);
 
 /* NULL if the item has no open turn. */
 struct turn *turns_find(struct turns *t, const char *item);

@@ -256,6 +256,11 @@ static void words(void)
     from_ai((struct ai_event){.kind = AI_CALLER_TRANSCRIPT, .item = "u1", .text = (char[]){"hello"}});
 }
 
+static void key_pressed(void)
+{
+    from_carrier((struct carrier_event){.kind = CARRIER_DTMF, .digit = '#'});
+}
+
 static void carrier_stops(void)
 {
     from_carrier((struct carrier_event){.kind = CARRIER_STOP});
@@ -617,6 +622,21 @@ static void test_the_caller_speaks_first(void **state)
     }
 }
 
+/* Somebody presses one key after the other while a long answer plays: nothing of what was said is left out. */
+static void test_more_turns_than_may_be_open(void **state)
+{
+    static step *const steps[STEPS] = {TALKING, ai_answers};
+    (void)state;
+    ring();
+    take(steps);
+    assert_int_equal(around.turns, 1); /* the greeting */
+    for (int i = 0; i < 2 * TURNS_MAX; i++)
+        key_pressed();
+    carrier_stops();
+    assert_int_equal(around.turns, 1 + 1 + 2 * TURNS_MAX);
+    hang_up();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -625,7 +645,7 @@ int main(void)
         cmocka_unit_test(test_one_greeting), cmocka_unit_test(test_machine),
         cmocka_unit_test(test_answers_wait), cmocka_unit_test(test_resumed_in_a_pause),
         cmocka_unit_test(test_handed_over),  cmocka_unit_test(test_no_place),
-        cmocka_unit_test(test_the_caller_speaks_first),
+        cmocka_unit_test(test_the_caller_speaks_first), cmocka_unit_test(test_more_turns_than_may_be_open),
     };
     log_set_level("error");
     return cmocka_run_group_tests(tests, NULL, NULL);
