@@ -1,4 +1,4 @@
-"""The chart knows every setting and every secret that --help of the programs shows."""
+"""The chart, and the READMEs, know every setting and every secret that --help of the programs shows."""
 
 import importlib.machinery
 import importlib.util
@@ -42,6 +42,17 @@ def test_every_secret_and_every_required_setting_is_given(script, program):
         elif one["secret"]:
             table = (chart.CHART / "templates" / "_settings.tpl").read_text()
             assert f"{one['name']}: " in table, f"the chart cannot give {program} its {name}"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_setting_is_in_a_table(script, program):
+    pages = [tools.ROOT / "README.md", tools.ROOT / program / "README.md"]
+    rows = re.findall(r"^\| (`RINGFLEET_\w+`.*?) \| (.*?) \|", "".join(page.read_text() for page in pages), re.MULTILINE)
+    tables = {name: default for names, default in rows for name in re.findall(r"RINGFLEET_(\w+)", names)}
+    for one in script.settings(chart.bin_directory(), program):
+        assert one["name"] in tables, f"no README has RINGFLEET_{one['name']}"
+        if re.fullmatch(r"\d+\.\.\d+", one["rule"]):
+            assert tables[one["name"]] == f"`{one['default']}`", f"RINGFLEET_{one['name']}"
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
