@@ -7,7 +7,9 @@
 --   busy    hash: places taken, by business
 --   rate    hash: when the next call may be dialled, by account
 
-local BUSY_WAIT_MS, TAKE_SCAN = 500, 50
+-- A call whose business has no place free is looked at again after BUSY_WAIT_MS. Behind as many as are looked at at once
+-- there may be others, which wait for no place of that business: those are looked at after NEXT_WAIT_MS.
+local BUSY_WAIT_MS, NEXT_WAIT_MS, TAKE_SCAN = 500, 50, 50
 
 local function free_place(jobs, active, busy, sid)
   if redis.call('ZREM', active, sid) == 0 then return end
@@ -94,7 +96,7 @@ register('rf_job', rf_job, { 'no-writes', 'allow-oom' })
 local function rf_take(keys, args)
   local queue, jobs, active, busy, rate = keys[1], keys[2], keys[3], keys[4], keys[5]
   local now = now_ms()
-  local lease, wait = int(now + args[1]), 1000
+  local lease, wait, put_back = int(now + args[1]), 1000, false
   for _, sid in ipairs(redis.call('ZRANGEBYSCORE', active, '-inf', int(now), 'LIMIT', 0, TAKE_SCAN)) do
     local text = redis.call('HGET', jobs, sid)
     if not text then
@@ -104,7 +106,8 @@ local function rf_take(keys, args)
       if not redis.call('ZSCORE', queue, sid) then return { 'LOOK', sid, text } end
     end
   end
-  for _, sid in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', int(now), 'LIMIT', 0, TAKE_SCAN)) do
+  local due = redis.call('ZRANGEBYSCORE', queue, '-inf', int(now), 'LIMIT', 0, TAKE_SCAN)
+  for _, sid in ipairs(due) do
     local text = redis.call('HGET', jobs, sid)
     local job = text and cjson.decode(text)
     local held = redis.call('ZSCORE', active, sid)
@@ -113,6 +116,7 @@ local function rf_take(keys, args)
       redis.call('ZREM', queue, sid)
     elseif not held and tonumber(redis.call('HGET', busy, job.business_id) or 0) >= tonumber(job.max_calls) then
       redis.call('ZADD', queue, int(now + BUSY_WAIT_MS), sid)
+      put_back = true
     elseif job.asked or free_ms <= now then
       if not job.asked then redis.call('HSET', rate, job.carrier, int(math.max(free_ms, now) + args[2])) end
       if not held then redis.call('HINCRBY', busy, job.business_id, 1) end
@@ -124,6 +128,7 @@ local function rf_take(keys, args)
       wait = math.min(wait, free_ms - now)
     end
   end
+  if put_back and #due == TAKE_SCAN then wait = math.min(wait, NEXT_WAIT_MS) end
   local next = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
   if next[2] and tonumber(next[2]) > now then wait = math.min(wait, tonumber(next[2]) - now) end
   return { 'LATER', int(wait) }

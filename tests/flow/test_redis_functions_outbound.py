@@ -1,0 +1,56 @@
+"""The queue of calls to be dialled: who is next, and who waits for what."""
+
+import json
+
+import pytest
+
+from flow.redis_functions import named
+from flow.redis_functions_rig import db, server  # noqa: F401
+
+KINDS = ("queue", "jobs", "active", "busy", "rate")
+LEASE_MS, INTERVAL_MS = 60_000, 0
+
+
+class Queue:
+    def __init__(self, db) -> None:
+        self.db = db
+        self.keys = [f"rf:{{outbound}}:{kind}" for kind in KINDS]
+
+    def add(self, sid: str, business: str, max_calls: int = 1, due_ms: int = 0) -> None:
+        job = {"business_id": business, "max_calls": str(max_calls), "carrier": "twilio"}
+        answer = self.db.fcall(named("rf_enqueue"), 2, *self.keys[:2], sid, due_ms, json.dumps(job))
+        assert answer == ["QUEUED"]
+
+    def take(self) -> list:
+        return self.db.fcall(named("rf_take"), 5, *self.keys, LEASE_MS, INTERVAL_MS)
+
+
+@pytest.fixture
+def queue(db):
+    return Queue(db)
+
+
+def test_a_call_is_handed_out_once(queue):
+    queue.add("EL_1", "1")
+    assert queue.take()[:2] == ["DIAL", "EL_1"]
+    assert queue.take()[0] == "LATER"
+
+
+def test_a_business_dials_as_many_as_it_has_places(queue):
+    for n in range(3):
+        queue.add(f"EL_{n}", "1", max_calls=2)
+    assert [queue.take()[0] for _ in range(3)] == ["DIAL", "DIAL", "LATER"]
+
+
+@pytest.mark.parametrize("ahead", [10, 500])
+def test_a_business_that_is_busy_keeps_no_other_waiting(queue, ahead):
+    """A campaign of thousands, of a business with one place: whoever is due behind it need not wait for it."""
+    for n in range(1 + ahead):
+        queue.add(f"EL_a{n:04}", "1", due_ms=n + 1)
+    queue.add("EL_b", "2", due_ms=ahead + 2)
+    assert queue.take()[:2] == ["DIAL", "EL_a0000"]
+    waited_ms = 0
+    while (answer := queue.take())[0] == "LATER":
+        waited_ms += int(answer[1])
+        assert waited_ms <= 500
+    assert answer[:2] == ["DIAL", "EL_b"]
