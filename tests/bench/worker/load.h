@@ -17,8 +17,9 @@ struct options {
     int from, to, step;      /* calls carried at once */
     double ramp;             /* new calls a second, while they are fewer than they should be */
     double churn;            /* calls replaced a second */
-    double seconds, settle;  /* of each window, and of waiting before it */
-    int64_t stop_p99_us;     /* no further step after a window that was slower; 0: all steps */
+    int windows;             /* of a step */
+    double seconds, settle;  /* of a window, and of waiting before the first */
+    int64_t stop_p99_us;     /* no further step after one most of whose windows were slower; 0: all steps */
     int updates;             /* session.update messages before a session speaks */
     const char *calls_file;  /* lines "call_sid token" */
     const char *certificate, *key;
