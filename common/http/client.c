@@ -10,7 +10,7 @@
 #include "common/http/address.h"
 #include "common/http/body.h"
 
-enum { ANSWER_FIRST = 1024, CONNECT_MS = 10000 };
+enum { ANSWER_FIRST = 1024, CONNECT_MS = 10000, RETRY_AFTER_MAX_SECONDS = 86400 };
 
 const char http_timed_out[] = "timed out";
 const char http_not_public[] = "the address is not of the public internet";
@@ -347,6 +347,15 @@ const char *http_header(const struct http_request *request, const char *name)
 {
     struct curl_header *header;
     return curl_easy_header(request->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : NULL;
+}
+
+int64_t http_retry_after_ms(const struct http_request *request)
+{
+    curl_off_t seconds = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_RETRY_AFTER, &seconds);
+    if (seconds < 0)
+        return 0;
+    return (int64_t)(seconds < RETRY_AFTER_MAX_SECONDS ? seconds : RETRY_AFTER_MAX_SECONDS) * 1000;
 }
 
 void http_cancel(struct http_request *request)

@@ -85,5 +85,9 @@ bool http_was_sent(const struct http_request *request);
 int http_status(const struct http_request *request);
 const char *http_header(const struct http_request *request, const char *name);
 
+/* In the callback: for how long the server asks to be left alone (Retry-After: seconds, or a date), a day at most; 0
+ * if it does not. */
+int64_t http_retry_after_ms(const struct http_request *request);
+
 /* No callback comes any more. For requests that have not called back yet; accepts NULL. */
 void http_cancel(struct http_request *request);

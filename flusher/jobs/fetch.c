@@ -208,7 +208,6 @@ static void on_done(void *arg, int status, const char *body, size_t len, const c
 {
     struct fetch *f = arg;
     struct fetched file = {.status = http_status(f->request), .fd = f->fd, .resumed = f->had > 0};
-    const char *retry_after = http_header(f->request, "Retry-After");
     (void)status;
     (void)body;
     (void)len;
@@ -217,7 +216,7 @@ static void on_done(void *arg, int status, const char *body, size_t len, const c
     file.bytes = f->have;
     file.resumed = f->begun && file.status == 206;
     file.new_bytes = f->begun ? f->have - (file.resumed ? f->had : 0) : 0;
-    file.retry_after_ms = retry_after ? strtoll(retry_after, NULL, 10) * 1000 : 0;
+    file.retry_after_ms = http_retry_after_ms(f->request);
     f->request = NULL;
     if (!file.error)
         finish_hash(f, &file);

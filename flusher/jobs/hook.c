@@ -30,8 +30,7 @@ static void on_answer(void *arg, int status, const char *body, size_t len, const
 {
     struct job *job = arg;
     struct hook *h = job->work;
-    const char *retry_after = http_header(h->request, "Retry-After");
-    int64_t rest = retry_after ? strtoll(retry_after, NULL, 10) * 1000 : 0;
+    int64_t rest = http_retry_after_ms(h->request);
     char why[200];
     (void)body;
     (void)len;

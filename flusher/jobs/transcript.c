@@ -123,8 +123,7 @@ static void on_answer(void *arg, int status, const char *body, size_t len, const
     struct job *job = arg;
     struct transcript *t = job->work;
     struct transcript_answer answer;
-    const char *retry_after = http_header(t->request, "Retry-After");
-    int64_t rest = retry_after ? strtoll(retry_after, NULL, 10) * 1000 : 0;
+    int64_t rest = http_retry_after_ms(t->request);
     t->request = NULL;
     if (error) {
         job_again(job, 0, error);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -21,6 +22,7 @@ static struct {
     int calls, status;
     char body[256], error[256];
     size_t len;
+    int64_t retry_after_ms;
 } answer;
 
 static struct {
@@ -28,6 +30,7 @@ static struct {
     char uri[128], key[64], authorization[64], body[600];
     size_t size;
     bool silent; /* the next request gets no answer */
+    const char *retry_after; /* of the next answer; NULL: none */
     struct evhttp_request *unanswered;
 } seen;
 
@@ -50,6 +53,8 @@ static void on_request(struct evhttp_request *request, void *arg)
     } else {
         evbuffer_add_printf(out, "{\"ok\":true}%*s", strcmp(seen.uri, "/long") == 0 ? 200 : 0, "");
         evhttp_add_header(evhttp_request_get_output_headers(request), "ETag", "\"e\"");
+        if (seen.retry_after)
+            evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After", seen.retry_after);
         evhttp_send_reply(request, strcmp(seen.uri, "/missing") == 0 ? 404 : 200, NULL, out);
     }
     evbuffer_free(out);
@@ -84,7 +89,9 @@ static int tear_down(void **state)
 
 static void on_done(void *arg, int status, const char *body, size_t len, const char *error)
 {
-    (void)arg;
+    struct http_request **request = arg;
+    if (request)
+        answer.retry_after_ms = http_retry_after_ms(*request);
     answer.calls++;
     answer.status = status;
     answer.len = len;
@@ -232,6 +239,37 @@ static void test_method_and_headers(void **state)
     assert_null(ask_spec(&(struct http_spec){.headers = {"A: \x7f"}, .answer_max = 100}, "/"));
 }
 
+/* Both ways in which it may be said, and what no server means. */
+static void test_how_long_to_wait(void **state)
+{
+    char date[40];
+    time_t soon = time(NULL) + 90;
+    struct tm tm;
+    const struct {
+        const char *said;
+        int64_t at_least, at_most;
+    } rows[] = {
+        {NULL, 0, 0},
+        {"120", 120000, 120000},
+        {date, 60000, 91000},
+        {"Fri, 31 Dec 1999 23:59:59 GMT", 0, 0},
+        {"-5", 0, 0},
+        {"9223372036854775807", 0, 86400000},
+        {"99999999999999999999", 0, 86400000},
+        {"soon", 0, 0},
+    };
+    (void)state;
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&soon, &tm));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct http_request *request;
+        seen.retry_after = rows[i].said;
+        request = http_send(client, &(struct http_spec){.url = url, .answer_max = 100, .timeout_ms = 5000}, on_done, &request);
+        assert_non_null(request);
+        event_base_dispatch(base);
+        assert_in_range(answer.retry_after_ms, rows[i].at_least, rows[i].at_most);
+    }
+}
+
 static void test_cancelled_requests_say_nothing(void **state)
 {
     struct http_request *request = ask("/a", NULL, 100, 5000);
@@ -369,6 +407,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_long_answer_may_be_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_only_public_addresses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_method_and_headers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_how_long_to_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancelled_requests_say_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_number_is_bounded, set_up, tear_down),
     };
