@@ -7,7 +7,8 @@
     X(SECRET, database_url, "DATABASE_URL", NULL, "libpq URI",                                                   \
       "the database that calls are written to: postgres://user:pass@host/name")                                  \
     X(STR, sql_dir, "SQL_DIR", "", "directory", "where apply_<type>.sql files of your own override the built-in ones") \
-    X(STR, consumer, "CONSUMER", "", "text", "name in the consumer group; by default <hostname>-<pid>")          \
+    X(NAME, consumer, "CONSUMER", "", "up to 200 " CONFIG_NAME_SET,                                              \
+      "name in the consumer group; by default <hostname>-<pid>")                                                 \
     X(INT, flush_threads, "FLUSH_THREADS", "2", "1..16", "lanes, each with a connection to Redis and one to Postgres") \
     X(INT, batch_calls, "BATCH_CALLS", "500", "1..1000", "most calls that share one transaction; a call waits for no other") \
     X(INT, claim_idle_ms, "CLAIM_IDLE_MS", "30000", "100..86400000",                                             \

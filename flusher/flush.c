@@ -31,7 +31,7 @@ static void name_consumer(char out[CONSUMER_SIZE], const char *name, int lane)
     char host[200] = "flusher";
     int len;
     gethostname(host, sizeof host - 1);
-    len = *name ? snprintf(out, CONSUMER_SIZE, "%.255s", name)
+    len = *name ? snprintf(out, CONSUMER_SIZE, "%s", name)
                 : snprintf(out, CONSUMER_SIZE, "%s-%ld", host, (long)getpid());
     if (lane > 0)
         snprintf(out + len, (size_t)(CONSUMER_SIZE - len), ".%d", lane);

@@ -5,7 +5,8 @@
 #define WORKER_CONFIG(X)                                                                                           \
     CONFIG_SHARED(X, "0.0.0.0:9101")                                                                               \
     X(ADDR, listen, "LISTEN", "0.0.0.0:8081", "host:port", "the carrier's media streams, GET /media")             \
-    X(STR, worker_id, "WORKER_ID", "", "text", "name of this worker in Redis and logs; host name and pid if empty") \
+    X(NAME, worker_id, "WORKER_ID", "", "up to 127 " CONFIG_NAME_SET,                                              \
+      "name of this worker in Redis and logs; host name and pid if empty")                                         \
     X(SECRET, stream_secret, "STREAM_SECRET", NULL, "text", "signs the stream tokens; the same as the warmer's")   \
     X(INT, max_calls, "MAX_CALLS", "500", "1..20000", "calls carried at once; further streams get 503")            \
     X(INT, threads, "THREADS", "1", "1..64", "event loops, each on a thread of its own")                            \

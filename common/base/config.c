@@ -84,6 +84,18 @@ static bool check_url(const struct config_row *row, const char *value)
     return false;
 }
 
+static bool check_name(const struct config_row *row, const char *value)
+{
+    size_t most = 0, len = strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-");
+    char wanted[96];
+    sscanf(row->rule, "up to %zu", &most);
+    if (value[len] == '\0' && len <= most && (len > 0 || (row->dflt && !*row->dflt)))
+        return true;
+    snprintf(wanted, sizeof wanted, "a name, %s", row->rule);
+    complain(row, value, wanted);
+    return false;
+}
+
 static bool complain_missing(const struct config_row *row)
 {
     fprintf(stderr, "RINGFLEET_%s is not set; it is required: %s\n", row->name, row->help);
@@ -104,6 +116,10 @@ static bool set_value(void *config, const struct config_row *row, const char *va
         break;
     case CONFIG_URL:
         if (!check_url(row, value))
+            return false;
+        break;
+    case CONFIG_NAME:
+        if (!check_name(row, value))
             return false;
         break;
     case CONFIG_CHOICE:

@@ -14,6 +14,7 @@
  *
  * Kinds and what their rule means:
  *   STR     text                              rule ignored (shown in help)
+ *   NAME    part of keys and other names      "up to <n> " CONFIG_NAME_SET
  *   SECRET  text, also read from the (not empty) file named by RINGFLEET_<NAME>_FILE; never printed
  *   INT     whole number                      "min..max"
  *   ADDR    host:port to listen on            rule ignored
@@ -23,9 +24,10 @@
 #pragma once
 #include "common/base/base.h"
 
-enum config_kind { CONFIG_STR, CONFIG_SECRET, CONFIG_INT, CONFIG_ADDR, CONFIG_URL, CONFIG_CHOICE };
+enum config_kind { CONFIG_STR, CONFIG_NAME, CONFIG_SECRET, CONFIG_INT, CONFIG_ADDR, CONFIG_URL, CONFIG_CHOICE };
 
 #define CONFIG_CTYPE_STR char *
+#define CONFIG_CTYPE_NAME char *
 #define CONFIG_CTYPE_SECRET char *
 #define CONFIG_CTYPE_ADDR char *
 #define CONFIG_CTYPE_URL char *
@@ -53,13 +55,16 @@ struct config_spec {
     size_t row_count;
 };
 
+/* The characters of a NAME: it stands in Redis keys, in patterns of them and in JSON. */
+#define CONFIG_NAME_SET "of A-Za-z0-9_.:-"
+
 /* Settings every program has. */
 #define CONFIG_SHARED(X, admin_default)                                                                          \
     X(SECRET, redis_url, "REDIS_URL", "redis://127.0.0.1:6379", "redis|rediss|redis+sentinel|rediss+sentinel|unix", \
       /* it may hold a password */                                                                               \
       "the fleet's Redis: redis://[user:pass@]host:port[,host:port][/db] (a server, or nodes of a cluster), "    \
       "redis+sentinel://[user:pass@]host:port[,host:port]/master[/db] or unix:///path; rediss is with TLS")      \
-    X(STR, key_prefix, "KEY_PREFIX", "rf", "text", "first part of every Redis key")                              \
+    X(NAME, key_prefix, "KEY_PREFIX", "rf", "up to 64 " CONFIG_NAME_SET, "first part of every Redis key")        \
     X(INT, partitions, "PARTITIONS", "1", "1..1024", "hash-tag partitions, the same in all programs for ever")   \
     X(ADDR, admin_listen, "ADMIN_LISTEN", admin_default, "host:port", "/healthz, /readyz and /metrics")          \
     X(CHOICE, log_level, "LOG_LEVEL", "info", "debug|info|warn|error", "least level that is logged")

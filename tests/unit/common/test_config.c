@@ -12,6 +12,7 @@
     CONFIG_SHARED(X, "0.0.0.0:9101")                                                   \
     X(SECRET, stream_secret, "STREAM_SECRET", NULL, "text", "signs the media tokens")  \
     X(SECRET, api_key, "API_KEY", "", "text", "bearer key of the outbound API")        \
+    X(NAME, nick, "NICK", "", "up to 8 " CONFIG_NAME_SET, "a name that may be left out") \
     X(STR, voice, "VOICE", "marin", "text", "voice of the AI")                         \
     X(URL, public_url, "PUBLIC_URL", "", "https|http", "base of the webhooks")         \
     X(INT, max_calls, "MAX_CALLS", "500", "1..20000", "calls at once")                 \
@@ -25,7 +26,9 @@ static const struct config_row rows[] = {TEST_CONFIG(CONFIG_ROW)};
 static const struct config_spec spec = {"tester", "Tests its configuration.", "  migrate   does something once\n", rows,
                                         ARRAY_LEN(rows)};
 
-enum { ARGS_MAX = 8, ARG_SIZE = 64 };
+#define TEN "0123456789"
+
+enum { ARGS_MAX = 8, ARG_SIZE = 128 };
 
 /* One load: what came out, and what was printed. */
 struct load {
@@ -144,6 +147,9 @@ static void test_good_values(void **state)
         {"PUBLIC_URL", "http://10.0.0.1:8080/base"},
         {"PUBLIC_URL", ""},
         {"LOG_LEVEL", "error"},
+        {"KEY_PREFIX", "shop.eu:rf-2_a"},
+        {"KEY_PREFIX", TEN TEN TEN TEN TEN TEN "1234"},
+        {"NICK", ""},
         {"MAX_CALLS", "1"},
         {"MAX_CALLS", "20000"},
         {"OFFSET", "-5"},
@@ -180,6 +186,12 @@ static const struct {
     {"MAX_CALLS", "--max-calls", "99999999999999999999", "1..20000"},
     {"OFFSET", "--offset", "-6", "-5..5"},
     {"PARTITIONS", "--partitions", "1025", "1..1024"},
+    {"KEY_PREFIX", "--key-prefix", "", "a name, up to 64 of A-Za-z0-9_.:-"},
+    {"KEY_PREFIX", "--key-prefix", TEN TEN TEN TEN TEN TEN "12345", "a name, up to 64"},
+    {"KEY_PREFIX", "--key-prefix", "r f", "a name, up to 64"},
+    {"KEY_PREFIX", "--key-prefix", "rf*", "a name, up to 64"},
+    {"KEY_PREFIX", "--key-prefix", "{rf}", "a name, up to 64"},
+    {"NICK", "--nick", "the \"9\"", "a name, up to 8"},
     {"LOG_LEVEL", "--log-level", "INFO", "one of debug|info|warn|error"},
     {"LOG_LEVEL", "--log-level", "inf", "one of debug|info|warn|error"},
     {"LOG_LEVEL", "--log-level", "info|warn", "one of debug|info|warn|error"},
@@ -205,7 +217,7 @@ static const struct {
 
 static void assert_refused(const struct load *l, size_t i)
 {
-    char name[96], value[64];
+    char name[96], value[128];
     snprintf(name, sizeof name, "RINGFLEET_%s: ", wrong[i].name);
     snprintf(value, sizeof value, "\"%s\"", wrong[i].value);
     if (l->result != CONFIG_BAD)
