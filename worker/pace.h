@@ -18,7 +18,7 @@ enum {
     PACE_BRISK_READS = 400,    /* sockets read in a window: four in a step. From there on it is brisk */
     PACE_CALM_READS = 200,     /* below it is calm again */
     PACE_FULL_PERCENT = 90,    /* of a window, worked through, */
-    PACE_LONG_US = 2500,       /* in turns that are as long as several steps: it is full */
+    PACE_LONG_US = 4000,       /* in turns that are as long as several steps: it is full */
     PACE_FULL_WINDOWS = 6,     /* more full windows than others, so many: it is pressed. A stall fills two or three */
     PACE_SPARE_PERCENT = 42,   /* below it is not any more: frame by frame it will have twice the work and more */
     PACE_TRY_PERCENT = 60,     /* below frame by frame may just do: that is tried */
