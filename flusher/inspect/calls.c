@@ -72,10 +72,11 @@ static bool add(struct listing *l, const char *sid, const char *state, json_t *r
 }
 
 /* [sid, lease deadline, ...]: a lease that has lapsed is a worker that is gone, and the sweep will end the call. */
-static bool add_live(struct listing *l, const redisReply *live)
+static bool add_live(struct listing *l, int partition, const redisReply *live)
 {
+    size_t count = look_cut("live calls", partition, live->elements / 2);
     bool ok = true;
-    for (size_t i = 0; i + 1 < live->elements && ok; i += 2) {
+    for (size_t i = 0; i < 2 * count && ok; i += 2) {
         bool lapsed = strtoll(live->element[i + 1]->str, NULL, 10) < l->look.now_ms;
         json_t *row = json_object();
         if (lapsed)
@@ -85,10 +86,11 @@ static bool add_live(struct listing *l, const redisReply *live)
     return ok;
 }
 
-static bool add_ended(struct listing *l, const redisReply *index)
+static bool add_ended(struct listing *l, int partition, const redisReply *index)
 {
+    size_t count = look_cut("ended calls", partition, index->elements);
     bool ok = true;
-    for (size_t i = 0; i < index->elements && ok; i++) {
+    for (size_t i = 0; i < count && ok; i++) {
         const redisReply *pairs = index->element[i]->element[1];
         const char *sid = look_field(pairs, "call_sid"), *why = look_field(pairs, "why");
         int64_t waited = l->look.now_ms - strtoll(index->element[i]->element[0]->str, NULL, 10);
@@ -107,19 +109,30 @@ static bool add_partition(struct listing *l, int partition)
 {
     char key[KEY_SIZE];
     redisReply *live = look_ask(&l->look, "ZRANGE %s 0 %d WITHSCORES",
-                                key_of_partition(key, &l->look.keys, KEY_LIVE, partition), LOOK_MOST - 1);
+                                key_of_partition(key, &l->look.keys, KEY_LIVE, partition), (int)LOOK_MOST);
     redisReply *index = look_ask(&l->look, "XRANGE %s - + COUNT %d",
-                                 key_of_partition(key, &l->look.keys, KEY_ENDED, partition), (int)LOOK_MOST);
-    bool ok = live && index && add_live(l, live) && add_ended(l, index);
+                                 key_of_partition(key, &l->look.keys, KEY_ENDED, partition), LOOK_MOST + 1);
+    bool ok = live && index && add_live(l, partition, live) && add_ended(l, partition, index);
     freeReplyObject(live);
     freeReplyObject(index);
     return ok;
 }
 
+static bool is_state(const char *word)
+{
+    return strcmp(word, "live") == 0 || strcmp(word, "ended") == 0 || strcmp(word, "stuck") == 0;
+}
+
 int inspect_calls(const struct flusher_config *config, const struct options *options)
 {
-    struct listing l = {.only = options->word_count > 1 ? options->words[1] : NULL, .rows = json_array()};
-    bool ok = look_begin(&l.look, config, options);
+    struct listing l = {.only = options->word_count > 1 ? options->words[1] : NULL};
+    bool ok;
+    if (l.only && !is_state(l.only)) {
+        fprintf(stderr, "flusher: calls [live | ended | stuck]\n");
+        return 2;
+    }
+    l.rows = json_array();
+    ok = look_begin(&l.look, config, options);
     for (int p = 0; p < l.look.keys.partitions && ok; p++)
         ok = add_partition(&l, p);
     if (ok)

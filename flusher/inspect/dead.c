@@ -8,6 +8,8 @@
 #include "flusher/inspect/letters.h"
 #include "flusher/inspect/table.h"
 
+enum { ID_SIZE = 48 };
+
 static const struct column columns[] = {
     {"id", "ID", CELL_TEXT},           {"age_ms", "AGE", CELL_AGE},     {"call", "CALL", CELL_TEXT},
     {"stream", "STREAM", CELL_TEXT},   {"entry_id", "ENTRY", CELL_TEXT}, {"type", "TYPE", CELL_TEXT},
@@ -41,23 +43,38 @@ static bool is_meant(const struct letter *letter, const char *meant)
     return strcmp(meant, "all") == 0 || strcmp(meant, letter->id) == 0 || strcmp(meant, letter->call_sid) == 0;
 }
 
+/* Those behind the id `after`, a page of them at most; after becomes the last one's. Returns how many were looked at, and
+ * counts those that were meant. -1: Redis failed, or fn did. */
+static int64_t page_for_each(struct look *look, int partition, char after[ID_SIZE], const char *meant, letter_fn *fn,
+                             void *arg, int64_t *count)
+{
+    char key[KEY_SIZE];
+    redisReply *reply = look_ask(look, "XRANGE %s (%s + COUNT %d",
+                                 key_of_partition(key, &look->keys, KEY_DEAD, partition), after, (int)LOOK_MOST);
+    int64_t looked_at = reply ? (int64_t)reply->elements : -1;
+    for (size_t i = 0; reply && looked_at >= 0 && i < reply->elements; i++) {
+        struct letter letter = letter_of(partition, reply->element[i]);
+        snprintf(after, ID_SIZE, "%s", letter.id);
+        if (!is_meant(&letter, meant))
+            continue;
+        if (!fn(look, &letter, arg))
+            looked_at = -1;
+        ++*count;
+    }
+    freeReplyObject(reply);
+    return looked_at;
+}
+
 int64_t letters_for_each(struct look *look, const char *meant, letter_fn *fn, void *arg)
 {
     int64_t count = 0;
     for (int p = 0; p < look->keys.partitions; p++) {
-        char key[KEY_SIZE];
-        redisReply *reply = look_ask(look, "XRANGE %s - + COUNT %d", key_of_partition(key, &look->keys, KEY_DEAD, p),
-                                     (int)LOOK_MOST);
-        bool ok = reply != NULL;
-        for (size_t i = 0; ok && i < reply->elements; i++) {
-            struct letter letter = letter_of(p, reply->element[i]);
-            if (!is_meant(&letter, meant))
-                continue;
-            ok = fn(look, &letter, arg);
-            count++;
-        }
-        freeReplyObject(reply);
-        if (!ok)
+        char after[ID_SIZE] = "0-0";
+        int64_t looked_at;
+        do
+            looked_at = page_for_each(look, p, after, meant, fn, arg, &count);
+        while (looked_at == LOOK_MOST);
+        if (looked_at < 0)
             return -1;
     }
     return count;

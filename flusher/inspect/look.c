@@ -132,6 +132,15 @@ redisReply *look_ask(struct look *look, const char *format, ...)
 
 /* -- showing ------------------------------------------------------------------------------------- */
 
+size_t look_cut(const char *what, int partition, size_t count)
+{
+    if (count <= LOOK_MOST)
+        return count;
+    fprintf(stderr, "flusher: there are more than %d %s in partition %d; the first are shown\n", (int)LOOK_MOST, what,
+            partition);
+    return LOOK_MOST;
+}
+
 const char *look_text(const redisReply *reply)
 {
     return reply && (reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS) ? reply->str : NULL;

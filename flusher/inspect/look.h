@@ -10,7 +10,7 @@
 #include "flusher/inspect/mask.h"
 #include "flusher/options.h"
 
-enum { LOOK_MOST = 1000 }; /* rows of one list */
+enum { LOOK_MOST = 1000 }; /* rows of one list, and what is asked for at once */
 
 struct look {
     const struct flusher_config *config;
@@ -33,6 +33,10 @@ bool look_is_alone(const struct look *look);
 RF_PRINTF(2, 3) redisReply *look_ask(struct look *look, const char *format, ...);
 RF_PRINTF(2, 3) redisReply *look_try(struct look *look, const char *format, ...);
 redisReply *look_try_words(struct look *look, int argc, const char **argv);
+
+/* Says on stderr that a list ends where it is cut, if it has as many elements as were asked for (LOOK_MOST + 1), and
+ * returns how many are to be shown. */
+size_t look_cut(const char *what, int partition, size_t count);
 
 /* Text of a reply; NULL when it is nil or no text. Borrowed. */
 const char *look_text(const redisReply *reply);

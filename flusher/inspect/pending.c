@@ -34,11 +34,14 @@ static bool add_partition(struct look *look, int partition, json_t *rows)
 {
     char name[KEY_SIZE];
     redisReply *pending;
+    size_t count = 0;
     bool ok;
     key_of_partition(name, &look->keys, KEY_ENDED, partition);
-    pending = look_try(look, "XPENDING %s %s - + %d", name, FLUSHER_GROUP, (int)LOOK_MOST);
+    pending = look_try(look, "XPENDING %s %s - + %d", name, FLUSHER_GROUP, LOOK_MOST + 1);
     ok = pending && (pending->type == REDIS_REPLY_ARRAY || strncmp(pending->str, "NOGROUP", 7) == 0);
-    for (size_t i = 0; ok && pending->type == REDIS_REPLY_ARRAY && i < pending->elements; i++)
+    if (ok && pending->type == REDIS_REPLY_ARRAY)
+        count = look_cut("calls pending", partition, pending->elements);
+    for (size_t i = 0; i < count; i++)
         json_array_append_new(rows, row_of(look, name, pending->element[i]));
     if (pending && !ok)
         fprintf(stderr, "flusher: Redis: %s\n", pending->str);

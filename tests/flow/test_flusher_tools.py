@@ -110,7 +110,7 @@ def test_show_tells_what_is_in_postgres(rig):
     assert shown["ledger"] is None and shown["journal"][2]["in_postgres"] == "yes"
 
 
-@pytest.mark.parametrize("words", [["show"], ["show", "no/name"], ["calls", "a", "b"], ["dead", "eat"], ["dead", "show"], ["what"]])
+@pytest.mark.parametrize("words", [["show"], ["show", "no/name"], ["calls", "stuk"], ["calls", "a", "b"], ["dead", "eat"], ["dead", "show"], ["what"]])
 def test_mistyped(rig, words):
     done = rig.command(*words)
     assert done.returncode == 2 and done.stderr and not done.stdout
@@ -248,6 +248,37 @@ def test_a_letter_is_discarded(rig):
     assert "discarded" in said(rig.command("dead", "discard", "CA1"))
     assert [entry["call_sid"] for entry in rig.dead()] == ["CA2"]
     assert rig.redis.exists(rig.call("CA1").writes)
+
+
+def test_every_letter_is_meant_however_many_there_are(rig):
+    pipe = rig.redis.pipeline()
+    for n in range(1200):
+        sid = "CA-even" if n % 2 == 0 else "CA-odd"
+        pipe.xadd("rf:{p0}:dead", {"call_sid": sid, "stream": "writes", "entry_id": f"1-{n + 1}", "type": "turn"})
+    pipe.execute()
+    assert len(as_json(rig.command("dead", "--json"))) == 1200
+    assert said(rig.command("dead", "discard", "CA-odd")).count("discarded") == 600
+    assert {entry["call_sid"] for entry in rig.dead()} == {"CA-even"} and len(rig.dead()) == 600
+    last = rig.redis.xrevrange("rf:{p0}:dead", count=1)[0][0]
+    assert last in said(rig.command("dead", "show", last))
+    assert said(rig.command("dead", "discard", "all")).count("discarded") == 600
+    assert rig.dead() == []
+
+
+def test_a_list_that_is_cut_says_so(rig):
+    pipe = rig.redis.pipeline()
+    for n in range(1001):
+        pipe.zadd("rf:{p0}:live", {f"CA{n}": 1})
+        pipe.xadd("rf:{p0}:ended", {"call_sid": f"CA{n}", "why": "hangup"})
+    pipe.xgroup_create("rf:{p0}:ended", "flusher", id="0")
+    pipe.execute()
+    rig.redis.xreadgroup("flusher", "somebody", {ENDED: ">"}, count=1000)
+    done = rig.command("pending", "--json")
+    assert len(as_json(done)) == 1000 and not done.stderr
+    rig.redis.xreadgroup("flusher", "somebody", {ENDED: ">"})
+    for word, kinds in (("pending", 1), ("calls", 2)):
+        done = rig.command(word, "--json")
+        assert len(as_json(done)) == 1000 * kinds and done.stderr.count("more than 1000") == kinds, (word, done.stderr)
 
 
 # ---- check ----
