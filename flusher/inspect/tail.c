@@ -4,17 +4,19 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/base/clock.h"
 #include "flusher/inspect/inspect.h"
 #include "flusher/inspect/look.h"
 #include "flusher/inspect/table.h"
 
-/* Streams that are followed at once; one that is silent the longest gives way. */
+/* Streams that are followed at once: two of a call. */
 enum { STREAMS_MAX = 512, WAIT_MS = 1000, PAUSE_MS = 250, ID_SIZE = 48, PAGE = 100 };
 
 struct followed {
     char key[KEY_SIZE];
     char sid[CALL_SID_SIZE];
     char last[ID_SIZE];
+    bool over; /* its call was not live when that was last asked */
     struct mask mask;
 };
 
@@ -22,6 +24,8 @@ struct tail {
     struct look look;
     struct followed *streams;
     size_t count;
+    int64_t asked_ms; /* when it was last asked whose call has ended */
+    bool said_full;
     const char *argv[8 + 2 * STREAMS_MAX];
 };
 
@@ -34,10 +38,50 @@ static bool follows(const struct tail *t, const char *sid)
     return false;
 }
 
-static void drop_first(struct tail *t)
+static void drop(struct tail *t, size_t i)
 {
-    mask_release(&t->streams[0].mask);
-    memmove(t->streams, t->streams + 1, --t->count * sizeof *t->streams);
+    mask_release(&t->streams[i].mask);
+    memmove(t->streams + i, t->streams + i + 1, (--t->count - i) * sizeof *t->streams);
+}
+
+static bool is_live(struct tail *t, const char *sid)
+{
+    char key[KEY_SIZE];
+    redisReply *score = look_ask(&t->look, "ZSCORE %s %s", key_of_call(key, &t->look.keys, KEY_LIVE, sid), sid);
+    bool live = !score || look_text(score);
+    freeReplyObject(score);
+    return live;
+}
+
+/* A call that is live keeps its place: followed anew it would be told again from its beginning. One that has ended
+ * gives way when that is seen for the second time: what came with its end has been read by then. */
+static void drop_ended(struct tail *t)
+{
+    int64_t now = clock_mono_ms();
+    if (now - t->asked_ms < WAIT_MS)
+        return;
+    t->asked_ms = now;
+    for (size_t i = t->count; i-- > 0;) {
+        bool live = is_live(t, t->streams[i].sid);
+        if (!live && t->streams[i].over)
+            drop(t, i);
+        else
+            t->streams[i].over = !live;
+    }
+}
+
+/* Whether there is a place for one more call; that there was none is said once. */
+static bool has_place(struct tail *t)
+{
+    if (t->count == STREAMS_MAX)
+        drop_ended(t);
+    if (t->count < STREAMS_MAX)
+        return true;
+    if (!t->said_full)
+        fprintf(stderr, "flusher: only %d calls are followed at once; others are when one of them has ended\n",
+                STREAMS_MAX / 2);
+    t->said_full = true;
+    return false;
 }
 
 /* The id behind which the stream goes on from now. */
@@ -53,10 +97,7 @@ static void follow(struct tail *t, const char *sid, bool from_beginning)
 {
     static const enum key_kind kinds[] = {KEY_WRITES, KEY_EVENTS};
     for (size_t k = 0; k < ARRAY_LEN(kinds) && call_sid_valid(sid); k++) {
-        struct followed *f;
-        if (t->count == STREAMS_MAX)
-            drop_first(t);
-        f = &t->streams[t->count++];
+        struct followed *f = &t->streams[t->count++];
         memset(f, 0, sizeof *f);
         key_of_call(f->key, &t->look.keys, kinds[k], sid);
         snprintf(f->sid, sizeof f->sid, "%s", sid);
@@ -76,10 +117,10 @@ static bool follow_live(struct tail *t, bool from_beginning)
     for (int p = 0; p < t->look.keys.partitions && ok; p++) {
         char key[KEY_SIZE];
         redisReply *live = look_ask(&t->look, "ZRANGE %s 0 %d", key_of_partition(key, &t->look.keys, KEY_LIVE, p),
-                                    STREAMS_MAX / 2 - 1);
+                                    STREAMS_MAX / 2); /* one more than there are places */
         ok = live != NULL;
         for (size_t i = 0; ok && i < live->elements; i++) {
-            if (!follows(t, live->element[i]->str))
+            if (!follows(t, live->element[i]->str) && has_place(t))
                 follow(t, live->element[i]->str, from_beginning);
         }
         freeReplyObject(live);
@@ -195,7 +236,7 @@ int inspect_tail(const struct flusher_config *config, const struct options *opti
     while (ok)
         ok = sid ? read_on(&t) : follow_all(&t);
     while (t.count > 0)
-        drop_first(&t);
+        drop(&t, t.count - 1);
     free(t.streams);
     look_release(&t.look);
     return 1;

@@ -201,6 +201,32 @@ def test_tail_of_one_call_and_of_all(rig):
             end_process(tail)
 
 
+def test_tail_of_more_calls_than_it_can_follow(rig):
+    """None is told twice, those it has no place for are owned up to, and one that begins when another has ended is told
+    from its beginning."""
+    calls = [rig.call(f"CA{n}").open().claim() for n in range(256)]
+    for call in calls:
+        call.turn("from before")
+    log, errors = rig.directory / "tail.log", rig.directory / "tail.err"
+    with open(log, "w") as out, open(errors, "w") as err:
+        tail = subprocess.Popen(
+            [str(bin_directory() / "flusher"), "tail"], env={**os.environ, **rig.environment()}, stdout=out, stderr=err
+        )
+    try:
+        eventually("it to wait", lambda: rig.redis.info("clients")["blocked_clients"] == 1)
+        late = rig.call("CA-late").open(lease_ms=1).claim(lease_ms=1)
+        late.turn("of the late one")
+        eventually("word of calls without a place", lambda: "256" in errors.read_text())
+        calls[7].turn("goes on")
+        eventually("what is followed to go on", lambda: "goes on" in log.read_text())
+        assert "late" not in log.read_text() and "from before" not in log.read_text()
+        calls[3].end()
+        eventually("the late one in the place of one that ended", lambda: "of the late one" in log.read_text())
+        assert "from before" not in log.read_text() and errors.read_text().count("256") == 1
+    finally:
+        end_process(tail)
+
+
 # ---- dead letters ----
 
 
