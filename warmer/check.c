@@ -13,7 +13,8 @@
 enum { SHOWN_MAX = 60 };
 
 /* Made here, or by the carrier, and not asked of the database. */
-static const char *const made[] = {"greeting", "prompt_compact", "prompt_full", "source", "answered_by"};
+static const char *const made[] = {"greeting", "prompt_compact", "prompt_full", "source", "answered_by",
+                                   "booked_slots_missing"};
 
 /* Without these a call would promise what is taken, or write to nobody. */
 static const char *const needed[] = {"business_id", "lead_id", "booked_slots", "business_timezone"};
@@ -77,18 +78,30 @@ static PGresult *prepare(PGconn *conn, const struct pg_prepared *want)
     return NULL;
 }
 
-/* Returns how many of the needed ones are missing. */
-static int print_missing(const PGresult *row)
+/* What the two statements that fill a context return: descriptions, or rows. */
+struct both {
+    PGresult *load, *booked; /* the latter NULL: it is not used */
+};
+
+static void both_clear(struct both *both)
 {
+    PQclear(both->load);
+    PQclear(both->booked);
+}
+
+/* Returns how many of the needed ones are missing. */
+static int print_missing(const struct both *descriptions)
+{
+    const char *where = descriptions->booked ? "neither load_call_context.sql nor load_booked_times.sql has a"
+                                             : "load_call_context.sql has no";
     int missing = 0;
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
         bool need = is_among(wanted[i], needed, ARRAY_LEN(needed));
-        if (PQfnumber(row, wanted[i]) >= 0 || is_among(wanted[i], made, ARRAY_LEN(made)))
+        if (PQfnumber(descriptions->load, wanted[i]) >= 0 || PQfnumber(descriptions->booked, wanted[i]) >= 0 ||
+            is_among(wanted[i], made, ARRAY_LEN(made)))
             continue;
-        if (need)
-            printf("BAD   load_call_context.sql has no result column %s, which workers need\n", wanted[i]);
-        else
-            printf("none  load_call_context.sql has no result column %s; workers do without\n", wanted[i]);
+        printf("%s  %s result column %s%s\n", need ? "BAD " : "none", where, wanted[i],
+               need ? ", which workers need" : "; workers do without");
         missing += need;
     }
     return missing;
@@ -107,39 +120,67 @@ static void print_field(const char *name, const char *value)
     printf("      %-28s %s%s\n", name, shown, value[len] ? ".." : "");
 }
 
-static void print_columns(const PGresult *description)
+static void print_columns(const struct both *descriptions)
 {
     printf("fields of a call, if they are not null:\n");
-    for (int i = 0; i < PQnfields(description); i++)
-        printf("      %s\n", PQfname(description, i));
+    for (int i = 0; i < PQnfields(descriptions->load); i++)
+        printf("      %s\n", PQfname(descriptions->load, i));
+    for (int i = 0; i < PQnfields(descriptions->booked); i++)
+        printf("      %s\n", PQfname(descriptions->booked, i));
 }
 
-/* What a call to that number gets, prompts included. Returns how many things are wrong with it. */
-static int print_call(PGconn *conn, const struct check_spec *spec)
+/* Returns how many fields are too large. */
+static int take_columns(struct context *context, const PGresult *row)
 {
-    const char *const params[] = {"check", spec->from ? spec->from : "anonymous", spec->to, "inbound"};
-    PGresult *row = PQexecPrepared(conn, "load_call_context", 4, params, NULL, NULL, 0);
-    struct context context = {0};
     int wrong = 0;
-    if (PQresultStatus(row) != PGRES_TUPLES_OK || PQntuples(row) != 1 || PQgetisnull(row, 0, PQfnumber(row, "business_id"))) {
-        printf("BAD   load_call_context.sql: %s\n", PQresultStatus(row) != PGRES_TUPLES_OK ? PQresultErrorMessage(row)
-                                                    : PQntuples(row) > 1 ? "more than one row"
-                                                                         : "no business has this number");
-        PQclear(row);
-        return 1;
-    }
-    for (int i = 0; i < PQnfields(row); i++) {
-        if (!PQgetisnull(row, 0, i) && context_set(&context, PQfname(row, i), PQgetvalue(row, 0, i)) != 0) {
+    for (int i = 0; i < PQnfields(row) && PQntuples(row) == 1; i++) {
+        if (!PQgetisnull(row, 0, i) && context_set(context, PQfname(row, i), PQgetvalue(row, 0, i)) != 0) {
             printf("BAD   %s is too large for a context\n", PQfname(row, i));
             wrong++;
         }
     }
-    wrong += context_render(&context, CONTEXT_VOICE, clock_wall_ms() / 1000);
-    printf("a call from %s to %s gets:\n", params[1], params[2]);
-    for (size_t i = 0; i < context.count; i++)
-        print_field(context.fields[i].name, context.fields[i].value);
+    return wrong;
+}
+
+/* Why these rows are no context, or NULL. */
+static const char *wrong_with(const struct both *rows, const char **statement)
+{
+    *statement = "load_call_context";
+    if (PQresultStatus(rows->load) != PGRES_TUPLES_OK)
+        return PQresultErrorMessage(rows->load);
+    if (PQntuples(rows->load) == 0 || (PQntuples(rows->load) == 1 && PQgetisnull(rows->load, 0, PQfnumber(rows->load, "business_id"))))
+        return "no business has this number";
+    if (PQntuples(rows->load) > 1)
+        return "more than one row";
+    *statement = "load_booked_times";
+    if (rows->booked && PQresultStatus(rows->booked) != PGRES_TUPLES_OK)
+        return PQresultErrorMessage(rows->booked);
+    return rows->booked && PQntuples(rows->booked) > 1 ? "more than one row" : NULL;
+}
+
+/* What a call to that number gets, prompts included. Returns how many things are wrong with it. */
+static int print_call(PGconn *conn, const struct check_spec *spec, bool uses_booked)
+{
+    const char *const params[] = {"check", spec->from ? spec->from : "anonymous", spec->to, "inbound"};
+    struct both rows = {PQexecPrepared(conn, "load_call_context", 4, params, NULL, NULL, 0), NULL};
+    struct context context = {0};
+    const char *why, *statement;
+    int wrong = 1;
+    if (uses_booked)
+        rows.booked = PQexecPrepared(conn, "load_booked_times", 4, params, NULL, NULL, 0);
+    why = wrong_with(&rows, &statement);
+    if (why) {
+        printf("BAD   %s.sql: %s\n", statement, why);
+    } else {
+        int64_t now = clock_wall_ms() / 1000;
+        wrong = take_columns(&context, rows.load) + context_render_first(&context, CONTEXT_VOICE, now);
+        wrong += take_columns(&context, rows.booked) + context_render_rest(&context, CONTEXT_VOICE);
+        printf("a call from %s to %s gets:\n", params[1], params[2]);
+        for (size_t i = 0; i < context.count; i++)
+            print_field(context.fields[i].name, context.fields[i].value);
+    }
     context_release(&context);
-    PQclear(row);
+    both_clear(&rows);
     return wrong;
 }
 
@@ -159,19 +200,27 @@ static int check_calls(PGconn *conn, const struct warmer_config *config)
 
 static int check(PGconn *conn, const struct load_statements *statements, const struct check_spec *spec)
 {
-    int wrong = 0;
-    for (size_t i = 0; i < LOAD_STATEMENT_COUNT; i++) {
-        PGresult *description = prepare(conn, &statements->prepared[i]);
-        wrong += description == NULL;
-        if (description && i == LOAD_CALL_CONTEXT) {
-            wrong += print_missing(description);
-            if (spec->to)
-                wrong += print_call(conn, spec);
-            else
-                print_columns(description);
-        }
-        PQclear(description);
+    PGresult *open = prepare(conn, &statements->prepared[OPEN_CALL]);
+    struct both descriptions = {prepare(conn, &statements->prepared[LOAD_CALL_CONTEXT]), NULL};
+    bool uses_booked = statements->used > LOAD_BOOKED_TIMES;
+    int wrong = (open == NULL) + (descriptions.load == NULL);
+    if (uses_booked) {
+        descriptions.booked = prepare(conn, &statements->prepared[LOAD_BOOKED_TIMES]);
+        wrong += descriptions.booked == NULL;
+    } else {
+        printf("none  load_booked_times.sql is not used: %s\n",
+               statements->statements[LOAD_BOOKED_TIMES].overridden ? "it is empty"
+                                                                    : "the built-in one goes with the built-in load_call_context.sql");
     }
+    if (descriptions.load && (descriptions.booked || !uses_booked)) {
+        wrong += print_missing(&descriptions);
+        if (spec->to)
+            wrong += print_call(conn, spec, uses_booked);
+        else
+            print_columns(&descriptions);
+    }
+    PQclear(open);
+    both_clear(&descriptions);
     return wrong;
 }
 

@@ -103,6 +103,11 @@ static void drop(struct context *c, struct context_field *field)
     c->count--;
 }
 
+static bool is_template(const char *name)
+{
+    return strncmp(name, TEMPLATE_PREFIX, strlen(TEMPLATE_PREFIX)) == 0;
+}
+
 int context_set(struct context *c, const char *name, const char *value)
 {
     uint32_t hash = hash_of(name);
@@ -119,7 +124,8 @@ int context_set(struct context *c, const char *name, const char *value)
     memcpy(memory + name_len + 1, value, len + 1);
     if (old)
         drop(c, old);
-    c->fields[c->count++] = (struct context_field){memory, memory + name_len + 1, (uint32_t)len, hash, *chain_of(c, hash)};
+    c->fields[c->count++] = (struct context_field){memory, memory + name_len + 1, (uint32_t)len, hash, *chain_of(c, hash),
+                                                   !is_template(name)};
     *chain_of(c, hash) = (uint8_t)c->count;
     c->bytes = bytes;
     return 0;
@@ -129,6 +135,12 @@ const char *context_get(const struct context *c, const char *name)
 {
     const struct context_field *field = find((struct context *)(uintptr_t)c, name, hash_of(name));
     return field ? field->value : "";
+}
+
+void context_written(struct context *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        c->fields[i].due = false;
 }
 
 static const char *lookup(const char *name, void *arg)
@@ -162,6 +174,7 @@ struct rendering {
     struct context *c;
     const char *channel;
     json_t *own; /* the channel's own templates, or NULL */
+    json_t *all; /* and all channels' */
     int broken;
 };
 
@@ -198,7 +211,7 @@ static void render(struct rendering *r, const char *name, const char *as)
 static void drop_templates(struct context *c)
 {
     for (size_t i = c->count; i-- > 0;) {
-        if (strncmp(c->fields[i].name, TEMPLATE_PREFIX, strlen(TEMPLATE_PREFIX)) == 0)
+        if (is_template(c->fields[i].name))
             drop(c, &c->fields[i]);
     }
 }
@@ -244,20 +257,42 @@ static void set_local_time(struct context *c, int64_t now)
     set_own(c, "local_time", text);
 }
 
-int context_render(struct context *c, const char *channel, int64_t now)
+static struct rendering rendering_begin(struct context *c, const char *channel)
 {
     bool voice = strcmp(channel, CONTEXT_VOICE) == 0;
     json_t *all = voice ? NULL : foreign_json_text(context_get(c, "template_channels"));
-    struct rendering r = {.c = c, .channel = voice ? NULL : channel, .own = json_object_get(all, channel)};
+    return (struct rendering){.c = c, .channel = voice ? NULL : channel, .own = json_object_get(all, channel), .all = all};
+}
+
+static int rendering_end(struct rendering *r)
+{
+    json_decref(r->all);
+    return r->broken;
+}
+
+int context_render_first(struct context *c, const char *channel, int64_t now)
+{
+    struct rendering r = rendering_begin(c, channel);
     bool outbound = strcmp(context_get(c, "direction"), "outbound") == 0;
     set_first_name(c);
     set_local_time(c, now);
     render(&r, outbound ? "greeting_outbound" : "greeting_inbound", "greeting");
     render(&r, "prompt_compact", "prompt_compact");
+    return rendering_end(&r);
+}
+
+int context_render_rest(struct context *c, const char *channel)
+{
+    struct rendering r = rendering_begin(c, channel);
     render(&r, "prompt_full", "prompt_full");
-    json_decref(all);
     drop_templates(c);
-    return r.broken;
+    return rendering_end(&r);
+}
+
+int context_render(struct context *c, const char *channel, int64_t now)
+{
+    int broken = context_render_first(c, channel, now);
+    return broken + context_render_rest(c, channel);
 }
 
 bool context_field_of_business(const char *name)

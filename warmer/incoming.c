@@ -7,8 +7,12 @@
  *   RESERVED  the place is there, the context is still to come
  *   WARMED    the context is there, Redis' answer is still to come
  *   OPENING   the context is being written
- *   ANSWERED  the carrier has its answer; the database's may still be to come, and will be filled in
- *   DONE      nothing more will come; the object is gone */
+ *   ANSWERED  the carrier has its answer; the database's, or the rest of it, may still be to come, and will be filled in
+ *   DONE      nothing more will come; the object is gone
+ *
+ * A call that rings alone is answered with what the first seconds need (load.h, early); the booked times and the full prompt
+ * are written a moment later. That is one write and some turns of the loop more, so when several calls are being opened
+ * each of them waits for all of it: sooner or later all of them are better off. */
 #include "warmer/incoming.h"
 
 #include <stdlib.h>
@@ -26,7 +30,7 @@
 
 enum state { BEGUN, RESERVED, WARMED, OPENING, ANSWERED, DONE };
 
-enum { PARTY_SIZE = 256 };
+enum { PARTY_SIZE = 256, EARLY_MAX = 2 /* calls being opened */ };
 
 struct incoming {
     enum state state;
@@ -43,8 +47,10 @@ struct incoming {
     enum warm_source source; /* of context */
     struct event *later;     /* what need not keep the caller waiting */
     struct place place;
-    struct context context;  /* what Redis gets */
-    struct context late;     /* what came after it */
+    struct context *context; /* what Redis gets: ours, or lent by warm.c until its second answer */
+    struct context *rest;    /* what came after it, for Redis as well: ours, or late; NULL: nothing */
+    bool overdue;            /* and after the deadline */
+    struct context ours, late;
     int64_t began_us;
     int load_ms, total_ms;
 };
@@ -105,13 +111,19 @@ static void answer_with_stream(struct incoming *in)
     request_answer(take_request(in), &document);
 }
 
+/* All of it, or what there was when the carrier got its answer. */
+static bool from_database(const struct incoming *in)
+{
+    return in->source == WARM_DATABASE || in->source == WARM_PARTIAL;
+}
+
 static void count_opened(struct incoming *in, bool again)
 {
     struct warmer_metrics *m = &in->w->metrics;
     if (again)
         metric_add(&m->opened_again, 1);
     else
-        metric_add(in->source == WARM_DATABASE   ? &m->opened_database
+        metric_add(from_database(in)             ? &m->opened_database
                    : in->source == WARM_SNAPSHOT ? &m->opened_snapshot
                                                  : &m->opened_minimal,
                    1);
@@ -121,18 +133,21 @@ static void log_opened(struct incoming *in)
 {
     count_opened(in, in->place.again);
     log_info(in->call_sid, in->place.again ? "call opened again" : "call opened",
-             log_str("source", warm_source_name(in->source)), log_int("load_ms", in->load_ms),
-             log_int("total_ms", in->total_ms), log_phone("from", context_get(&in->context, "from")),
-             log_phone("to", context_get(&in->context, "to")),
-             log_str("business_id", context_get(&in->context, "business_id")),
-             log_name("lead", context_get(&in->context, "lead_first_name")));
+             log_str("source", warm_source_name(from_database(in) ? WARM_DATABASE : in->source)),
+             log_int("load_ms", in->load_ms), log_int("total_ms", in->total_ms),
+             log_phone("from", context_get(in->context, "from")), log_phone("to", context_get(in->context, "to")),
+             log_str("business_id", context_get(in->context, "business_id")),
+             log_name("lead", context_get(in->context, "lead_first_name")));
 }
 
-/* What the database said after the carrier had its answer. */
-static void fill(struct incoming *in, const struct context *context)
+/* What the database said after the carrier had its answer, or to one of its webhooks that came again. */
+static void fill(struct incoming *in, const struct context *context, bool late)
 {
-    log_info(in->call_sid, "call context late", log_int("load_ms", elapsed_ms(in)));
-    place_fill(in->w, in->call_sid, context);
+    if (in->place.complete)
+        return;
+    if (late)
+        log_info(in->call_sid, "call context late", log_int("load_ms", elapsed_ms(in)));
+    place_fill(in->w, in->call_sid, context, late);
 }
 
 /* ---- the states ---- */
@@ -143,7 +158,7 @@ static void finish(struct incoming *in)
     in->state = DONE;
     event_free(in->later);
     context_release(&in->late);
-    context_release(&in->context);
+    context_release(&in->ours);
     free(in);
 }
 
@@ -188,8 +203,8 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
     (void)what;
     in->untold = false;
     log_opened(in);
-    if (in->late.count > 0)
-        fill(in, &in->late);
+    if (in->rest)
+        fill(in, in->rest, in->overdue);
     finish_if_over(in);
 }
 
@@ -207,12 +222,14 @@ static void enter_opening(struct incoming *in)
 {
     in->state = OPENING;
     if (in->place.has_context) { /* the same webhook came before: its answer holds, and a better context is filled in */
-        if (in->source == WARM_DATABASE && !in->place.complete)
-            fill(in, &in->context);
+        if (from_database(in))
+            fill(in, in->context, !in->place.partial);
+        context_written(in->context);
         connect_call(in);
         return;
     }
-    in->asked = place_write(in->w, &in->place, in->call_sid, &in->context, in->recorded, on_written, in) == 0;
+    in->asked = place_write(in->w, &in->place, in->call_sid, in->context, in->recorded, on_written, in) == 0;
+    context_written(in->context);
     if (!in->asked)
         turn_away(in, "redis is away");
 }
@@ -236,7 +253,9 @@ static void take_context(struct incoming *in, const struct warmed *warmed)
     in->source = warmed->source;
     in->recorded = warmed->recorded;
     in->load_ms = elapsed_ms(in);
-    context_move(&in->context, warmed->context);
+    in->context = warmed->lent ? warmed->context : &in->ours;
+    if (!warmed->lent)
+        context_move(&in->ours, warmed->context);
 }
 
 static void on_first_context(struct incoming *in, const struct warmed *warmed)
@@ -254,6 +273,33 @@ static void on_first_context(struct incoming *in, const struct warmed *warmed)
         in->state = WARMED;
 }
 
+/* What was lent, completed. */
+static void take_over(struct incoming *in, const struct warmed *warmed)
+{
+    in->source = warmed->source;
+    in->recorded = warmed->recorded;
+    context_move(&in->ours, warmed->context);
+    in->context = &in->ours;
+}
+
+/* The rest of the first one; or, after one from elsewhere, the database's. */
+static void on_second_context(struct incoming *in, const struct warmed *warmed)
+{
+    bool completes = warmed->context == in->context;
+    if (completes)
+        take_over(in, warmed);
+    else if (warmed->source != WARM_DATABASE)
+        return;
+    else if (in->state == WARMED)
+        take_context(in, warmed);
+    else
+        context_move(&in->late, warmed->context);
+    if (in->state == WARMED) /* in time: it is written with the first */
+        return;
+    in->rest = completes ? &in->ours : &in->late;
+    in->overdue = warmed->late;
+}
+
 static void on_warmed(const struct warmed *warmed, void *arg)
 {
     struct incoming *in = arg;
@@ -263,16 +309,14 @@ static void on_warmed(const struct warmed *warmed, void *arg)
     case RESERVED:
         on_first_context(in, warmed);
         break;
-    case WARMED: /* the late one comes in time */
-        if (warmed->source == WARM_DATABASE)
-            take_context(in, warmed);
-        break;
+    case WARMED:
     case OPENING:
-        context_move(&in->late, warmed->context);
+        on_second_context(in, warmed);
         break;
     case ANSWERED:
-        if (in->opened && warmed->source == WARM_DATABASE)
-            fill(in, warmed->context);
+        on_second_context(in, warmed);
+        if (in->opened && !in->untold && in->rest) /* else it goes behind the log line */
+            fill(in, in->rest, in->overdue);
         finish_if_over(in);
         break;
     case DONE:
@@ -285,7 +329,7 @@ static void begin(struct incoming *in)
     const struct form *form = &in->request->form;
     const struct warm_call call = {
         .load = {in->call_sid, form_get(form, "From"), form_get(form, "To"), in->outbound ? "outbound" : "inbound",
-                 .open = true},
+                 .open = true, .early = in->w->opening <= EARLY_MAX},
         .channel = CONTEXT_VOICE,
         .answered_by = form_get(form, "AnsweredBy"),
     };

@@ -11,7 +11,7 @@
 
 _Static_assert(ARRAY_LEN(warmer_sql) == LOAD_STATEMENT_COUNT + 1, "one number for each file in warmer/sql");
 
-/* Both take call_sid, from, to, direction. */
+/* All take call_sid, from, to, direction. */
 enum { PARAMETER_COUNT = 4 };
 static const char *const nothing_required[] = {NULL};
 static const char *const required_columns[] = {"business_id", NULL};
@@ -27,11 +27,13 @@ struct load_pool {
 struct load {
     struct warmer *w;
     struct context *into;
-    load_fn *fn; /* NULL once told */
+    load_fn *fn; /* NULL once all is told */
     void *arg;
     int64_t began_us, began_ms;
     enum load_outcome outcome;
-    bool opening;  /* the answer to open_call is still to come */
+    bool early;    /* the facts are told first */
+    bool booking;  /* the answer to load_booked_times is still to come */
+    bool opening;  /* the answer to open_call is */
     bool promised; /* fn was told that the call is opened */
     char *call_sid, *from, *to, *direction;
 };
@@ -85,10 +87,16 @@ static void take_columns(struct load *load, const PGresult *row)
     }
 }
 
+/* A row, or none. */
+static bool usable(const PGresult *row)
+{
+    return PQresultStatus(row) == PGRES_TUPLES_OK && PQntuples(row) <= 1;
+}
+
 static enum load_outcome outcome_of(struct load *load, const PGresult *row)
 {
     int business;
-    if (PQresultStatus(row) != PGRES_TUPLES_OK || PQntuples(row) > 1) {
+    if (!usable(row)) {
         log_failure(load, "load_call_context", row);
         return LOAD_FAILED;
     }
@@ -99,34 +107,74 @@ static enum load_outcome outcome_of(struct load *load, const PGresult *row)
     return LOAD_FOUND;
 }
 
-static void tell(struct load *load, bool is_open)
+static void tell(struct load *load, enum load_outcome outcome, bool is_open)
 {
     load_fn *fn = load->fn;
-    load->fn = NULL;
+    if (outcome != LOAD_FACTS)
+        load->fn = NULL;
     load->promised = is_open;
-    fn(load->outcome, is_open, load->arg);
+    fn(outcome, is_open, load->arg);
 }
 
 /* Somebody who calls for the first time is known once the call is opened. */
-static bool lacks_lead(const struct load *load)
+static bool awaits_lead(const struct load *load)
 {
-    return load->outcome == LOAD_FOUND && !*context_get(load->into, "lead_id");
+    return load->opening && !*context_get(load->into, "lead_id");
 }
 
+static void tell_found(struct load *load)
+{
+    if (!load->booking && !awaits_lead(load))
+        tell(load, LOAD_FOUND, load->opening);
+}
+
+static void free_if_over(struct load *load)
+{
+    if (!load->booking && !load->opening)
+        load_free(load);
+}
+
+/* Without results, here and below, the connection logged why. */
 static void on_loaded(PGresult *const *results, void *arg)
 {
     struct load *load = arg;
-    /* Without results the connection logged why. */
     load->outcome = results ? outcome_of(load, results[0]) : LOAD_FAILED;
     if (load->outcome == LOAD_FAILED)
         metric_add(&load->w->metrics.load_failed, 1);
     else
         metric_observe_us(&load->w->metrics.load_seconds, clock_mono_us() - load->began_us);
-    if (load->opening && lacks_lead(load))
-        return;
-    tell(load, load->opening && load->outcome != LOAD_FAILED);
-    if (!load->opening)
-        load_free(load);
+    if (load->outcome != LOAD_FOUND)
+        tell(load, load->outcome, load->opening && load->outcome != LOAD_FAILED);
+    else if (load->early && (load->booking || awaits_lead(load)))
+        tell(load, LOAD_FACTS, load->opening);
+    else
+        tell_found(load);
+    free_if_over(load);
+}
+
+/* Workers are told rather than left to think that all times are free. */
+static void miss_booked_times(struct load *load, const PGresult *result)
+{
+    metric_add(&load->w->metrics.booked_failed, 1);
+    if (result)
+        log_failure(load, "load_booked_times", result);
+    if (!*context_get(load->into, "booked_slots") && context_set(load->into, "booked_slots_missing", "1") != 0)
+        metric_add(&load->w->metrics.fields_dropped, 1);
+}
+
+/* Behind the load. */
+static void on_booked(PGresult *const *results, void *arg)
+{
+    struct load *load = arg;
+    load->booking = false;
+    if (load->outcome == LOAD_FOUND) {
+        if (!results || !usable(results[0]))
+            miss_booked_times(load, results ? results[0] : NULL);
+        else if (PQntuples(results[0]) == 1)
+            take_columns(load, results[0]);
+        tell_found(load);
+    }
+    free_if_over(load);
 }
 
 static struct pg_pipeline *least_busy(const struct load_pool *pool)
@@ -142,7 +190,7 @@ static struct pg_pipeline *least_busy(const struct load_pool *pool)
 
 static void on_opened(PGresult *const *results, void *arg);
 
-/* A load that fails takes what is behind it with it. */
+/* What fails takes what is behind it with it. */
 static bool open_alone(struct load *load)
 {
     const char *params[PARAMETER_COUNT] = {load->call_sid, load->from, load->to, load->direction};
@@ -150,12 +198,12 @@ static bool open_alone(struct load *load)
     return connection && pg_pipeline_submit(connection, &(struct pg_query){OPEN_CALL, params}, 1, on_opened, load) == 0;
 }
 
-/* Behind the load, on the same connection: that was answered before. */
+/* Behind the others, on the same connection: they were answered before. */
 static void on_opened(PGresult *const *results, void *arg)
 {
     struct load *load = arg;
     ExecStatusType status = results ? PQresultStatus(results[0]) : PGRES_FATAL_ERROR;
-    bool good = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+    bool good = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK, promised = load->promised;
     if (status == PGRES_PIPELINE_ABORTED && open_alone(load))
         return;
     if (!good)
@@ -165,26 +213,38 @@ static void on_opened(PGresult *const *results, void *arg)
     if (load->fn) {
         if (good && PQntuples(results[0]) == 1)
             take_columns(load, results[0]);
-        tell(load, good);
-    } else if (!good && load->promised && load->outcome == LOAD_FOUND) {
-        unrecorded_note(load->w, load->call_sid, load->from, load->to, load->direction, load->began_ms);
+        tell(load, LOAD_FOUND, good);
     }
+    if (!good && promised && load->outcome == LOAD_FOUND)
+        unrecorded_note(load->w, load->call_sid, load->from, load->to, load->direction, load->began_ms);
     load_free(load);
+}
+
+static int submit(struct pg_pipeline *connection, struct load *load, const char *const *params)
+{
+    struct pg_link links[LOAD_STATEMENT_COUNT];
+    size_t count = 0;
+    links[count++] = (struct pg_link){{LOAD_CALL_CONTEXT, params}, on_loaded};
+    if (load->booking)
+        links[count++] = (struct pg_link){{LOAD_BOOKED_TIMES, params}, on_booked};
+    if (load->opening)
+        links[count++] = (struct pg_link){{OPEN_CALL, params}, on_opened};
+    return pg_pipeline_submit_chain(connection, links, count, load);
 }
 
 int load_call(struct load_pool *pool, const struct load_call *call, struct context *into, load_fn *fn, void *arg)
 {
     const char *params[PARAMETER_COUNT] = {call->call_sid, call->from, call->to, call->direction};
-    const struct pg_query query_load = {LOAD_CALL_CONTEXT, params}, query_open = {OPEN_CALL, params};
     struct pg_pipeline *connection = least_busy(pool);
     struct load *load = connection ? load_new(pool->w, call) : NULL;
     if (load) {
         load->into = into;
         load->fn = fn;
         load->arg = arg;
+        load->early = call->early;
+        load->booking = pool->sql.used > LOAD_BOOKED_TIMES;
         load->opening = call->open;
-        if ((call->open ? pg_pipeline_submit_pair(connection, &query_load, on_loaded, &query_open, on_opened, load)
-                        : pg_pipeline_submit(connection, &query_load, 1, on_loaded, load)) == 0)
+        if (submit(connection, load, params) == 0)
             return 0;
         load_free(load);
     }
@@ -204,7 +264,7 @@ static bool connect_all(struct load_pool *pool, struct resolver *resolver)
 {
     const struct pg_pipeline_spec spec = {.base = pool->w->base, .resolver = resolver,
                                           .url = pool->w->config.database_url, .application_name = "warmer",
-                                          .statements = pool->sql.prepared, .statement_count = LOAD_STATEMENT_COUNT};
+                                          .statements = pool->sql.prepared, .statement_count = pool->sql.used};
     size_t wanted = (size_t)pool->w->config.db_connections;
     pool->connections = calloc(wanted, sizeof *pool->connections);
     if (!pool->connections)
@@ -214,9 +274,17 @@ static bool connect_all(struct load_pool *pool, struct resolver *resolver)
     return pool->count == wanted;
 }
 
+/* The built-in one knows the tables of the built-in load, and no others; an empty one says that there is nothing to load. */
+static bool loads_booked_times(const struct statement *statements)
+{
+    const struct statement *booked = &statements[LOAD_BOOKED_TIMES];
+    return booked->overridden ? booked->text[strspn(booked->text, " \t\r\n")] != '\0'
+                              : !statements[LOAD_CALL_CONTEXT].overridden;
+}
+
 bool load_statements_read(struct load_statements *s, const char *sql_dir)
 {
-    static const char *const *const columns[LOAD_STATEMENT_COUNT] = {nothing_required, required_columns};
+    static const char *const *const columns[LOAD_STATEMENT_COUNT] = {nothing_required, required_columns, nothing_required};
     char error[512];
     if (statements_load(s->statements, LOAD_STATEMENT_COUNT, warmer_sql, sql_dir, error, sizeof error) != 0) {
         log_error(NULL, "SQL cannot be read", log_str("error", error));
@@ -227,6 +295,7 @@ bool load_statements_read(struct load_statements *s, const char *sql_dir)
         if (s->statements[i].overridden)
             log_info(NULL, "SQL overridden", log_str("statement", s->statements[i].name));
     }
+    s->used = LOAD_STATEMENT_COUNT - !loads_booked_times(s->statements);
     return true;
 }
 

@@ -79,7 +79,7 @@ static void print_metrics(struct evbuffer *out, void *arg)
 static void on_stop_poll(evutil_socket_t fd, short what, void *arg)
 {
     struct parts *p = arg;
-    size_t left = server_requests(p->server) + outbound_busy(p->w.outbound) + intake_busy(p->intake);
+    size_t left = server_requests(p->server) + p->w.partial + outbound_busy(p->w.outbound) + intake_busy(p->intake);
     bool over = left == 0 && p->nothing_left; /* the last answer, made a moment ago, has left as well */
     (void)fd;
     (void)what;

@@ -59,6 +59,7 @@
     X(GAUGE, opening, "calls_opening", "", "first webhooks that wait for their answer")                           \
     X(GAUGE, connections, "http_connections", "", "open connections of the carrier")                              \
     X(COUNTER, load_failed, "load_failures_total", "", "loads that the database refused or lost")                 \
+    X(COUNTER, booked_failed, "load_booked_times_failures_total", "", "booked times that the database refused or lost") \
     X(COUNTER, load_late, "load_late_total", "", "loads that missed the deadline")                                \
     X(COUNTER, load_unsent, "load_unsent_total", "", "loads for which no connection was ready")                   \
     X(COUNTER, open_failed, "open_call_failures_total", "", "call_log rows that could not be written")            \

@@ -12,8 +12,10 @@
 
 static void put_fields(struct question *q, const struct context *c)
 {
-    for (size_t i = 0; i < c->count; i++)
-        question_field(q, &c->fields[i]);
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->fields[i].due)
+            question_field(q, &c->fields[i]);
+    }
 }
 
 const char *place_reserve(struct warmer *w, struct place *place, const char *call_sid, const char *from, const char *to,
@@ -52,6 +54,7 @@ bool place_take(struct place *place, const redisReply *reply)
     snprintf(place->token, sizeof place->token, "%s", redis_text(reply, 1));
     place->again = true;
     place->complete = strcmp(source, warm_source_name(WARM_DATABASE)) == 0;
+    place->partial = strcmp(source, warm_source_name(WARM_PARTIAL)) == 0;
     if (*claimed_n)
         place->claimed_n = atoi(claimed_n);
     place->has_context = *source || *claimed_n; /* a worker that came had one; in a long call its time may be over */
@@ -61,7 +64,8 @@ bool place_take(struct place *place, const redisReply *reply)
 int place_write(struct warmer *w, const struct place *place, const char *call_sid, const struct context *context,
                 bool recorded, ask_fn *fn, void *arg)
 {
-    bool best = strcmp(context_get(context, "source"), warm_source_name(WARM_DATABASE)) == 0;
+    const char *source = context_get(context, "source");
+    bool best = strcmp(source, warm_source_name(WARM_DATABASE)) == 0 || strcmp(source, warm_source_name(WARM_PARTIAL)) == 0;
     struct question q;
     if (best && recorded && !place->again)
         question_init_command(&q, "HSET");
@@ -81,21 +85,28 @@ bool place_written(const redisReply *reply)
     return (reply && reply->type == REDIS_REPLY_INTEGER) || strcmp(word, "FILLED") == 0 || strcmp(word, "BETTER") == 0;
 }
 
-static void on_filled(const redisReply *reply, void *arg)
+static void on_filled_late(const redisReply *reply, void *arg)
 {
     struct warmer *w = arg;
     if (strcmp(redis_word(reply), "FILLED") == 0)
         metric_add(&w->metrics.filled_late, 1);
 }
 
-void place_fill(struct warmer *w, const char *call_sid, const struct context *context)
+/* What failed has been counted. */
+static void on_filled(const redisReply *reply, void *arg)
+{
+    (void)reply;
+    (void)arg;
+}
+
+void place_fill(struct warmer *w, const char *call_sid, const struct context *context, bool late)
 {
     struct question q;
     question_init(&q, REDIS_FUNCTION("rf_fill"));
     question_key(&q, w, KEY_CONTEXT, call_sid);
     put_fields(&q, context);
-    if (ask(w, &q, on_filled, w) != 0)
-        log_warn(call_sid, "late context not kept", log_str("why", "redis is away"));
+    if (ask(w, &q, late ? on_filled_late : on_filled, w) != 0)
+        log_warn(call_sid, "context not completed", log_str("why", "redis is away"));
 }
 
 /* REFUSED | KEPT. Should it be lost, the flusher's sweep ends what nobody streams to. */

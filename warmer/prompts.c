@@ -119,7 +119,8 @@ static const char *begin(struct request *r, const json_t *body)
         return "lead_number or channel is no text, or too long";
     if (!outbound && (!direction || strcmp(direction, "inbound") != 0))
         return "direction is neither inbound nor outbound";
-    call.load = (struct load_call){"", outbound ? business : lead, outbound ? lead : business, direction, false};
+    call.load = (struct load_call){.call_sid = "", .from = outbound ? business : lead, .to = outbound ? lead : business,
+                                   .direction = direction};
     a = calloc(1, sizeof *a);
     if (!a)
         return NO_MEMORY;

@@ -1,8 +1,10 @@
 /* The states, in the order a bad day visits them:
  *
  *   LOADING        the database is asked, the deadline runs
+ *   PARTIAL        the first answer is given, of what a call needs at once; the booked times, or the lead that the
+ *                  database makes of a stranger, are still to come, and nobody waits for them
  *   SEEKING        the database has failed; Redis is asked for the snapshot
- *   SEEKING_AHEAD  the same while the database, or the lead it makes of a stranger, is late
+ *   SEEKING_AHEAD  the same while the database is late, all of it or what is to come
  *   LATE           the first answer is given, the database's is still to come
  */
 #include "warmer/warm.h"
@@ -16,9 +18,10 @@
 #include "common/base/clock.h"
 #include "common/base/decimal.h"
 #include "common/base/log.h"
+#include "common/redis/context.h"
 #include "warmer/snapshot.h"
 
-enum state { LOADING, SEEKING, SEEKING_AHEAD, LATE };
+enum state { LOADING, PARTIAL, SEEKING, SEEKING_AHEAD, LATE };
 
 struct warming {
     enum state state;
@@ -29,6 +32,7 @@ struct warming {
     bool outbound, recorded, by_id;
     struct context loaded, kept; /* what the database and the snapshot said */
     bool unknown;                /* the database said that nobody has the number */
+    bool late;                   /* the deadline has passed */
     struct event *deadline;
     int64_t opened_ms;
 };
@@ -55,22 +59,23 @@ static void warming_free(struct warming *g)
 
 const char *warm_source_name(enum warm_source source)
 {
-    static const char *const names[] = {[WARM_DATABASE] = "database", [WARM_SNAPSHOT] = "snapshot",
-                                        [WARM_MINIMAL] = "minimal",   [WARM_UNKNOWN] = "unknown",
-                                        [WARM_NOTHING] = "nothing"};
+    static const char *const names[] = {[WARM_DATABASE] = CONTEXT_COMPLETE, [WARM_PARTIAL] = CONTEXT_PARTIAL,
+                                        [WARM_SNAPSHOT] = "snapshot",       [WARM_MINIMAL] = "minimal",
+                                        [WARM_UNKNOWN] = "unknown",         [WARM_NOTHING] = "nothing"};
     return names[source];
 }
 
+/* What is there already is not due again. */
 static void set(struct warming *g, struct context *c, const char *name, const char *value)
 {
-    if (context_set(c, name, value) != 0) {
-        metric_add(&g->w->metrics.fields_dropped, 1);
-        log_error(g->call_sid, "no room in the context", log_str("field", name));
-    }
+    if (strcmp(context_get(c, name), value) == 0 || context_set(c, name, value) == 0)
+        return;
+    metric_add(&g->w->metrics.fields_dropped, 1);
+    log_error(g->call_sid, "no room in the context", log_str("field", name));
 }
 
 /* Adds what the warmer itself knows, last, so that no column can stand in for it. */
-static void complete(struct warming *g, struct context *c, enum warm_source source)
+static void add_own(struct warming *g, struct context *c, enum warm_source source)
 {
     char opened[DECIMAL_SIZE];
     decimal_put(opened, g->opened_ms);
@@ -82,7 +87,17 @@ static void complete(struct warming *g, struct context *c, enum warm_source sour
     set(g, c, "opened_ms", opened);
     if (*g->answered_by)
         set(g, c, "answered_by", g->answered_by);
-    metric_add(&g->w->metrics.template_errors, (uint64_t)context_render(c, g->channel, g->opened_ms / 1000));
+}
+
+static void count_broken(struct warming *g, int templates)
+{
+    metric_add(&g->w->metrics.template_errors, (uint64_t)templates);
+}
+
+static void complete(struct warming *g, struct context *c, enum warm_source source)
+{
+    add_own(g, c, source);
+    count_broken(g, context_render(c, g->channel, g->opened_ms / 1000));
 }
 
 /* Gives the first answer. */
@@ -99,10 +114,10 @@ static void answer(struct warming *g, enum warm_source source, struct context *c
         warming_free(g);
 }
 
-/* The number is what calls will seek the snapshot by. */
+/* The number is what calls will seek the snapshot by. One without its booked times does not replace one that has them. */
 static void keep(struct warming *g)
 {
-    if (!g->by_id)
+    if (!g->by_id && !*context_get(&g->loaded, "booked_slots_missing"))
         snapshot_keep(g->w, business_number(g), &g->loaded);
 }
 
@@ -113,10 +128,35 @@ static void answer_from_database(struct warming *g)
     answer(g, g->unknown ? WARM_UNKNOWN : WARM_DATABASE, &g->loaded);
 }
 
+/* The first answer before all is there; the second one follows from here in any case. */
+static void answer_partial(struct warming *g)
+{
+    const struct warmed warmed = {.source = WARM_PARTIAL, .context = &g->loaded, .recorded = g->recorded, .more = true,
+                                  .lent = true};
+    add_own(g, &g->loaded, WARM_PARTIAL);
+    count_broken(g, context_render_first(&g->loaded, g->channel, g->opened_ms / 1000));
+    metric_set(&g->w->metrics.database_away, 0);
+    g->state = PARTIAL;
+    g->w->partial++;
+    g->fn(&warmed, g->arg);
+}
+
+static void answer_rest(struct warming *g)
+{
+    const struct warmed warmed = {.source = WARM_DATABASE, .context = &g->loaded, .recorded = g->recorded,
+                                  .late = g->late};
+    keep(g);
+    add_own(g, &g->loaded, WARM_DATABASE);
+    count_broken(g, context_render_rest(&g->loaded, g->channel));
+    g->w->partial--;
+    g->fn(&warmed, g->arg);
+    warming_free(g);
+}
+
 static void answer_late(struct warming *g, bool found)
 {
     struct warmed warmed = {.source = found ? WARM_DATABASE : WARM_NOTHING, .context = &g->loaded,
-                            .recorded = g->recorded};
+                            .recorded = g->recorded, .late = true};
     if (found) {
         keep(g);
         complete(g, &g->loaded, WARM_DATABASE);
@@ -125,13 +165,13 @@ static void answer_late(struct warming *g, bool found)
     warming_free(g);
 }
 
-/* The load has answered, and only what opening the call makes of a stranger is to come: that will complete it. */
-static void answer_without_lead(struct warming *g)
+/* The deadline has passed, and the load has answered: what is to come will complete it. */
+static void answer_so_far(struct warming *g)
 {
     context_release(&g->kept);
     if (context_copy(&g->kept, &g->loaded) != 0)
         metric_add(&g->w->metrics.fields_dropped, 1);
-    answer(g, WARM_DATABASE, &g->kept);
+    answer(g, WARM_PARTIAL, &g->kept);
 }
 
 /* The database may have answered meanwhile. */
@@ -139,7 +179,7 @@ static void on_snapshot(bool found, void *arg)
 {
     struct warming *g = arg;
     if (g->state == SEEKING_AHEAD && g->loaded.count > 0)
-        answer_without_lead(g);
+        answer_so_far(g);
     else if (g->unknown || g->loaded.count > 0)
         answer_from_database(g);
     else
@@ -163,14 +203,21 @@ static void on_loaded(enum load_outcome outcome, bool opened, void *arg)
     case LOADING:
         if (outcome == LOAD_FAILED)
             seek(g, SEEKING);
+        else if (outcome == LOAD_FACTS)
+            answer_partial(g);
         else
             answer_from_database(g);
         break;
+    case PARTIAL:
+        answer_rest(g);
+        break;
     case SEEKING_AHEAD:
-        g->state = SEEKING;
+        if (outcome != LOAD_FACTS)
+            g->state = SEEKING;
         break;
     case LATE:
-        answer_late(g, outcome == LOAD_FOUND);
+        if (outcome != LOAD_FACTS)
+            answer_late(g, outcome == LOAD_FOUND);
         break;
     case SEEKING: /* the database was not asked, or has answered */
         break;
@@ -183,11 +230,14 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     metric_add(&g->w->metrics.load_late, 1);
+    g->late = true;
+    if (g->state == PARTIAL) /* nobody waits */
+        return;
     if (g->loaded.count > 0) {
         g->state = SEEKING_AHEAD;
-        answer_without_lead(g);
+        answer_so_far(g);
     } else {
-        seek(g, SEEKING_AHEAD); /* the deadline is armed in LOADING only */
+        seek(g, SEEKING_AHEAD); /* the deadline is armed in LOADING and PARTIAL only */
     }
 }
 

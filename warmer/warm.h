@@ -7,6 +7,7 @@
 
 enum warm_source {
     WARM_DATABASE,
+    WARM_PARTIAL, /* the database's, too: but the booked times, or a stranger's lead, are still to come, and prompt_full with them */
     WARM_SNAPSHOT,
     WARM_MINIMAL,
     WARM_UNKNOWN, /* the database answered: no business has this number */
@@ -15,9 +16,11 @@ enum warm_source {
 
 struct warmed {
     enum warm_source source;
-    struct context *context; /* may be moved away; empty with UNKNOWN and NOTHING */
+    struct context *context; /* may be moved away, unless it is lent; empty with UNKNOWN and NOTHING */
     bool recorded;           /* the call's row is certainly in the database */
     bool more;               /* the database is still being asked: there will be a second answer */
+    bool lent;               /* to be left there until then: the second answer is the same context, completed, and not lent */
+    bool late;               /* a second answer that came after the deadline */
 };
 
 typedef void warm_fn(const struct warmed *warmed, void *arg);
@@ -29,8 +32,9 @@ struct warm_call {
     bool by_id;              /* what stands for the business' number is its id; for no call */
 };
 
-/* fn is called once, or twice if the first answer says `more`; the first may come from inside. Texts are
- * copied. -1, without calling fn: out of memory. */
+/* fn is called once, or twice if the first answer says `more`; the first may come from inside. For whom the load is early
+ * (load.h) the first one is PARTIAL and lent, without prompt_full, if there is more to come; others get such a one, with a
+ * prompt_full of what there is, only when the deadline has passed. Texts are copied. -1, without calling fn: out of memory. */
 RF_NODISCARD int warm(struct warmer *w, const struct warm_call *call, warm_fn *fn, void *arg);
 
 const char *warm_source_name(enum warm_source source);

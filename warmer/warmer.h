@@ -23,6 +23,7 @@ struct warmer {
     struct redis_async *redis;
     size_t questions; /* on their way to Redis and back */
     size_t opening;   /* first webhooks that wait for their answer */
+    size_t partial;   /* calls whose context is still to be completed */
     struct rush rush;
     struct memos memos;
     struct load_pool *loads;

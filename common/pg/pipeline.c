@@ -27,7 +27,7 @@ struct group {
     pg_group_fn *fn;
     void *arg;
     size_t count, answered;
-    bool leads; /* the first of a pair: no sync of its own */
+    bool leads; /* another one of its chain follows: no sync of its own */
     int64_t sent_ms;
     PGresult *results[PG_GROUP_MAX];
 };
@@ -479,14 +479,17 @@ int pg_pipeline_submit(struct pg_pipeline *p, const struct pg_query *queries, si
     return 0;
 }
 
-int pg_pipeline_submit_pair(struct pg_pipeline *p, const struct pg_query *first, pg_group_fn *first_fn,
-                            const struct pg_query *second, pg_group_fn *second_fn, void *arg)
+int pg_pipeline_submit_chain(struct pg_pipeline *p, const struct pg_link *links, size_t count, void *arg)
 {
-    if (!pg_pipeline_up(p) || p->waiting + 2 > PG_WAITING_MAX)
+    bool sent = true;
+    if (!pg_pipeline_up(p) || count == 0 || count > PG_GROUP_MAX || p->waiting + count > PG_WAITING_MAX)
         return -1;
-    add_group(p, 1, first_fn, arg)->leads = true;
-    add_group(p, 1, second_fn, arg);
     cork_let_first_through(&p->cork, PQsocket(p->conn));
-    push(p, send_query(p, first) && PQsendFlushRequest(p->conn) && send_query(p, second) && PQpipelineSync(p->conn));
+    for (size_t i = 0; i < count; i++) {
+        bool leads = i + 1 < count;
+        add_group(p, 1, links[i].fn, arg)->leads = leads;
+        sent = sent && send_query(p, &links[i].query) && (!leads || PQsendFlushRequest(p->conn));
+    }
+    push(p, sent && PQpipelineSync(p->conn));
     return 0;
 }

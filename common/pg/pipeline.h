@@ -24,7 +24,7 @@ struct pg_pipeline;
 
 enum {
     PG_GROUP_MAX = 4,    /* statements of one group */
-    PG_WAITING_MAX = 128, /* groups waiting for their answer on one connection */
+    PG_WAITING_MAX = 192, /* groups waiting for their answer on one connection */
 };
 
 struct pg_pipeline_spec {
@@ -62,8 +62,13 @@ size_t pg_pipeline_waiting(const struct pg_pipeline *p);
 RF_NODISCARD int pg_pipeline_submit(struct pg_pipeline *p, const struct pg_query *queries, size_t count,
                                     pg_group_fn *fn, void *arg);
 
-/* Sends two queries in one transaction and one packet. first_fn is called as soon as the first is done, also while
- * the second works; when the first fails, the second is not carried out: its result is PGRES_PIPELINE_ABORTED. Each
- * is called exactly once, never from inside. -1 as above, without calling either. */
-RF_NODISCARD int pg_pipeline_submit_pair(struct pg_pipeline *p, const struct pg_query *first, pg_group_fn *first_fn,
-                                         const struct pg_query *second, pg_group_fn *second_fn, void *arg);
+struct pg_link {
+    struct pg_query query;
+    pg_group_fn *fn;
+};
+
+/* Sends up to PG_GROUP_MAX queries in one transaction and one packet, each of them a group of its own with the same arg. A
+ * query's fn is called as soon as its answer is there, also while later ones work. One that fails takes those behind it with
+ * it: they are not carried out, their result is PGRES_PIPELINE_ABORTED; and so is, by the transaction, what those before it
+ * have written. Each fn is called exactly once, in order, never from inside. -1 as above, without calling any. */
+RF_NODISCARD int pg_pipeline_submit_chain(struct pg_pipeline *p, const struct pg_link *links, size_t count, void *arg);

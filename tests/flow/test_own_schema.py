@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from flow import stage as stages
 from flow.fleet import TESTS, Fleet, bin_directory
 from flow.stage import Stage
-from flow.warmer_rig import new_sid, ring, send, wait_database
+from flow.warmer_rig import new_sid, ring, send, wait_database, whole_context
 from scenarios import harbour_dental
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -76,12 +77,24 @@ def fleet():
 
 
 def test_the_second_call_knows_the_name(fleet):
-    ring(fleet, new_sid())
+    ring(fleet, sid := new_sid())
+    assert whole_context(fleet, sid)
     fleet.sql("update contacts set profile = '{\"name\": \"Levy, Dana\"}'")
     ring(fleet, sid := new_sid()).connect()
-    context = fleet.context(sid)
+    context = whole_context(fleet, sid)
     assert (context["lead_first_name"], context["lead_name_source"]) == ("Dana", "full_name")
     assert "Nice to hear from you, Dana." in context["greeting"]
+
+
+def test_booked_times_of_a_table_of_ones_own(fleet):
+    fleet.sql(
+        "insert into bookings (tenant_id, during)"
+        " select id, tstzrange(now() + interval '1 day', now() + interval '25 hours') from tenants"
+    )
+    ring(fleet, sid := new_sid()).connect()
+    (slot,) = json.loads(whole_context(fleet, sid)["booked_slots"])
+    assert slot["start"] < slot["end"]
+    fleet.sql("delete from bookings")
 
 
 def test_prompts_of_a_tenant_by_its_uuid(fleet):
@@ -97,7 +110,9 @@ def test_check_of_a_schema_that_fits(fleet):
     assert code == 0, text
     assert "ok    open_call.sql (overridden)" in text and "the contract is met" in text
     assert "      working_hours\n" in text
-    assert "none  load_call_context.sql has no result column transfer_number; workers do without" in text
+    assert "ok    load_booked_times.sql (overridden)" in text and "      booked_slots\n" in text
+    none = "none  neither load_call_context.sql nor load_booked_times.sql has a result column transfer_number; workers do"
+    assert none in text
     code, text = check(fleet, "--to", "+14155550199", "--from", "+14155550123")
     assert code == 0, text
     assert "a call from +14155550123 to +14155550199 gets:" in text
@@ -121,6 +136,7 @@ def test_check_of_a_number_that_nobody_has(fleet):
     [
         (None, "open_call.sql cannot be prepared"),  # the default SQL on this schema
         ("select 1 as business_id where $1||$2||$3||$4 = ''", "has no result column booked_slots, which workers need"),
+        ("select 1 as business_id where $1||$2||$3||$4 = ''", "goes with the built-in load_call_context.sql"),
         ("select 1 as other where $1||$2||$3||$4 = ''", "load_call_context.sql has no result column business_id"),
         ("select 1 as business_id where $1 = ''", "takes 1 parameters instead of 4"),
         ("select id, id from tenants where $1||$2||$3||$4 = ''", "result column 2 needs a name of its own"),
@@ -143,18 +159,38 @@ def test_check_of_who_calls_people(fleet, tmp_path):
     code, text = check(fleet, RINGFLEET_ELEVENLABS_WEBHOOK_SECRET="wsec_1")
     assert code == 0 and "ok    find_call.sql (overridden)" in text and "open_outbound_call" not in text, text
     assert "open_outbound_call" not in check(fleet)[1]
-    for name in ("open_call.sql", "load_call_context.sql"):
+    for name in ("open_call.sql", "load_call_context.sql", "load_booked_times.sql"):
         (tmp_path / name).write_text((OWN / name).read_text())
     code, text = check(fleet, RINGFLEET_SQL_DIR=str(tmp_path), **dials)
     assert code == 1 and "open_outbound_call.sql cannot be prepared" in text
 
 
 def test_check_of_a_template_that_is_broken(fleet, tmp_path):
-    for name in ("open_call.sql", "load_call_context.sql"):
+    for name in ("open_call.sql", "load_call_context.sql", "load_booked_times.sql"):
         text = (OWN / name).read_text().replace("tenant.config ->> 'prompt'", "E'fine\\n{{oops'")
         (tmp_path / name).write_text(text)
     code, text = check(fleet, "--to", "+14155550199", RINGFLEET_SQL_DIR=str(tmp_path))
     assert code == 1 and "things that are wrong: 1\n" in text
+
+
+@pytest.mark.parametrize("booked", [None, " \n"], ids=["built in", "empty"])
+def test_a_load_that_has_the_booked_times_itself(tmp_path, booked):
+    """As before there was a statement of their own: no other one is sent."""
+    shutil.copytree(OWN, sql := tmp_path / "sql")
+    load = (OWN / "load_call_context.sql").read_text().replace("'gold' as plan", "'gold' as plan, '[]' as booked_slots")
+    (sql / "load_call_context.sql").write_text(load)
+    (sql / "load_booked_times.sql").unlink()
+    if booked:
+        (sql / "load_booked_times.sql").write_text(booked)
+    with OwnFleet(ai_url="ws://127.0.0.1:1", workers=0, env={"RINGFLEET_SQL_DIR": str(sql)}) as fleet:
+        wait_database(fleet)
+        code, text = check(fleet)
+        assert code == 0 and "none  load_booked_times.sql is not used" in text, text
+        for _ in range(2):  # a stranger, and who is known
+            ring(fleet, sid := new_sid()).connect()
+            context = whole_context(fleet, sid)
+            assert (context["booked_slots"], context["plan"]) == ("[]", "gold") and context["lead_id"]
+            assert "booked_slots_missing" not in context
 
 
 def test_check_without_a_database(fleet):

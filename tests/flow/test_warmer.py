@@ -24,6 +24,7 @@ from flow.warmer_rig import (
     form_of,
     call_row,
     frozen_database,
+    leave_snapshot,
     metric,
     new_sid,
     post,
@@ -31,6 +32,7 @@ from flow.warmer_rig import (
     ring,
     send,
     wait_database,
+    whole_context,
     without_workers,
 )
 from standins.webhook import signature
@@ -61,7 +63,7 @@ def test_incoming_connects_the_call(fleet):
     assert fleet.session(sid) | {"opened_ms": "", "until:0": ""} == {
         "v": "1", "phase": "ringing", "epoch": "0", "token:0": token, "opened_ms": "", "until:0": "",
     }
-    context = fleet.context(sid)
+    context = whole_context(fleet, sid)
     expected = {
         "call_sid": sid, "from": CALLER, "to": BUSINESS, "direction": "inbound", "source": "database",
         "business_name": "Harbour Dental", "voice": "marin", "language": "en", "business_timezone": "UTC",
@@ -107,7 +109,7 @@ def test_unknown_caller_becomes_a_lead_once(fleet):
         list(pool.map(lambda sid: ring(fleet, sid, From=number), sids))
     (lead,) = fleet.sql("select id from lead where phone_number = %s", number)
     for sid in sids:
-        assert fleet.context(sid)["lead_id"] == str(lead["id"])
+        assert whole_context(fleet, sid)["lead_id"] == str(lead["id"])
         row = call_row(fleet, sid)
         assert row["lead_id"] == lead["id"]
 
@@ -127,7 +129,7 @@ def test_who_calls_back_is_the_driver_that_was_called(fleet):
 def test_withheld_number_is_served_and_no_lead(fleet):
     sid = new_sid()
     ring(fleet, sid, From="anonymous").connect()
-    assert "lead_id" not in fleet.context(sid)
+    assert "lead_id" not in whole_context(fleet, sid)
     assert fleet.sql("select 1 from lead where phone_number = 'anonymous'") == []
 
 
@@ -145,14 +147,15 @@ def test_names_and_appointments_reach_the_context(fleet):
     (row,) = fleet.sql("select starts_at from appointment")
     starts_at = row["starts_at"].astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     ring(fleet, sid, From=number)
-    context = fleet.context(sid)
+    context = whole_context(fleet, sid)
     assert context["lead_first_name"] == "דנה"
     assert "Nice to hear from you, דנה." in context["greeting"]
     (slot,) = json.loads(context["booked_slots"])
     assert slot["start"] == starts_at and slot["end"] > starts_at
     assert context["lead_appointments"] == context["booked_slots"]
     ring(fleet, other := new_sid())
-    assert "lead_appointments" not in fleet.context(other) and "booked_slots" in fleet.context(other)
+    context = whole_context(fleet, other)
+    assert "lead_appointments" not in context and "booked_slots" in context
 
 
 def test_which_times_are_booked(fleet):
@@ -169,7 +172,7 @@ def test_which_times_are_booked(fleet):
             begin, end, status, number,
         )
     ring(fleet, sid := new_sid(), To=number)
-    slots = json.loads(fleet.context(sid)["booked_slots"])
+    slots = json.loads(whole_context(fleet, sid)["booked_slots"])
     want = fleet.sql(
         "select to_char(starts_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as start from appointment"
         " join business on business.id = business_id where phone_number = %s and status = 'booked'"
@@ -177,7 +180,7 @@ def test_which_times_are_booked(fleet):
     )
     assert [slot["start"] for slot in slots] == [row["start"] for row in want] and len(slots) == 3
     ring(fleet, other := new_sid())
-    assert slots[0] not in json.loads(fleet.context(other).get("booked_slots", "[]"))
+    assert slots[0] not in json.loads(whole_context(fleet, other).get("booked_slots", "[]"))
 
 
 def test_booked_times_are_found_by_their_index(fleet):
@@ -190,11 +193,11 @@ def test_booked_times_are_found_by_their_index(fleet):
         " from many, generate_series(0, 9) n"
     )
     fleet.sql("analyze appointment")
-    text = (TESTS.parent / "warmer" / "sql" / "load_call_context.sql").read_text().replace(";", "")
-    fleet.sql(f"prepare load_call (text, text, text, text) as {text}")
-    plan = fleet.sql(f"explain execute load_call ('CA1', '{CALLER}', '+14160001001', 'inbound')")
+    text = (TESTS.parent / "warmer" / "sql" / "load_booked_times.sql").read_text().replace(";", "")
+    fleet.sql(f"prepare load_booked (text, text, text, text) as {text}")
+    plan = fleet.sql(f"explain execute load_booked ('CA1', '{CALLER}', '+14160001001', 'inbound')")
     assert "appointment_booked_idx" in "".join(row["QUERY PLAN"] for row in plan)
-    fleet.sql("deallocate load_call")
+    fleet.sql("deallocate load_booked")
 
 
 def test_unknown_number_is_refused(fleet):
@@ -376,7 +379,7 @@ def test_malformed_status_is_refused(fleet, change):
 
 
 def test_slow_database_costs_the_deadline_and_fills_in_later(fleet):
-    ring(fleet, new_sid())  # leaves a snapshot
+    leave_snapshot(fleet)
     sid = new_sid()
     with frozen_database(fleet):
         answer = ring(fleet, sid)
@@ -403,7 +406,7 @@ def test_silent_database_connections_are_replaced(fleet):
         eventually("the loss to be noticed", lambda: metric(fleet, "load_failures_total") >= failed + 2)
         wait_database(fleet)
         ring(fleet, again := new_sid())
-        assert fleet.context(again)["source"] == "database"
+        assert whole_context(fleet, again)
     assert fleet.context(sid)["source"] == "snapshot"
 
 
@@ -414,7 +417,8 @@ def test_schema_change_costs_one_call_its_context(fleet):
 
     def served_again():
         ring(fleet, sid := new_sid()).connect()
-        sources.append(fleet.context(sid)["source"])
+        (line,) = eventually("its line", lambda: fleet.logged("call opened", sid))
+        sources.append(line["source"])
         return sources[-3:] == ["database"] * 3
 
     eventually("loads to work again", served_again)
@@ -436,7 +440,7 @@ def test_database_away_and_back():
         fleet.postgres.start()
         wait_database(fleet)
         ring(fleet, sid := new_sid()).connect()
-        assert fleet.context(sid)["source"] == "database"
+        assert whole_context(fleet, sid)
 
 
 # ---- Redis weather ----

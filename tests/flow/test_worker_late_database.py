@@ -5,9 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from flow.servers import eventually
 from flow.stage import Stage
-from flow.warmer_rig import frozen_database, new_sid, ring, set_settings, wait_database
+from flow.warmer_rig import frozen_database, leave_snapshot, set_settings, wait_database
 from scenarios.harbour_dental import BUSINESS_NUMBER, CALLER_NUMBER
 from standins import speech
 from standins.scenario import Scenario, turn
@@ -57,8 +56,7 @@ def test_late_data_reaches_the_conversation(source, script, stale):
         fleet.sql("update lead set full_name = 'Jane Miller' where phone_number = %s", CALLER_NUMBER)
         set_settings(fleet, '{"transfer_number": "+14155550177"}')
         if source == "snapshot":
-            ring(fleet, new_sid(), From="+14155550155")
-            eventually("the snapshot", lambda: fleet.redis().exists(f"rf:number:{BUSINESS_NUMBER}"))
+            leave_snapshot(fleet, From="+14155550155")
         thaw.enter_context(frozen_database(fleet))
         call = stage.start_call(CALLER_NUMBER, BUSINESS_NUMBER, lambda call: script(call, stage, thaw))
         stage.finish(call)

@@ -7,7 +7,10 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Iterator
 from urllib.parse import urlencode
+
+import psycopg
 
 from standins import twiml
 from standins.webhook import Form, signature
@@ -130,6 +133,21 @@ def frozen_database(fleet: Fleet):
             os.kill(row["pid"], signal.SIGCONT)
 
 
+@contextmanager
+def locked(fleet: Fleet, table: str, mode: str) -> Iterator[None]:
+    """As by a migration that stands in somebody's way. Shorter than after which connections count as lost."""
+    with psycopg.connect(fleet.postgres.url("locker")) as locker:
+        locker.execute(f"lock table {table} in {mode} mode")
+        began = time.monotonic()
+        yield
+        assert time.monotonic() - began < 4
+        locker.rollback()
+
+
+def waiting_statements(fleet: Fleet) -> int:
+    return len(fleet.sql("select 1 from pg_stat_activity where application_name = 'warmer' and wait_event_type = 'Lock'"))
+
+
 def without_workers(**env: str) -> Fleet:
     return Fleet(ai_url="ws://127.0.0.1:1", workers=0, env=env)
 
@@ -158,3 +176,19 @@ def call_row(fleet: Fleet, sid: str) -> dict:
     query = "select * from call_log where call_sid = %s"
     (row,) = eventually("the row of the call", lambda: fleet.sql(query, sid))
     return row
+
+
+def whole_context(fleet: Fleet, sid: str) -> dict[str, str]:
+    """With what the caller was not kept waiting for: the booked times, the full prompt, and a stranger's lead."""
+
+    def whole() -> dict[str, str] | None:
+        context = fleet.context(sid)
+        return context if context.get("source") == "database" else None
+
+    return eventually("the whole context", whole)
+
+
+def leave_snapshot(fleet: Fleet, **more: str) -> None:
+    ring(fleet, sid := new_sid(), **more).connect()
+    assert whole_context(fleet, sid)
+    eventually("the snapshot", lambda: fleet.redis().exists(f"rf:number:{BUSINESS}"))

@@ -1,5 +1,6 @@
--- Everything a call needs to know, in one row. It does not depend on the row that open_call.sql
--- wrote: numbers find business and lead, so a call is served even if it could not be recorded.
+-- Everything a call needs to know when it is answered, in one row; the booked times follow (load_booked_times.sql). It
+-- does not depend on the row that open_call.sql wrote: numbers find business and lead, so a call is served even if it
+-- could not be recorded.
 --
 -- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound
 --      For prompts (POST /prompts) there is no call: $1 is '', and the business' id may stand for its number.
@@ -11,7 +12,7 @@
 --        template_channels   JSON of the same for messaging channels: {"sms": {"prompt_full": "..."}}
 --        lead_first_name     is taken from lead_full_name when it is null
 --        local_time          is made from business_timezone when there is none
---        working_hours, booked_slots, transfer_number, transfer_numbers, tools, voicemail_message
+--        working_hours, transfer_number, transfer_numbers, tools, voicemail_message
 --                            what workers look for (common/redis/context.h)
 --        apology_text, fallback_number, hold_text   for callers who must be sent away, or wait
 --      While the database is away the business_* and template_* columns and the ones named above that are
@@ -55,9 +56,7 @@ select business.id as business_id,
        call_log.id as call_log_id,
        job.id as job_id,
        job.purpose as job_purpose,
-       nullif(job.context, '{}')::text as job_context,
-       booked.slots as booked_slots,
-       booked.own as lead_appointments
+       nullif(job.context, '{}')::text as job_context
 from party
 join business on business.phone_number = case when $1::text <> '' then party.business else coalesce(
     (select phone_number from business where phone_number = party.business),
@@ -67,22 +66,4 @@ left join business_settings settings on settings.business_id = business.id
 left join call_log on call_log.call_sid = party.dialled
 left join lead on lead.business_id = business.id
     and lead.phone_number = party.lead
-left join outbound_call_job job on job.call_sid = party.dialled
-left join lateral (
-    -- Taken times of the next two weeks as JSON, and among them those of this person. Times need no escapes, and a
-    -- concatenation costs a third of json_agg; it follows the order of the rows below.
-    select '[' || string_agg(slot, ', ') || ']' as slots,
-           '[' || string_agg(slot, ', ') filter (where lead_id = lead.id) || ']' as own
-    from (
-        select a.lead_id,
-               '{"start": "' || to_char(a.starts_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') ||
-               '", "end": "' || to_char(a.ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"}' as slot
-        from appointment a
-        where a.business_id = business.id
-          and a.status = 'booked'
-          and a.ends_at > now()
-          and a.starts_at < now() + interval '14 days'
-        order by a.ends_at -- as by starts_at, since none overlap; the order of the index
-        limit 200
-    ) upcoming
-) booked on true;
+left join outbound_call_job job on job.call_sid = party.dialled;

@@ -152,7 +152,7 @@ char *ai_leg_settings(const struct call *c)
     const struct provider *provider = c->w->provider;
     char *text;
     struct ai_settings settings = {
-        .instructions = c->past_greeting || !provider->instructions ? ctx->prompt_full : ctx->prompt_compact,
+        .instructions = context_prompt(ctx, c->past_greeting || !provider->instructions),
         .call_sid = c->sid,
         .greeting = ctx->greeting,
         .past = &c->claim.history,
@@ -174,7 +174,7 @@ static void send_settings(struct call *c)
 void ai_leg_upgrade_prompt(struct call *c)
 {
     int64_t decided = clock_mono_us(), took;
-    if (!c->w->provider->instructions)
+    if (!c->w->provider->instructions || !*c->claim.context.prompt_full) /* it may still come */
         return;
     ai_standby_drop(c);
     if (c->late.taken) /* it brings tools as well */

@@ -225,6 +225,7 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
     case CALL_EV_CONTEXT:
         if (c->state == CALL_TALKING) /* in other states the upgrade is still to come */
             ai_leg_upgrade_prompt(c);
+        call_tools_context(c);
         return true;
     case CALL_EV_AI:
     case CALL_EV_GREETING:

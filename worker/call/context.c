@@ -44,7 +44,13 @@ void context_release(struct context *ctx)
     memset(ctx, 0, sizeof *ctx);
 }
 
+const char *context_prompt(const struct context *ctx, bool full)
+{
+    return full && *ctx->prompt_full ? ctx->prompt_full : ctx->prompt_compact;
+}
+
 void context_greeted(struct context *ctx)
 {
-    forget(&ctx->prompt_compact);
+    if (*ctx->prompt_full)
+        forget(&ctx->prompt_compact);
 }

@@ -16,5 +16,8 @@ struct context {
 RF_NODISCARD int context_take(struct context *ctx, const redisReply *fields);
 void context_release(struct context *ctx);
 
+/* FULL, or COMPACT; also while FULL has not come yet. */
+const char *context_prompt(const struct context *ctx, bool full);
+
 /* The greeting is over: what only the time before it needed is given back, and is "" from now on. */
 void context_greeted(struct context *ctx);

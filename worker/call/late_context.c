@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/redis/context.h"
 
 enum {
     LOOKS_MAX = 120, /* one a second: a database that is away longer stays away for this call */
@@ -12,7 +13,12 @@ enum {
 
 static bool complete(const struct context *ctx)
 {
-    return strcmp(ctx->source, "database") == 0;
+    return strcmp(ctx->source, CONTEXT_COMPLETE) == 0;
+}
+
+bool late_context_lacks_calendar(const struct call *c)
+{
+    return strcmp(c->claim.context.source, CONTEXT_PARTIAL) == 0;
 }
 
 static void keep(char **now, char **then)

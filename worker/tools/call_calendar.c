@@ -17,8 +17,6 @@ enum {
 /* A held time outlives the call and its flush by far; after that Postgres knows it. */
 #define SLOT_HOLD_SECONDS "86400"
 
-#define AWAY "the calendar cannot be reached: take the wish down with take_message and promise a call back"
-
 /* A command with many keys. */
 struct command {
     int argc, keys;
@@ -48,13 +46,16 @@ static bool add_pieces(struct command *cmd, const struct call *c, struct span ti
     return true;
 }
 
-/* A context without a business (nothing could be loaded in time) has no calendar. */
+/* A context without a business (nothing could be loaded in time) has no calendar; nor has one whose booked times could not
+ * be had: all would seem to be free. */
 static struct calendar *calendar_of(struct tool_run *run)
 {
     const struct context *ctx = &run->call->claim.context;
     const char *why = "the context has no business";
     struct calendar *cal = NULL;
-    if (*ctx->business_id)
+    if (*ctx->booked_slots_missing && !*ctx->booked_slots)
+        why = "the booked times could not be loaded";
+    else if (*ctx->business_id)
         cal = calendar_new(ctx->business_timezone, ctx->working_hours, ctx->booked_slots, &why);
     if (!cal)
         log_error(run->call->sid, "calendar not usable", log_str("why", why));
@@ -108,7 +109,7 @@ static void on_looked(void *owner, const redisReply *reply)
     if (reply && reply->type == REDIS_REPLY_ARRAY)
         tool_run_answer(run, free_slots(run, reply));
     else
-        tool_run_error(run, AWAY);
+        tool_run_error(run, CALENDAR_AWAY);
 }
 
 /* One MGET of all pieces of all candidates. */
@@ -132,7 +133,7 @@ void calendar_check_availability(struct tool_run *run)
     int64_t now = clock_wall_ms() / 1000;
     run->calendar = calendar_of(run);
     if (!run->calendar) {
-        tool_run_error(run, AWAY);
+        tool_run_error(run, CALENDAR_AWAY);
         return;
     }
     if (*r->date && !calendar_day(run->calendar, r->date, &r->time)) {
@@ -149,7 +150,7 @@ void calendar_check_availability(struct tool_run *run)
     if (run->start_count == 0)
         tool_run_answer(run, json_pack("{s:b, s:[], s:b}", "ok", 1, "free_starts", "more_later", 0));
     else if (!look(run))
-        tool_run_error(run, AWAY);
+        tool_run_error(run, CALENDAR_AWAY);
 }
 
 /* ---- book_appointment ---- */
@@ -212,7 +213,7 @@ static void book(struct tool_run *run)
     struct call *c = run->call;
     if (!journal_appointment(run)) {
         abandon_hold(run);
-        tool_run_error(run, AWAY);
+        tool_run_error(run, CALENDAR_AWAY);
         return;
     }
     metric_add(&c->w->metrics.appointments_held, 1);
@@ -233,7 +234,7 @@ static void on_held(void *owner, const redisReply *reply)
         metric_add(&c->w->metrics.appointments_taken, 1);
         tool_run_error(run, "that time has just been taken: offer another one");
     } else { /* held or not: asking again finds out */
-        tool_run_error(run, AWAY);
+        tool_run_error(run, CALENDAR_AWAY);
     }
 }
 
@@ -275,7 +276,7 @@ void calendar_book_appointment(struct tool_run *run)
     const char *wrong;
     run->calendar = calendar_of(run);
     if (!run->calendar) {
-        tool_run_error(run, AWAY);
+        tool_run_error(run, CALENDAR_AWAY);
     } else if (booked_here(run, &same)) {
         if (same)
             tell_booked(run);
@@ -286,6 +287,6 @@ void calendar_book_appointment(struct tool_run *run)
     } else if ((run->ticket = call_function(run, REDIS_FUNCTION("rf_hold"), SLOT_HOLD_SECONDS, on_held))) {
         run->abandon = abandon_hold;
     } else {
-        tool_run_error(run, AWAY);
+        tool_run_error(run, CALENDAR_AWAY);
     }
 }

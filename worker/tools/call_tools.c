@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "worker/call/ai_leg.h"
 #include "worker/call/answers.h"
+#include "worker/call/late_context.h"
 #include "worker/call/transfer.h"
 #include "worker/tools/tool_run.h"
 
@@ -154,6 +155,8 @@ void call_tools_look(struct call *c)
         next = run->next;
         if (run->done && run->started_ms < since)
             tool_run_error(run, UNCERTAIN);
+        else if (run->awaits_context && run->started_ms < since)
+            tool_run_error(run, CALENDAR_AWAY);
     }
 }
 
@@ -236,6 +239,34 @@ static void end_call(struct tool_run *run)
     call_part(c, REASON_AGENT_HANGUP);
 }
 
+/* ---- the calendar ---- */
+
+static void use_calendar(struct tool_run *run)
+{
+    run->awaits_context = late_context_lacks_calendar(run->call);
+    if (run->awaits_context)
+        late_context_look(run->call);
+    else if (run->request.tool == TOOL_CHECK_AVAILABILITY)
+        calendar_check_availability(run);
+    else
+        calendar_book_appointment(run);
+}
+
+static struct tool_run *waiting_run(const struct call *c)
+{
+    for (struct tool_run *run = c->tools; run; run = run->next) {
+        if (run->awaits_context)
+            return run;
+    }
+    return NULL;
+}
+
+void call_tools_context(struct call *c)
+{
+    for (struct tool_run *run; (run = waiting_run(c));)
+        use_calendar(run);
+}
+
 /* ---- which one ---- */
 
 static void run_builtin(struct tool_run *run)
@@ -248,10 +279,8 @@ static void run_builtin(struct tool_run *run)
         update_customer(run);
         break;
     case TOOL_CHECK_AVAILABILITY:
-        calendar_check_availability(run);
-        break;
     case TOOL_BOOK_APPOINTMENT:
-        calendar_book_appointment(run);
+        use_calendar(run);
         break;
     case TOOL_TAKE_MESSAGE:
         take_message(run);

@@ -13,7 +13,10 @@ void call_tools_run(struct call *c, const struct ai_event *ev);
 /* The journal has kept what somebody waited for. */
 void call_tools_kept(struct call *c);
 
-/* Once a second: answers that wait for Redis do not wait for ever. */
+/* The full context has come: so have the booked times that somebody waited for. */
+void call_tools_context(struct call *c);
+
+/* Once a second: answers that wait for Redis, or for the booked times, do not wait for ever. */
 void call_tools_look(struct call *c);
 
 /* The AI session is gone. What is under way goes on; the next session is told the outcome in words. */

@@ -19,6 +19,7 @@ struct tool_run {
     bool orphan; /* the session that asked is gone */
     int64_t started_ms;
     struct tool_request request;
+    bool awaits_context;                       /* the booked times are still to come */
     struct ticket *ticket;                     /* waits for Redis */
     struct http_request *http;                 /* waits for the business's own system */
     void (*abandon)(struct tool_run *run);     /* the call ended meanwhile; NULL: nothing to undo */
@@ -43,7 +44,9 @@ void tool_run_free(struct tool_run *run);
 
 /* ---- the tools that take time ---- */
 
-/* call_calendar.c */
+#define CALENDAR_AWAY "the calendar cannot be reached: take the wish down with take_message and promise a call back"
+
+/* call_calendar.c: once the booked times are there, or it is known that they will not be. */
 void calendar_check_availability(struct tool_run *run);
 void calendar_book_appointment(struct tool_run *run);
 

@@ -44,7 +44,7 @@ local function rf_refuse(keys, args)
 end
 register('rf_refuse', rf_refuse, { 'allow-oom' })
 
-local WORTH = { minimal = 1, snapshot = 2, database = 3 }
+local WORTH = { minimal = 1, snapshot = 2, partial = 3, database = 4 }
 
 -- Whether the context that is there came from a better source than these fields.
 local function is_better(context, args)

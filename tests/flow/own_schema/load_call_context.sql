@@ -9,15 +9,9 @@ select tenant.id as business_id,
        'gold' as plan,
        contact.id as lead_id,
        contact.profile ->> 'name' as lead_full_name,
-       booked.slots as booked_slots,
        $1::text as asked_as
 from tenants tenant
 left join contacts contact on contact.tenant_id = tenant.id
     and contact.msisdn = case $4::text when 'outbound' then $3::text else $2::text end
-left join lateral (
-    select json_agg(json_build_object('start', lower(during), 'end', upper(during)))::text as slots
-    from bookings
-    where tenant_id = tenant.id and during && tstzrange(now(), now() + interval '14 days')
-) booked on true
 where tenant.phone = case $4::text when 'outbound' then $2::text else $3::text end
    or ($1::text = '' and tenant.id::text = case $4::text when 'outbound' then $2::text else $3::text end)

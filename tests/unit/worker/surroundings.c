@@ -151,6 +151,11 @@ void call_tools_kept(struct call *c)
     (void)c;
 }
 
+void call_tools_context(struct call *c)
+{
+    (void)c;
+}
+
 void call_tools_look(struct call *c)
 {
     (void)c;
