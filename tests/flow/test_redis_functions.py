@@ -81,13 +81,17 @@ def test_a_kept_snapshot_replaces_the_one_before(call):
 
 def test_fill_replaces_what_was_answered_with(call):
     call.open(prompt_full="", source="snapshot")
+    assert call.fill(source="partial") == ["FILLED", 1]
     assert call.fill(prompt_full="Everything.", source="database") == ["FILLED", 2]
     written = {"v": "1", "prompt_full": "Everything.", "source": "database"}
     assert call.db.hgetall(call.context) == written
     assert 0 < call.db.ttl(call.context) <= 100
 
 
-@pytest.mark.parametrize("there, comes", [("database", "snapshot"), ("database", "minimal"), ("snapshot", "minimal")])
+@pytest.mark.parametrize(
+    "there, comes",
+    [("database", "partial"), ("database", "snapshot"), ("database", "minimal"), ("partial", "snapshot"), ("snapshot", "minimal")],
+)
 def test_fill_does_not_replace_a_better_context(call, there, comes):
     call.open()
     assert call.fill(source=there, greeting="Good day.") == ["FILLED", 2]
