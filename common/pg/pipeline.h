@@ -68,7 +68,7 @@ struct pg_link {
 };
 
 /* Sends up to PG_GROUP_MAX queries in one transaction and one packet, each of them a group of its own with the same arg. A
- * query's fn is called as soon as its answer is there, also while later ones work. One that fails takes those behind it with
- * it: they are not carried out, their result is PGRES_PIPELINE_ABORTED; and so is, by the transaction, what those before it
- * have written. Each fn is called exactly once, in order, never from inside. -1 as above, without calling any. */
+ * query's fn is called as soon as its answer is there, also while later ones work. When one fails, those behind it are not
+ * carried out (their result is PGRES_PIPELINE_ABORTED), and what those before it have written is undone. Each fn is called
+ * exactly once, in order, never from inside. -1 as above, without calling any. */
 RF_NODISCARD int pg_pipeline_submit_chain(struct pg_pipeline *p, const struct pg_link *links, size_t count, void *arg);

@@ -94,8 +94,8 @@ def loaded_in_one_round_trip(e: Evidence) -> None:
     """One load per call; its booked times and the record of the attempt travel in the same round trip."""
     begin, end = e.call.began_wall, e.call.wall(e.call.times("assistant-begin")[0])
     statements = e.fleet.statements_between(begin, end)
-    assert [mark in one for mark, one in zip(("business_settings", "appointment", "insert into call_log"), statements)] == [True] * 3
-    assert len(statements) == 3, statements
+    marks = ("business_settings", "appointment", "insert into call_log")
+    assert len(statements) == 3 and all(mark in one for mark, one in zip(marks, statements)), statements
     opened = [line["source"] for line in e.fleet.logged("call opened", e.call.sid)]
     assert opened == ["database"]
 

@@ -90,7 +90,7 @@ def test_fill_replaces_what_was_answered_with(call):
 
 @pytest.mark.parametrize(
     "there, comes",
-    [("database", "partial"), ("database", "snapshot"), ("database", "minimal"), ("partial", "snapshot"), ("snapshot", "minimal")],
+    [("database", "partial"), ("database", "minimal"), ("partial", "snapshot"), ("snapshot", "minimal")],
 )
 def test_fill_does_not_replace_a_better_context(call, there, comes):
     call.open()

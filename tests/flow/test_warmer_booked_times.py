@@ -199,8 +199,9 @@ def test_a_context_that_is_gone_is_not_brought_back(fleet):
     with locked(fleet, "appointment", "access exclusive"):
         ring(fleet, sid := new_sid()).connect()
         fleet.redis().delete(fleet.key(sid))
-    call_row(fleet, sid)  # it comes after the booked times
-    ring(fleet, new_sid()).connect()  # and so do these
+    eventually("the booked times to be loaded", lambda: fleet.redis().exists(f"rf:number:{BUSINESS}"))
+    ring(fleet, next_one := new_sid()).connect()
+    assert whole_context(fleet, next_one)  # written behind them
     assert fleet.redis().exists(fleet.key(sid)) == 0
 
 

@@ -1,8 +1,8 @@
 -- Records a call attempt, before anything else is known of it. An unknown caller of a known business
 -- becomes a lead. The same call twice changes nothing.
 --
--- Travels behind load_call_context.sql and load_booked_times.sql, in the same round trip: nobody waits for its commit,
--- except a caller for whom the load has found no lead_id.
+-- Travels behind load_call_context.sql and load_booked_times.sql, in the same round trip. Nobody waits for its commit:
+-- where the load has found no lead_id, this one completes the context (of callers who come in a crowd, before the answer).
 --
 -- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound
 -- out  no row, or one whose columns complete those of the load (for a caller it did not know): lead_id
