@@ -166,6 +166,7 @@ def test_a_stop_waits_for_what_completes_a_call(fleet):
         ring(fleet, sid := new_sid()).connect()
         fleet.warmer.signal(signal.SIGTERM)
         eventually("the stop", lambda: fleet.logged("stopping"))
+        eventually("the deadline, long after it could have stopped", lambda: metric(fleet, "load_late_total") == 1)
         assert fleet.context(sid)["source"] == "partial"
     assert fleet.warmer.process.wait(20) == 0
     assert (context := fleet.context(sid))["source"] == "database" and context["prompt_full"]
