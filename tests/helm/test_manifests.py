@@ -143,6 +143,15 @@ def test_keda_asks_the_sentinels():
         ({"flusher": {"autoscaling": {"engine": "keda"}}}, "redis.host"),
         ({"worker": {"deletionCost": {"enabled": True}}}, "deletionCost.image"),
         ({"flusher": {"settings": {"recordingStore": "/recordings"}}}, "flusher.recordings.volume"),
+        # kubelet evicts a pod whose emptyDir is over its limit, and with it all that was on its way
+        (
+            {"flusher": {"settings": {"recordingStore": "s3://calls"}, "recordings": {"spoolSize": "3Gi"}}},
+            "flusher.recordings.spoolSize is 3Gi",
+        ),
+        (
+            {"flusher": {"settings": {"recordingStore": "s3://calls", "recordingSpoolMb": 6000}}},
+            "flusher.recordings.spoolSize is 5Gi",
+        ),
         (
             {"flusher": {"settings": {"transcriptionUrl": "https://api.example.test/"}}},
             "needs recordingStore",

@@ -365,7 +365,7 @@ def test_the_flushers_do_what_is_done_after_calls():
     assert environment["RINGFLEET_JOBS"] == "here"
     spool = {"name": "recordings", "mountPath": environment["RINGFLEET_RECORDING_SPOOL"]}
     assert spool in one["volumeMounts"]
-    assert {"name": "recordings", "emptyDir": {"sizeLimit": "2Gi"}} in pod["volumes"]
+    assert {"name": "recordings", "emptyDir": {"sizeLimit": "5Gi"}} in pod["volumes"]
     assert given_secrets(pod) == {
         "redis-url-flusher", "database-url-flusher", "twilio-auth-token", "s3-access-key",
         "s3-secret-key", "transcription-key", "after-call-secret",

@@ -55,6 +55,19 @@ def test_every_setting_is_in_a_table(script, program):
             assert tables[one["name"]] == f"`{one['default']}`", f"RINGFLEET_{one['name']}"
 
 
+def test_what_the_chart_takes_for_a_default_is_one(script):
+    templates = "".join(page.read_text() for page in (chart.CHART / "templates").glob("*.yaml"))
+    defaults = {
+        "".join(word.capitalize() for word in one["name"].split("_")): one["default"]
+        for program in PROGRAMS
+        for one in script.settings(chart.bin_directory(), program)
+    }
+    taken = re.findall(r"settings\.(\w+) \| default (\d+)", templates)
+    assert taken
+    for name, default in taken:
+        assert defaults[name[0].upper() + name[1:]] == default, name
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_nothing_is_given_that_the_program_does_not_know(script, program):
     known = {one["name"] for one in script.settings(chart.bin_directory(), program)}
