@@ -21,7 +21,7 @@ TALK = turn("Tell me about it.", STORY)
 AGAIN = "As I was saying, that is all there is."
 LAST = turn("Thank you.", "You are welcome.")
 SLEEP_SECONDS = 1.5
-NAP_SECONDS = 3.5
+NAP_SECONDS = 12.0  # shorter than lease and grace: the call is still its own
 LONG_GREETING = "Hello, and welcome to our house. " * 4 + "How can I help?"
 
 

@@ -10,9 +10,10 @@
  * behind much; a multiple of 4, so that each piece is base64 of its own. */
 enum { PIECE_CHARS = 6000, PIECE_BYTES = PIECE_CHARS / 4 * 3 };
 
-/* Caller audio comes as time passes: twice that, and the ten seconds that a stall may have held back,
- * is three times real time over ten seconds. More is no phone. */
-enum { FAST_MS_PER_SECOND = 2000, FAST_BURST_MS = 10000 };
+/* Caller audio comes as time passes: twice that, and what a stall may have held back, of the network or of this process. A
+ * call stays with a process that sleeps until its lease has lapsed and the grace has passed, 25 s after its last renewal;
+ * what came meanwhile is read at once. More is no phone. */
+enum { FAST_MS_PER_SECOND = 2000, FAST_BURST_MS = 30000 };
 
 enum {
     FRAME_BYTES_MAX = WORKER_GATHER_BYTES, /* of one carrier message; usual are 160 */

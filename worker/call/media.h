@@ -10,7 +10,7 @@ void media_from_caller(struct call *c, const struct carrier_event *ev);
 /* To the AI goes in one message what one read brought of a call's audio: this one is over. */
 void media_flush(struct worker *w);
 
-/* false: more audio than time has passed, beyond what a stall of the network could have held back. */
+/* false: more audio than time has passed, beyond what a stall could have held back. */
 bool media_in_time(struct call *c, const struct carrier_event *ev);
 
 /* No frame came for a while in the middle of the caller's words: silence lets the turn end. */
