@@ -4,53 +4,32 @@
  * the core do for a moment makes no loop pressed. */
 enum { MEMORY_US = 400000, WEIGHT_MAX_US = MEMORY_US / 4 };
 
-static bool is_spare(const struct pace *p, int64_t now_us)
-{
-    return p->permille < 10 * PACE_SPARE_PERCENT ||
-           (p->permille < 10 * PACE_TRY_PERCENT && now_us - p->since_us >= p->try_us);
-}
-
-static enum pace_level judge(const struct pace *p, int64_t now_us)
+static enum pace_level judge(const struct pace *p)
 {
     switch (p->level) {
     case PACE_CALM:
         return p->reads >= PACE_BRISK_READS ? PACE_BRISK : PACE_CALM;
     case PACE_BRISK:
-        if (p->full >= PACE_FULL_WINDOWS)
+        if (p->permille >= 10 * PACE_PRESSED_PERCENT && p->turn_us >= PACE_LONG_US)
             return PACE_PRESSED;
         return p->reads < PACE_CALM_READS ? PACE_CALM : PACE_BRISK;
     case PACE_PRESSED:
-        return is_spare(p, now_us) ? PACE_BRISK : PACE_PRESSED;
+        return p->permille < 10 * PACE_SPARE_PERCENT ? PACE_BRISK : PACE_PRESSED;
     }
     return p->level;
-}
-
-/* Going back and forth costs more than staying pressed does. */
-static void enter(struct pace *p, enum pace_level level, int64_t now_us)
-{
-    if (level == p->level)
-        return;
-    if (level == PACE_PRESSED) {
-        bool tried = p->try_us > 0 && now_us - p->since_us < PACE_TRIED_US;
-        p->try_us = !tried ? PACE_TRY_US : p->try_us < PACE_TRY_MAX_US ? 2 * p->try_us : p->try_us;
-    }
-    if (level == PACE_CALM)
-        p->permille = 0;
-    p->full = 0;
-    p->since_us = now_us;
-    p->level = level;
 }
 
 static void close_window(struct pace *p, int64_t now_us)
 {
     int64_t length = now_us - p->window_us, worked = p->worked_us * 1000 / length;
     int64_t weight = length < WEIGHT_MAX_US ? length : WEIGHT_MAX_US;
-    bool full = worked >= 10 * PACE_FULL_PERCENT && p->worked_us >= (int64_t)p->turns * PACE_LONG_US;
     if (p->level != PACE_CALM) {
         p->permille += (int)((worked - p->permille) * weight / MEMORY_US);
-        p->full = full ? p->full + 1 : p->full > 0 ? p->full - 1 : 0;
+        p->turn_us += (int)((p->worked_us / p->turns - p->turn_us) * weight / MEMORY_US);
     }
-    enter(p, judge(p, now_us), now_us);
+    p->level = judge(p);
+    if (p->level == PACE_CALM)
+        p->permille = p->turn_us = 0;
     p->window_us = now_us;
     p->worked_us = 0;
     p->reads = p->turns = 0;

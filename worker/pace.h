@@ -17,14 +17,9 @@ enum {
     PACE_WINDOW_US = 50000,    /* what is judged at once */
     PACE_BRISK_READS = 400,    /* sockets read in a window: four in a step. From there on it is brisk */
     PACE_CALM_READS = 200,     /* below it is calm again */
-    PACE_FULL_PERCENT = 90,    /* of a window, worked through, */
-    PACE_LONG_US = 4000,       /* in turns that are as long as several steps: it is full */
-    PACE_FULL_WINDOWS = 6,     /* more full windows than others, so many: it is pressed. A stall fills two or three */
+    PACE_PRESSED_PERCENT = 90, /* of the time, worked through, */
+    PACE_LONG_US = 2500,       /* in turns that are as long as several steps: from there on it is pressed */
     PACE_SPARE_PERCENT = 42,   /* below it is not any more: frame by frame it will have twice the work and more */
-    PACE_TRY_PERCENT = 60,     /* below frame by frame may just do: that is tried */
-    PACE_TRY_US = 1000000,     /* after so long, and after twice as long whenever it did not do for */
-    PACE_TRIED_US = 10000000,  /* this long */
-    PACE_TRY_MAX_US = 64000000,
 };
 
 /* Zero it. */
@@ -38,9 +33,7 @@ struct pace {
     bool idle;         /* the last step found nothing */
     bool hurry;        /* somebody waits for an answer on another socket than a caller's */
     int permille;      /* worked, of the last windows' time */
-    int full;          /* windows that were, each other one less */
-    int64_t since_us;  /* of this level */
-    int64_t try_us;    /* how long it stays pressed before it tries frame by frame */
+    int turn_us;       /* what a turn took in the last windows */
 };
 
 /* Whether the next turn waits in the kernel until there is something, or only looks. */

@@ -127,35 +127,10 @@ static void test_pressed_and_spare_again(void **state)
     assert_int_equal(pace.level, PACE_BRISK);
     run(2 * SECOND, 42000, 24); /* 101 % */
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(5 * SECOND, 28000, 22); /* the same calls, in pairs: 62 % */
+    run(5 * SECOND, 21000, 22); /* the same calls, in pairs: 46 % */
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(SECOND, 18000, 22);
+    run(5 * SECOND, 18000, 22);
     assert_int_equal(pace.level, PACE_BRISK);
-}
-
-/* Pressed by something that is over: in pairs it is too busy to be sure, and tries. */
-static void test_frame_by_frame_is_tried(void **state)
-{
-    (void)state;
-    run(2 * SECOND, 42000, 24);
-    assert_int_equal(pace.level, PACE_PRESSED);
-    run(2 * SECOND, 24000, 22); /* 53 % */
-    assert_int_equal(pace.level, PACE_BRISK);
-}
-
-/* It would not do: each try is twice as far from the one before. In pairs there are half as many sockets to serve, which
- * take somewhat longer. */
-static void test_tries_become_rare(void **state)
-{
-    int tries = 0;
-    (void)state;
-    run(2 * SECOND, 42000, 24);
-    for (int64_t until = now_us + 60 * SECOND; now_us < until;) {
-        bool pressed = pace.level == PACE_PRESSED;
-        run(10000, pressed ? 21000 : 42000, pressed ? 26 : 24);
-        tries += pressed && pace.level == PACE_BRISK;
-    }
-    assert_in_range(tries, 4, 6);
 }
 
 /* All callers at the same instant: long turns, and time enough between them. */
@@ -178,20 +153,15 @@ static void test_pressed_soon(void **state)
     assert_int_equal(pace.level, PACE_PRESSED);
 }
 
-/* Another program, or the machine's host, took the core for a moment, once a second. */
-static void test_moments_press_nobody(void **state)
+/* Another program took the core for a moment. */
+static void test_a_moment_presses_nobody(void **state)
 {
     (void)state;
-    run(2 * SECOND, 20000, 43);
-    for (int i = 0; i < 10; i++) {
-        now_us += 20000;
-        due += 0.02 * 20000;
-        (void)pace_turn_over(&pace, 10, false, now_us - 20000, now_us);
-        run(SECOND, 20000, 43); /* 86 %: what came meanwhile takes 120 ms to be worked through */
-        assert_int_equal(pace.level, PACE_BRISK);
-    }
+    run(2 * SECOND, 20000, 20);
     now_us += SECOND / 5;
     (void)pace_turn_over(&pace, 10, false, now_us - SECOND / 5, now_us);
+    assert_int_equal(pace.level, PACE_BRISK);
+    run(SECOND, 20000, 20);
     assert_int_equal(pace.level, PACE_BRISK);
 }
 
@@ -205,11 +175,9 @@ int main(void)
         cmocka_unit_test_setup(test_all_at_once, setup),
         cmocka_unit_test_setup(test_hurry, setup),
         cmocka_unit_test_setup(test_pressed_and_spare_again, setup),
-        cmocka_unit_test_setup(test_frame_by_frame_is_tried, setup),
-        cmocka_unit_test_setup(test_tries_become_rare, setup),
         cmocka_unit_test_setup(test_long_turns_alone_press_nobody, setup),
         cmocka_unit_test_setup(test_pressed_soon, setup),
-        cmocka_unit_test_setup(test_moments_press_nobody, setup),
+        cmocka_unit_test_setup(test_a_moment_presses_nobody, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
