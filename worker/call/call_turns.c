@@ -24,7 +24,7 @@ static void journal_turn(struct call *c, const struct turn *turn)
 
 struct turn *call_turns_open(struct call *c, bool caller, const char *item)
 {
-    if (!turns_find(&c->turns, item) && turns_full(&c->turns))
+    if (!turns_find(&c->turns, item) && turns_close_oldest_if_full(&c->turns))
         call_turns_journal(c, false);
     return turns_open(&c->turns, caller, item, clock_wall_ms());
 }

@@ -62,7 +62,7 @@ struct turn *turns_open(struct turns *t, bool caller, const char *item, int64_t 
     return turn;
 }
 
-bool turns_full(struct turns *t)
+bool turns_close_oldest_if_full(struct turns *t)
 {
     if (t->count < TURNS_MAX)
         return false;

@@ -37,7 +37,7 @@ struct turns {
 struct turn *turns_open(struct turns *t, bool caller, const char *item, int64_t now_ms);
 
 /* There are as many as may be: the oldest is complete as it is, and is to be taken now. false: there is room. */
-bool turns_full(struct turns *t);
+bool turns_close_oldest_if_full(struct turns *t);
 
 /* NULL if the item has no open turn. */
 struct turn *turns_find(struct turns *t, const char *item);

@@ -78,7 +78,7 @@ static void read_options(int argc, char **argv)
         default: fputs(usage, stderr); exit(2);
         }
     }
-    if (!o->provider_port || !o->calls_file || o->step < 1 || o->slower < 1) {
+    if (!o->provider_port || !o->calls_file || o->step < 1 || o->slower < 1 || o->windows < 1) {
         fputs(usage, stderr);
         exit(2);
     }
