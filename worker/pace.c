@@ -4,7 +4,14 @@
  * the core do for a moment makes no loop pressed. */
 enum { MEMORY_US = 400000, WEIGHT_MAX_US = MEMORY_US / 4 };
 
-static enum pace_level judge(const struct pace *p)
+/* Frame by frame is tried where it may just do, and seldom: a try that fails is heard. */
+static bool is_spare(const struct pace *p, int64_t now_us)
+{
+    bool tries = p->spared_us == 0 || now_us - p->spared_us >= PACE_TRY_US;
+    return p->permille < 10 * (tries ? PACE_TRY_PERCENT : PACE_SPARE_PERCENT);
+}
+
+static enum pace_level judge(const struct pace *p, int64_t now_us)
 {
     switch (p->level) {
     case PACE_CALM:
@@ -14,9 +21,18 @@ static enum pace_level judge(const struct pace *p)
             return PACE_PRESSED;
         return p->reads < PACE_CALM_READS ? PACE_CALM : PACE_BRISK;
     case PACE_PRESSED:
-        return p->permille < 10 * PACE_SPARE_PERCENT ? PACE_BRISK : PACE_PRESSED;
+        return is_spare(p, now_us) ? PACE_BRISK : PACE_PRESSED;
     }
     return p->level;
+}
+
+static void enter(struct pace *p, enum pace_level level, int64_t now_us)
+{
+    if (p->level == PACE_PRESSED && level == PACE_BRISK)
+        p->spared_us = now_us;
+    if (level == PACE_CALM)
+        p->permille = p->turn_us = 0;
+    p->level = level;
 }
 
 static void close_window(struct pace *p, int64_t now_us)
@@ -27,9 +43,7 @@ static void close_window(struct pace *p, int64_t now_us)
         p->permille += (int)((worked - p->permille) * weight / MEMORY_US);
         p->turn_us += (int)((p->worked_us / p->turns - p->turn_us) * weight / MEMORY_US);
     }
-    p->level = judge(p);
-    if (p->level == PACE_CALM)
-        p->permille = p->turn_us = 0;
+    enter(p, judge(p, now_us), now_us);
     p->window_us = now_us;
     p->worked_us = 0;
     p->reads = p->turns = 0;

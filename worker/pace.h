@@ -20,6 +20,8 @@ enum {
     PACE_PRESSED_PERCENT = 90, /* of the time, worked through, */
     PACE_LONG_US = 2500,       /* in turns that are as long as several steps: from there on it is pressed */
     PACE_SPARE_PERCENT = 42,   /* below it is not any more: frame by frame it will have twice the work and more */
+    PACE_TRY_PERCENT = 54,     /* below it may not be any more: often frame by frame is half as much again. That is tried */
+    PACE_TRY_US = 10000000,    /* once in so long */
 };
 
 /* Zero it. */
@@ -34,6 +36,7 @@ struct pace {
     bool hurry;        /* somebody waits for an answer on another socket than a caller's */
     int permille;      /* worked, of the last windows' time */
     int turn_us;       /* what a turn took in the last windows */
+    int64_t spared_us; /* when it was pressed last; 0: never */
 };
 
 /* Whether the next turn waits in the kernel until there is something, or only looks. */

@@ -127,9 +127,30 @@ static void test_pressed_and_spare_again(void **state)
     assert_int_equal(pace.level, PACE_BRISK);
     run(2 * SECOND, 42000, 24); /* 101 % */
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(5 * SECOND, 21000, 22); /* the same calls, in pairs: 46 % */
+    run(20 * SECOND, 28000, 22); /* the same calls, in pairs: 62 % */
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(5 * SECOND, 18000, 22);
+    run(SECOND, 18000, 22);
+    assert_int_equal(pace.level, PACE_BRISK);
+}
+
+/* Pressed by something that is over: in pairs it is too busy to be sure, and tries. What fails is not tried again at
+ * once. */
+static void test_frame_by_frame_is_tried(void **state)
+{
+    (void)state;
+    run(2 * SECOND, 42000, 24);
+    assert_int_equal(pace.level, PACE_PRESSED);
+    run(SECOND, 22000, 22); /* 48 % */
+    assert_int_equal(pace.level, PACE_BRISK);
+    run(2 * SECOND, 42000, 24);
+    assert_int_equal(pace.level, PACE_PRESSED);
+    run(PACE_TRY_US - 4 * SECOND, 22000, 22);
+    assert_int_equal(pace.level, PACE_PRESSED);
+    run(3 * SECOND, 22000, 22);
+    assert_int_equal(pace.level, PACE_BRISK);
+    run(2 * SECOND, 42000, 24);
+    assert_int_equal(pace.level, PACE_PRESSED);
+    run(SECOND, 16000, 22); /* 35 %: that is no try */
     assert_int_equal(pace.level, PACE_BRISK);
 }
 
@@ -175,6 +196,7 @@ int main(void)
         cmocka_unit_test_setup(test_all_at_once, setup),
         cmocka_unit_test_setup(test_hurry, setup),
         cmocka_unit_test_setup(test_pressed_and_spare_again, setup),
+        cmocka_unit_test_setup(test_frame_by_frame_is_tried, setup),
         cmocka_unit_test_setup(test_long_turns_alone_press_nobody, setup),
         cmocka_unit_test_setup(test_pressed_soon, setup),
         cmocka_unit_test_setup(test_a_moment_presses_nobody, setup),
