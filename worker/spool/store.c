@@ -168,6 +168,16 @@ int spool_store_adopt(const char *dir, bool (*fn)(void *arg, int fd, const char 
     return 0;
 }
 
+/* Opened for reading only, since a volume may be mounted so for somebody to look at it. */
+static bool is_owned(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool owned = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    if (fd >= 0)
+        close(fd);
+    return owned;
+}
+
 int spool_store_each(const char *dir, void (*fn)(void *arg, const char *path, bool owned), void *arg)
 {
     char path[SPOOL_PATH_SIZE];
@@ -175,14 +185,10 @@ int spool_store_each(const char *dir, void (*fn)(void *arg, const char *path, bo
     if (!d)
         return -1;
     for (struct dirent *e; (e = readdir(d));) {
-        int fd;
         if (!ends_with(e->d_name, SUFFIX) && !ends_with(e->d_name, ASIDE))
             continue;
         snprintf(path, sizeof path, "%.3800s/%.255s", dir, e->d_name);
-        fd = take(path);
-        fn(arg, path, fd < 0);
-        if (fd >= 0)
-            close(fd);
+        fn(arg, path, is_owned(path));
     }
     closedir(d);
     return 0;

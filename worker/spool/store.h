@@ -25,5 +25,5 @@ void spool_store_set_aside(int fd, const char *path);
  * cannot be read. */
 int spool_store_adopt(const char *dir, bool (*fn)(void *arg, int fd, const char *path), void *arg);
 
-/* Calls fn for each file there is, its owner alive or not. -1 likewise. */
+/* Calls fn for each file there is, its owner alive or not; a directory that can only be read will do. -1 likewise. */
 int spool_store_each(const char *dir, void (*fn)(void *arg, const char *path, bool owned), void *arg);
