@@ -43,7 +43,7 @@ struct sock {
 /* What one read or write came to. */
 enum { IO_AGAIN = -1, IO_CLOSED = -2, IO_ERROR = -3 };
 
-static void fail(struct sock *s, const char *why)
+void sock_fail(struct sock *s, const char *why)
 {
     if (s->state >= STATE_FAILED)
         return;
@@ -103,10 +103,10 @@ static void queue(struct sock *s, const uint8_t *bytes, size_t len)
     if (!s->out)
         s->out = evbuffer_new();
     if (!s->out || evbuffer_add(s->out, bytes, len) != 0)
-        fail(s, "out of memory");
+        sock_fail(s, "out of memory");
     else if (evbuffer_get_length(s->out) > s->queue_max) {
         s->slow = true;
-        fail(s, "the peer reads too slowly");
+        sock_fail(s, "the peer reads too slowly");
     } else
         event_add(&s->writable, NULL);
 }
@@ -121,7 +121,7 @@ static void send_now(struct sock *s, const void *bytes, size_t len)
         if (n == IO_AGAIN)
             break;
         if (n < 0) {
-            fail(s, "write failed");
+            sock_fail(s, "write failed");
             return;
         }
         at += n;
@@ -196,7 +196,7 @@ static void flush(struct sock *s)
             return;
         }
         if (n < 0) {
-            fail(s, "write failed");
+            sock_fail(s, "write failed");
             return;
         }
         evbuffer_drain(s->out, (size_t)n);
@@ -236,7 +236,7 @@ static void shake_hands(struct sock *s)
     if (n == 1)
         opened(s);
     else if (ssl_result(s, n) != IO_AGAIN)
-        fail(s, SSL_get_verify_result(s->ssl) != X509_V_OK ? "the TLS certificate is not trusted" : "TLS handshake failed");
+        sock_fail(s, SSL_get_verify_result(s->ssl) != X509_V_OK ? "the TLS certificate is not trusted" : "TLS handshake failed");
 }
 
 static void connected(struct sock *s)
@@ -244,7 +244,7 @@ static void connected(struct sock *s)
     int error = 0;
     socklen_t len = sizeof error;
     if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
-        fail(s, error == ECONNREFUSED ? "connection refused" : "cannot connect");
+        sock_fail(s, error == ECONNREFUSED ? "connection refused" : "cannot connect");
         return;
     }
     event_add(&s->readable, NULL);
@@ -308,14 +308,14 @@ static bool read_once(struct sock *s)
     uint8_t *room = read_room(s, &size), *buf;
     ssize_t n;
     if (!room) {
-        fail(s, "the frame is too large");
+        sock_fail(s, "the frame is too large");
         return false;
     }
     PREFETCH(s->arg); /* comes while the kernel copies */
     n = read_some(s, room, size);
     if (n < 0) {
         if (n != IO_AGAIN)
-            fail(s, n == IO_CLOSED ? "closed by the peer" : "connection reset");
+            sock_fail(s, n == IO_CLOSED ? "closed by the peer" : "connection reset");
         return false;
     }
     buf = s->held_len ? s->held : room;
@@ -324,7 +324,7 @@ static bool read_once(struct sock *s)
     if (s->state != STATE_OPEN)
         return false;
     if (!keep(s, buf + used, total - used)) {
-        fail(s, "out of memory");
+        sock_fail(s, "out of memory");
         return false;
     }
     return s->ssl ? SSL_has_pending(s->ssl) == 1 : (size_t)n == size || s->ended;
@@ -457,9 +457,9 @@ struct sock *sock_connect(struct worker *w, const struct sockaddr *addr, socklen
     s->state = STATE_CONNECTING;
     event_add(&s->writable, NULL);
     if (server_name && !prepare_tls(s, server_name))
-        fail(s, "TLS cannot be set up");
+        sock_fail(s, "TLS cannot be set up");
     else if (connect(fd, addr, len) != 0 && errno != EINPROGRESS)
-        fail(s, "cannot connect");
+        sock_fail(s, "cannot connect");
     return s;
 }
 

@@ -59,5 +59,8 @@ void sock_wait_for(struct sock *s, size_t bytes);
 /* Most bytes kept for a frame that is not complete; past it the socket fails. */
 void sock_set_held_max(struct sock *s, size_t bytes);
 
+/* From now on it has failed, which on_closed tells from the loop. why: static. */
+void sock_fail(struct sock *s, const char *why);
+
 /* Closes; no callback comes any more. May be called from inside any callback; accepts NULL. */
 void sock_free(struct sock *s);

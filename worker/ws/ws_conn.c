@@ -169,14 +169,15 @@ static void send_text(struct ws_conn *ws, const char *text, size_t len)
         ws_send_room(ws, len);
         return;
     }
+    if (ws->state != STATE_OPEN)
+        return;
     large = malloc(WS_HEAD_MAX + len);
     if (!large) {
-        over(ws, WS_CLOSE_ABNORMAL, "out of memory");
+        sock_fail(ws->sock, "out of memory"); /* the owner, who is in the middle of something, hears it from the loop */
         return;
     }
     memcpy(large + WS_HEAD_MAX, text, len);
-    if (ws->state == STATE_OPEN)
-        send_frame(ws, WS_TEXT, large + WS_HEAD_MAX, len);
+    send_frame(ws, WS_TEXT, large + WS_HEAD_MAX, len);
     free(large);
 }
 
