@@ -157,7 +157,7 @@ static int run_loop(struct running *r, const struct flusher_config *config)
     r->late = evtimer_new(r->base, on_late, NULL);
     if (admin && watch(r, term, intr, flusher, jobs) && start(r)) {
         log_info(NULL, "started", log_int("partitions", config->partitions), log_str("admin", config->admin_listen),
-                 log_str("after calls", r->jobs ? "here" : jobs_want_any(config) ? "elsewhere" : "nothing"));
+                 log_str("after_calls", r->jobs ? "here" : jobs_want_any(config) ? "elsewhere" : "nothing"));
         event_base_dispatch(r->base);
         log_info(NULL, "stopped");
         code = r->flusher && flusher_misfit(r->flusher) ? 1 : 0;
