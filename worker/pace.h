@@ -20,7 +20,7 @@ enum {
     PACE_PRESSED_PERCENT = 90, /* of the time, worked through, */
     PACE_LONG_US = 2500,       /* in turns that are as long as several steps: from there on it is pressed */
     PACE_SPARE_PERCENT = 42,   /* below it is not any more: frame by frame it will have twice the work and more */
-    PACE_TRY_PERCENT = 54,     /* below it may not be any more: often frame by frame is half as much again. That is tried */
+    PACE_TRY_PERCENT = 50,     /* below it may not be any more: frame by frame will have half as much to do again. That is tried */
     PACE_TRY_US = 10000000,    /* once in so long */
 };
 

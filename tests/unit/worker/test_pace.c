@@ -140,13 +140,13 @@ static void test_frame_by_frame_is_tried(void **state)
     (void)state;
     run(2 * SECOND, 42000, 24);
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(SECOND, 22000, 22); /* 48 % */
+    run(SECOND, 20000, 22); /* 44 % */
     assert_int_equal(pace.level, PACE_BRISK);
     run(2 * SECOND, 42000, 24);
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(PACE_TRY_US - 4 * SECOND, 22000, 22);
+    run(PACE_TRY_US - 4 * SECOND, 20000, 22);
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(3 * SECOND, 22000, 22);
+    run(3 * SECOND, 20000, 22);
     assert_int_equal(pace.level, PACE_BRISK);
     run(2 * SECOND, 42000, 24);
     assert_int_equal(pace.level, PACE_PRESSED);
