@@ -172,7 +172,7 @@ int spool_store_adopt(const char *dir, bool (*fn)(void *arg, int fd, const char 
 static bool is_owned(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool owned = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    bool owned = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     if (fd >= 0)
         close(fd);
     return owned;

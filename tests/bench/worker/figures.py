@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """What a call costs on the worker, beside a relay that does the least and the usual bridges: prints one table.
 
-    tests/bench/worker/figures.py                 every part, three rounds: some twenty minutes
+    tests/bench/worker/figures.py                 every part, three rounds: over an hour
     tests/bench/worker/figures.py cpu --rounds 1  one part
     tests/bench/worker/figures.py --table         only the table of what was measured so far
 
 Server on one core; load, AI provider and Redis on the other. In a round the servers take turns, in another order
-each time; ratios are within a round, what is printed is the median of the rounds. Measurements are kept in
+each time; ratios are within a round, what is printed is the median of the rounds; limits are of all rounds together. Measurements are kept in
 build/bench/worker.json, so that parts can run one by one; --fresh forgets those of the parts that are asked for.
 Needs the release build, and the machine to itself.
 """
@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import chart  # noqa: E402
+from limits import limit_of  # noqa: E402
 from rig import BUILD, SERVER_CORE, Floor, Load, Node, Python, Rig, Server, Skipped, Worker, on_core  # noqa: E402
 from table import row  # noqa: E402
 
@@ -50,8 +51,9 @@ FEW = {"Node, equal work": (200,), "Node, as the sample": (200,), "Python, equal
 # Where the search for the limit begins, and its steps.
 SEARCH = {"Node, equal work": (100, 25), "Node, as the sample": (100, 25), "Python, equal work": (30, 10), "Python, as the sample": (30, 10)}
 LIMIT_FAST_US, LIMIT_SLOW_US = 10_000, 25_000
+LIMIT_WINDOWS = 2  # of a step, in each round
 TRIES = 3
-PACE_LOST = 0.97  # of its core: the load is full
+LOAD_FULL = 0.97  # of its core
 SHORT_CALLS, SHORT_LIVE, SHORT_RATE, SHORT_WINDOWS = 100_000, 400, 300, 20
 TRACE_SECONDS = 4
 SLOWER = 5  # 1,000 calls as 200: pace is no part of memory
@@ -112,26 +114,10 @@ def limit(rig: Rig, number: int, names: tuple[str, ...] = OURS) -> Round:
     result = {}
     for name in in_turn(names, number):
         first, step = SEARCH.get(name, (500, 50))
-        windows = measured(rig, name, 6000, "--steps", f"{first}:4000:{step}", "--windows", 2, "--seconds", 1.5, "--settle", 1.5, "--stop-p99", LIMIT_SLOW_US, "--ramp", 50)
+        windows = measured(rig, name, 6000, "--steps", f"{first}:4000:{step}", "--windows", LIMIT_WINDOWS, "--seconds", 1.5, "--settle", 1.5, "--stop-p99", LIMIT_SLOW_US, "--ramp", 50)
         result[name] = {"windows": [
             {key: one[key] for key in ("calls", "p50", "p99", "missing", "faults", "late_p99")} | {"cpu": per_call(one), "own": one["own_cpu"] / one["seconds"]} for one in windows]}  # fmt: skip
     return result
-
-
-def limit_of(rounds: list[Round], name: str, bound_us: int) -> int:
-    """The most calls at which the median window of all rounds is below the bound and has lost nothing. Where a round had
-    ended its search before, its windows count as slow."""
-    slow = float("inf")
-    runs = [one[name]["windows"] for one in rounds if one.get(name, {}).get("windows")]
-    most = 0
-    for calls in sorted({window["calls"] for run in runs for window in run}):
-        latencies = []
-        for run in runs:
-            here = [slow if one["missing"] or one["faults"] else one["p99"] for one in run if one["calls"] == calls]
-            latencies += here or [slow]
-        if statistics.median(latencies) < bound_us:
-            most = int(calls)
-    return most
 
 
 def rivals(rig: Rig, number: int) -> Round:
@@ -296,7 +282,7 @@ def median(rounds: list[Round], take: Callable[[Round], float]) -> float | None:
     for one in rounds:
         try:
             values.append(take(one))
-        except (KeyError, ValueError, ZeroDivisionError):
+        except (KeyError, ZeroDivisionError):
             pass
     return statistics.median(values) if values else None
 
@@ -317,23 +303,27 @@ def print_cpu(rounds: list[Round]) -> None:
             row(f"  {name}, at {calls} calls, us", f"{value:.0f} = {times:.1f}x ours")
 
 
+def limit_in(rounds: list[Round], name: str, bound_us: int) -> int:
+    return limit_of([one[name]["windows"] for one in rounds if one[name]["windows"]], LIMIT_WINDOWS, bound_us)
+
+
 def print_limit(rounds: list[Round]) -> None:
     for suffix in ("", ", TLS"):
-        floor = limit_of(rounds, "floor" + suffix, LIMIT_FAST_US)
+        floor = limit_in(rounds, "floor" + suffix, LIMIT_FAST_US)
         for words, bound, factor in (("p99 < 10 ms", LIMIT_FAST_US, 1.0), ("p99 < 25 ms", LIMIT_SLOW_US, 1.25)):
-            ours = limit_of(rounds, "worker" + suffix, bound)
-            if floor and ours:
+            ours = limit_in(rounds, "worker" + suffix, bound)
+            if floor:
                 row(f"calls on one core, none lost, {words}{suffix}: floor's 10 ms / worker", f"{floor} / {ours} = {ours / floor:.2f}x", f">= {factor:.2f}x", ours / floor >= factor)
     for name in ("floor", "worker"):
-        full = median(rounds, lambda one: min(window["calls"] for window in one[name]["windows"] if window["own"] >= PACE_LOST))
+        full = [window["calls"] for one in rounds for window in one[name]["windows"] if window["own"] >= LOAD_FULL]
         if full:
-            row(f"  the load's own core was full beside the {name} from", f"{full:.0f}")
+            row(f"  the load's own core was full beside the {name}, first at", f"{min(full):.0f}")
 
 
 def print_rivals(rounds: list[Round]) -> None:
-    ours = limit_of(rounds, "worker", LIMIT_FAST_US)
+    ours = limit_in(rounds, "worker", LIMIT_FAST_US)
     for name, factor in zip(RIVALS, (3, 4, 10, 15)):
-        theirs = limit_of(rounds, name, LIMIT_FAST_US)
+        theirs = limit_in(rounds, name, LIMIT_FAST_US)
         if theirs:
             row(f"calls on one core, p99 < 10 ms: {name} / worker", f"{theirs} / {ours} = {ours / theirs:.1f}x", f">= {factor}x", ours / theirs >= factor)
 
@@ -407,9 +397,9 @@ def table(kept: Kept, parts: list[str]) -> None:
 
 
 def draw(kept: Kept, path: Path) -> None:
-    limits, rounds = kept.get("limit", []) + kept.get("rivals", []), kept.get("memory", [])
+    rounds = kept.get("memory", [])
     names = tuple(SERVERS)
-    calls = chart.medians(names, lambda name: limit_of(limits, name, LIMIT_SLOW_US) or None)
+    calls = chart.medians(names, lambda name: limit_in(kept.get("limit" if name in OURS else "rivals", []), name, LIMIT_SLOW_US) or None)
     kilobytes = chart.medians(names, lambda name: median(rounds, lambda one: one[name]))
     times = chart.medians(names, lambda name: median(kept.get("cpu", []), lambda one: one[name][str(FEW.get(name, CALLS)[0])]))
     blocks = [("CPU of one call, every frame echoed, at 200 calls (Python: at 50)", "us a second", times),
