@@ -2,7 +2,7 @@
 
 import pytest
 
-from flow.cast import Cast, Case, line
+from flow.cast import GREETING, Cast, Case, line
 from standins.realtime import Faults
 from standins.scenario import Reply, tool, turn
 
@@ -49,6 +49,17 @@ async def fails(play, times: int, how: str = "fail_responses") -> None:
         play.call.hang_up()
 
 
+async def thinks_better_of_it(play) -> None:
+    """Speaks again while the AI writes down what a tool shall do."""
+    await play.quiet()
+    await play.say("Take a message.")
+    begun = "response.function_call_arguments.delta"
+    await play.until("a tool call", lambda: play.session.sent(begun))
+    await play.say("Stop, please.")
+    await play.quiet()
+    play.call.hang_up()
+
+
 async def two_turns_quickly(play) -> None:
     await play.quiet()
     await play.say("What time is it?")
@@ -93,6 +104,12 @@ CASES = [
         ),
         None,
         Faults(repeat_tool_calls=True),
+    ),
+    Case(
+        "a tool call is cut short",
+        line(turn("Take a message.", Reply(calls=(tool("take_message", message="Call me."),)), "It is noted."), STOP),
+        thinks_better_of_it,
+        Faults(arguments_s=20),
     ),
 ]
 
@@ -193,3 +210,12 @@ def test_answers_are_asked_for_one_at_a_time(cast, plays):
         errors = [one.event["error"]["code"] for one in play.session.sent("error")]
         assert errors.count("conversation_already_has_active_response") <= 1, errors
     assert cast.metric("ai_refused_total") <= 2
+
+
+def test_a_tool_call_that_the_caller_cuts_short_is_not_run(plays):
+    """What the AI had written of it is half of the arguments, or a thing that is no longer wanted."""
+    play = plays["a tool call is cut short"]
+    assert play.words() == [GREETING, "Take a message.", "Stop, please.", "Of course."]
+    assert play.session.tool_outputs == []
+    assert play.logged("tool call refused") == []
+    assert not [one for one in play.journal() if "Call me." in one.get("data", "")]

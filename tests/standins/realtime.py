@@ -31,6 +31,7 @@ class Faults:
     empty_responses: int = 0  # incomplete, without a word
     hang_responses: int = 0  # begun, and never heard of again
     late_deltas: int = 0  # audio that is still sent after an interruption, 100 ms each
+    arguments_s: float = 0.05  # that those of a function call take to come
     repeat_tool_calls: bool = False  # the event that completes a call comes twice
     fail_transcriptions: int = 0
     transcription_s: list[float] = field(default_factory=list)  # delays of the next ones

@@ -104,22 +104,30 @@ class Response:
     async def _call(self, call: Tool) -> None:
         session = self._session
         call_id = "call_" + uuid.uuid4().hex[:16]
-        arguments = call.arguments_json()
         item = {"id": _new_id("item"), "object": "realtime.item", "type": "function_call"}
         item |= {"status": "in_progress", "name": call.name, "call_id": call_id, "arguments": ""}
         await self._item_added(item)
         place = self._place(item) | {"call_id": call_id}
-        half = len(arguments) // 2
+        item["arguments"] = await self._stream_arguments(place, call.arguments_json())
+        await session.send(
+            "response.function_call_arguments.done", **place, name=call.name, arguments=item["arguments"]
+        )
+        if not self._cancelled.is_set():
+            session.open_call(call_id)
+        await self._item_done(item)
+
+    async def _stream_arguments(self, place: dict, arguments: str) -> str:
+        """Deltas until the end or the cancellation; what was sent."""
+        session, half, sent = self._session, len(arguments) // 2, ""
         for delta in (arguments[:half], arguments[half:]):
+            if self._cancelled.is_set():
+                break
             await session.send(
                 "response.function_call_arguments.delta", **place, delta=delta, obfuscation="kM"
             )
-        await session.send(
-            "response.function_call_arguments.done", **place, name=call.name, arguments=arguments
-        )
-        item["arguments"] = arguments
-        session.open_call(call_id)
-        await self._item_done(item)
+            sent += delta
+            await wait(self._cancelled, session.faults.arguments_s / 2)
+        return sent
 
     def _place(self, item: dict) -> dict:
         index = len(self._output) - 1

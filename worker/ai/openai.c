@@ -107,8 +107,11 @@ static void on_output_item_done(struct ai_event *ev, const json_t *event)
 {
     const json_t *item = json_object_get(event, "item");
     const char *type = json_string_value(json_object_get(item, "type"));
+    const char *status = json_string_value(json_object_get(item, "status"));
     if (!type || strcmp(type, "function_call") != 0)
         return;
+    if (status && strcmp(status, "incomplete") == 0)
+        return; /* the caller spoke before the AI had finished asking: half of the arguments, or a thing it no longer wants */
     ev->kind = AI_TOOL_CALL;
     take(ev->response, event, "response_id");
     take(ev->tool_id, item, "call_id");

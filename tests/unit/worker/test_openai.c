@@ -87,6 +87,9 @@ static void test_events(void **state)
     assert_string_equal(ev->tool_id, "call_1");
     assert_string_equal(ev->tool_name, "end_call");
     assert_string_equal(ev->text, "{}");
+    ev = parsed("{\"type\":\"response.output_item.done\",\"response_id\":\"resp_1\",\"item\":{\"type\":\"function_call\","
+                "\"status\":\"incomplete\",\"call_id\":\"call_2\",\"name\":\"end_call\",\"arguments\":\"{}\"}}");
+    assert_int_equal(ev->kind, AI_NOTHING); /* cut short by the caller */
     ev = parsed("{\"type\":\"response.output_item.done\",\"response_id\":\"resp_1\",\"item\":{\"type\":\"message\"}}");
     assert_int_equal(ev->kind, AI_NOTHING);
     ev = parsed("{\"type\":\"response.something_new\",\"x\":{\"delta\":1}}");
