@@ -418,6 +418,17 @@ def test_own_tools(stage, own):
     assert SECRET not in "".join(program.text() for program in stage.fleet.programs())
 
 
+def test_one_answer_to_all_tools(stage):
+    """The first is done before the second is called, and the second before the AI may be asked to go on. It must not
+    be asked before it knows what both have answered, nor twice."""
+    _, session = play(stage, tool("say_text"), tool("too_slow"))
+    assert [one["ok"] for one in outputs(session)] == [True, False]
+    sent = [one.event["type"] for one in session.log if one.direction == "in"]
+    told = sent.index("conversation.item.create")
+    after = [one for one in sent[told:] if one != "input_audio_buffer.append"]
+    assert after == ["conversation.item.create", "conversation.item.create", "response.create"]
+
+
 async def asked_to_leave(own: OwnSystem, path: str) -> None:
     """The request that nobody waits for any more was let go."""
     async with asyncio.timeout(5):

@@ -66,6 +66,12 @@ void answers_again(struct call *c)
     want_answer(c, c->answer.wanted_with ? NULL : c->answer.asked_with);
 }
 
+/* An answer often calls several tools, and the first may be done before the second is even called. */
+static bool tools_first(const struct call *c)
+{
+    return c->answer.to_tools && c->tools;
+}
+
 /* Nobody speaks into the caller's words. A greeting may: it is why they are there. */
 static bool caller_first(const struct call *c)
 {
@@ -86,7 +92,7 @@ void answers_begun(struct call *c, const char *response)
 
 void answers_next(struct call *c)
 {
-    if (!c->answer.wanted || c->answer.under_way || !c->ai || c->state == CALL_DIALLING || caller_first(c))
+    if (!c->answer.wanted || c->answer.under_way || !c->ai || c->state == CALL_DIALLING || caller_first(c) || tools_first(c))
         return;
     c->answer.with_words = false;
     free(c->answer.asked_with);
@@ -106,7 +112,17 @@ void answers_ask(struct call *c, const char *instructions)
     }
     if (c->state == CALL_PARTING && !instructions)
         return;
+    c->answer.to_tools = false;
     want_answer(c, instructions);
+    answers_next(c);
+}
+
+void answers_to_tools(struct call *c)
+{
+    if (c->w->provider->agent || c->state == CALL_PARTING)
+        return;
+    c->answer.to_tools = c->answer.to_tools || !c->answer.wanted;
+    want_answer(c, NULL);
     answers_next(c);
 }
 

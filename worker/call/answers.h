@@ -7,13 +7,16 @@
  * nothing is asked for in a call that is parting. */
 void answers_ask(struct call *c, const char *instructions);
 
+/* Asks the AI to speak to what its tools have answered, once all of them have. */
+void answers_to_tools(struct call *c);
+
 /* One has begun: ours, or the one to the caller's words. */
 void answers_begun(struct call *c, const char *response);
 
 /* The answer that was asked for was not given: it is wanted again. */
 void answers_again(struct call *c);
 
-/* Asks for what is wanted, unless an answer is under way. */
+/* Asks for what is wanted, unless an answer is under way or the time has not come. */
 void answers_next(struct call *c);
 
 /* The provider could not answer: it is asked once more, a moment later; then the call ends with

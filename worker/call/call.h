@@ -93,6 +93,7 @@ struct call {
     struct {
         bool under_way; /* the AI is producing one; only one may be */
         bool wanted;    /* ask for one as soon as none is */
+        bool to_tools;   /* wanted for what tools have answered, and for nothing else */
         bool with_words; /* wanted while the caller speaks: the answer to those words will be it */
         bool perceptible; /* the one under way has brought a sound, or called a tool */
         int64_t sign_ms;     /* when the one under way was asked for, or last heard of */

@@ -104,8 +104,8 @@ void tool_run_answer(struct tool_run *run, json_t *output)
     free(text);
     json_decref(output);
     tool_run_free(run);
-    if (!c->tools && talking(c))
-        answers_ask(c, NULL);
+    if (talking(c))
+        answers_to_tools(c);
 }
 
 void tool_run_answer_kept(struct tool_run *run, json_t *output)
