@@ -102,10 +102,12 @@ class Network:
             return f"ip {side} {self.servers[peer['podSelector']['matchLabels'][COMPONENT]]}"
         if "ipBlock" in peer:
             block = peer["ipBlock"]
-            assert ipaddress.ip_network(block["cidr"])
-            text = f"ip {side} {block['cidr']}" if block["cidr"] != "0.0.0.0/0" else ""
+            network = ipaddress.ip_network(block["cidr"])
+            family = "ip" if network.version == 4 else "ip6"
+            text = f"{family} {side} {network}" if network.prefixlen else f"meta nfproto ipv{network.version}"
             if block.get("except"):
-                text += f" ip {side} != {{ {', '.join(block['except'])} }}"
+                assert all(ipaddress.ip_network(one).subnet_of(network) for one in block["except"])
+                text += f" {family} {side} != {{ {', '.join(block['except'])} }}"
             return text
         return ""
 

@@ -1,6 +1,7 @@
 """What must hold of the rendered objects, whatever else changes."""
 
 import re
+from ipaddress import ip_network
 
 import pytest
 
@@ -80,6 +81,17 @@ def test_no_secret_is_in_an_environment():
                     if re.search(r"SECRET|TOKEN|PASSWORD|KEY$|DATABASE_URL|REDIS_URL", name):
                         assert name.endswith("_FILE"), name
                         assert value.startswith("/run/secrets/"), name
+
+
+def test_the_worker_finds_the_ai_in_both_address_families():
+    """And in none of them inside the cluster."""
+    policy = chart.pick(chart.render("keda"), "NetworkPolicy", "worker")["spec"]
+    (peers,) = [rule["to"] for rule in policy["egress"] if [one["port"] for one in rule["ports"]] == [443]]
+    blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in peers}
+    assert set(blocks) == {"0.0.0.0/0", "::/0"}
+    for everywhere, kept_out in blocks.items():
+        assert all(ip_network(one).subnet_of(ip_network(everywhere)) for one in kept_out)
+    assert "10.0.0.0/8" in blocks["0.0.0.0/0"] and "fc00::/7" in blocks["::/0"]
 
 
 def test_the_worker_has_no_route_to_postgres():
