@@ -98,20 +98,22 @@ def old(rig):
 class OldCode(threading.Thread):
     """Goes on inserting the way it always did, as fast as it is let."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, drivers: int = 7, search_path: str = "public") -> None:
         super().__init__(daemon=True)
         self.url = url
+        self.drivers = drivers
+        self.search_path = search_path
         self.stop = threading.Event()
         self.inserted = 0
         self.error: Exception | None = None
 
     def run(self) -> None:
         try:
-            with psycopg.connect(self.url, autocommit=True) as connection:
+            with psycopg.connect(self.url, autocommit=True, options=f"-c search_path={self.search_path}") as connection:
                 while not self.stop.is_set():
                     connection.execute(
                         "insert into call_log (driver_id, conversation_id, status) values (%s, %s, 'completed')",
-                        (f"d{self.inserted % 7}", f"new_{self.inserted}"),
+                        (f"d{self.inserted % self.drivers}", f"new_{self.inserted}"),
                     )
                     self.inserted += 1
         except Exception as error:
@@ -158,6 +160,33 @@ def test_an_old_call_log_with_old_code_at_work(old):
         "status": "completed",
         "conversation_id": None,
     }
+
+
+# What takes a moment between a look and a lock, so that others commit in between.
+SLOW_LOCK = """
+create schema slow;
+create function slow.pg_try_advisory_xact_lock(one int, other int) returns boolean language plpgsql as $$
+begin
+    perform pg_sleep(0.02);
+    return pg_catalog.pg_try_advisory_xact_lock(one, other);
+end
+$$;
+"""
+
+
+def test_old_code_that_writes_calls_of_one_driver_in_the_same_second(old):
+    """Who gets the lock on a name must see what was committed by whoever had it until a moment ago."""
+    assert old.migrate().returncode == 0
+    old.sql(SLOW_LOCK)
+    code = [OldCode(old.postgres.url("old"), drivers=1, search_path="slow,pg_catalog,public") for _ in range(3)]
+    for one in code:
+        one.start()
+    eventually("some calls of each", lambda: any(one.error for one in code) or all(one.inserted > 20 for one in code))
+    for one in code:
+        one.stop.set()
+        one.join(10)
+    old.sql("drop schema slow cascade")
+    assert [one.error for one in code] == [None] * 3
 
 
 def test_an_old_call_log_survives_the_way_back(old):

@@ -3,7 +3,7 @@
 -- It brings a call_log from before (rows without call_sid, a conversation_id that had to be there) to the
 -- same shape as a new one, while code that knows nothing of call_sid goes on inserting. A row without one gets
 -- EL_{driver}_{epoch}: the driver of the call (column driver, else driver_id; UNKNOWN where there is none) and
--- the second it began (started_at, else created_at). Where that is taken, _{id} is put behind it.
+-- the second it began (started_at, else created_at). Where that is taken, or may be, _{id} is put behind it.
 -- Such a table must have a column id.
 
 -- step
@@ -34,13 +34,18 @@ as $$
     select coalesce(nullif(call ->> 'driver', ''), nullif(call ->> 'driver_id', ''))
 $$;
 
+create or replace function ringfleet_began(call jsonb) returns timestamptz
+    language sql stable
+as $$
+    select coalesce((call ->> 'started_at')::timestamptz, (call ->> 'created_at')::timestamptz, now())
+$$;
+
 create or replace function ringfleet_call_sid(call jsonb) returns text
     language sql stable
 as $$
     select format('EL_%s_%s',
                   left(regexp_replace(coalesce(ringfleet_driver(call), 'UNKNOWN'), '[^A-Za-z0-9_.:+-]', '-', 'g'), 64),
-                  extract(epoch from coalesce((call ->> 'started_at')::timestamptz,
-                                              (call ->> 'created_at')::timestamptz, now()))::bigint)
+                  extract(epoch from ringfleet_began(call))::bigint)
 $$;
 
 -- For code that does not know call_sid yet: from here on no row without one appears. Of two that are written at
@@ -48,10 +53,16 @@ $$;
 create or replace function ringfleet_name_call() returns trigger
     language plpgsql
 as $$
+declare
+    taken boolean;
 begin
     new.call_sid := ringfleet_call_sid(to_jsonb(new));
-    if not pg_try_advisory_xact_lock(726269, hashtext(new.call_sid))
-       or exists (select from call_log where call_sid = new.call_sid) then
+    taken := not pg_try_advisory_xact_lock(726269, hashtext(new.call_sid));
+    -- A statement of its own: it must see what was committed by whoever had the lock until a moment ago.
+    if not taken then
+        taken := exists (select from call_log where call_sid = new.call_sid);
+    end if;
+    if taken then
         new.call_sid := new.call_sid || '_' || new.id;
     end if;
     return new;
@@ -105,6 +116,8 @@ with chunk as materialized (
 ), done as (
     update call_log
     set call_sid = sid || case when n > 1 or exists (select from call_log other where other.call_sid = sid)
+                                    -- another may be written in the same second, at this moment
+                                    or ringfleet_began(call) > now() - interval '1 minute'
                                then '_' || (call ->> 'id') else '' end,
         driver = ringfleet_driver(call)
     from numbered
