@@ -1,4 +1,4 @@
-/* Once a second: the leases of a loop's live calls, and what only time can tell them. */
+/* Once a second, each at a moment of its own: the leases of a loop's live calls, and what only time can tell them. */
 #pragma once
 #include "worker/worker.h"
 

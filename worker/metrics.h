@@ -132,7 +132,7 @@ enum peer_fault {
     X(GAUGE_MIN, redis_up, "redis_up", "", "1 while every event loop is connected to Redis, to all of a cluster")  \
     X(GAUGE_MIN, redis_reached, "redis_reached", "", "the same with a part of a cluster: calls of that part can be taken") \
     X(COUNTER, redis_redirects, "redis_redirects_total", "", "commands that a node of a cluster sent on to another") \
-    X(HISTOGRAM, loop_lag, "loop_lag_seconds", "", "how late an event loop came to its timer, once a second")      \
+    X(HISTOGRAM, loop_lag, "loop_lag_seconds", "", "how late an event loop came to its timer, the worst of each second")      \
     X(HISTOGRAM, claim_seconds, "claim_seconds", "", "claim sent to context read")                                 \
     X(HISTOGRAM, ai_ready_seconds, "ai_ready_seconds", "", "stream start to AI session configured")                \
     X(HISTOGRAM, first_audio_seconds, "first_audio_seconds", "", "stream start to first audio sent to the caller") \

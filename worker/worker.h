@@ -86,6 +86,7 @@ struct worker {
     SSL_CTX *tls; /* NULL when the AI leg is plain */
     struct spool *spool; /* the process's; NULL: nothing goes to disk */
     struct call *calls; /* a list, newest first */
+    struct call *next_beat; /* of them, whose heartbeat comes next; NULL: all have had it */
     int call_count;
     int newcomers;          /* of these, streams that have not shown a token yet */
     struct places *places;  /* the process's; every call but the newcomers has taken one */

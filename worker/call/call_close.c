@@ -54,6 +54,8 @@ static void forget(struct call *c)
     *(c->prev ? &c->prev->next : &w->calls) = c->next;
     if (c->next)
         c->next->prev = c->prev;
+    if (w->next_beat == c)
+        w->next_beat = c->next;
     worker_call_over(w, c->placed);
     ticket_drop(c->claiming);
     ticket_drop(c->late.ticket);

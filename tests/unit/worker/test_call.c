@@ -584,7 +584,7 @@ static void test_answers_wait(void **state)
 
 static void tool_answers(void)
 {
-    answers_ask(call, NULL);
+    answers_to_tools(call);
 }
 
 static void goodbye_wanted(void)
@@ -622,6 +622,47 @@ static void test_the_caller_speaks_first(void **state)
     }
 }
 
+/* The first of two tools is done before the second, and before the answer that called both is over. */
+static void test_one_answer_to_all_tools(void **state)
+{
+    static step *const steps[STEPS] = {TALKING, ai_answers};
+    static char other;
+    (void)state;
+    ring();
+    take(steps);
+    sent[0] = '\0';
+    call->tools = (struct tool_run *)&other;
+    tool_answers();
+    ai_done();
+    assert_string_equal(sent, "");
+    answers_ask(call, NULL); /* the caller pressed a key: that is answered at once */
+    assert_string_equal(sent, "response.create ");
+    ai_answers();
+    call->tools = NULL;
+    tool_answers();
+    ai_done();
+    assert_string_equal(sent, "response.create response.create ");
+    hang_up();
+}
+
+/* A call may end between its heartbeats: the next one's is kept for. */
+static void test_ends_before_its_beat(void **state)
+{
+    struct call *older;
+    (void)state;
+    ring();
+    older = call;
+    call = call_new(&w, carriers[0], &stream);
+    assert_non_null(call);
+    w.next_beat = call;
+    call_drop(call);
+    assert_ptr_equal(w.next_beat, older);
+    deferred->fn(deferred->arg);
+    call = older;
+    hang_up();
+    assert_null(w.next_beat);
+}
+
 /* Somebody presses one key after the other while a long answer plays: nothing of what was said is left out. */
 static void test_more_turns_than_may_be_open(void **state)
 {
@@ -645,6 +686,7 @@ int main(void)
         cmocka_unit_test(test_one_greeting), cmocka_unit_test(test_machine),
         cmocka_unit_test(test_answers_wait), cmocka_unit_test(test_resumed_in_a_pause),
         cmocka_unit_test(test_handed_over),  cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_one_answer_to_all_tools), cmocka_unit_test(test_ends_before_its_beat),
         cmocka_unit_test(test_the_caller_speaks_first), cmocka_unit_test(test_more_turns_than_may_be_open),
     };
     log_set_level("error");
