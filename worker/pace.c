@@ -4,11 +4,18 @@
  * the core do for a moment makes no loop pressed. */
 enum { MEMORY_US = 400000, WEIGHT_MAX_US = MEMORY_US / 4 };
 
-/* Frame by frame is tried where it may just do, and seldom: a try that fails is heard. */
+/* Frame by frame is tried where it may just do; after a try that failed, which is heard, not soon again. */
 static bool is_spare(const struct pace *p, int64_t now_us)
 {
-    bool tries = p->spared_us == 0 || now_us - p->spared_us >= PACE_TRY_US;
+    bool tries = now_us - p->pressed_us >= p->patience_us;
     return p->permille < 10 * (tries ? PACE_TRY_PERCENT : PACE_SPARE_PERCENT);
+}
+
+/* Frame by frame it falls behind, and does not catch up by itself as it does when only something stopped it. */
+static bool is_pressed(const struct pace *p, int64_t now_us)
+{
+    bool tries = now_us - p->spared_us < PACE_TRIAL_US;
+    return p->turn_us >= (tries ? PACE_TRIAL_LATE_US : PACE_LATE_US) && p->later >= PACE_LATER_WINDOWS;
 }
 
 static enum pace_level judge(const struct pace *p, int64_t now_us)
@@ -17,7 +24,7 @@ static enum pace_level judge(const struct pace *p, int64_t now_us)
     case PACE_CALM:
         return p->reads >= PACE_BRISK_READS ? PACE_BRISK : PACE_CALM;
     case PACE_BRISK:
-        if (p->permille >= 10 * PACE_PRESSED_PERCENT && p->turn_us >= PACE_LONG_US)
+        if (is_pressed(p, now_us))
             return PACE_PRESSED;
         return p->reads < PACE_CALM_READS ? PACE_CALM : PACE_BRISK;
     case PACE_PRESSED:
@@ -26,23 +33,35 @@ static enum pace_level judge(const struct pace *p, int64_t now_us)
     return p->level;
 }
 
+/* A try that failed is heard: the next one is longer in coming. */
+static void became_pressed(struct pace *p, int64_t now_us)
+{
+    bool failed = now_us - p->spared_us < PACE_TRIAL_US;
+    int64_t longer = 2 * p->patience_us < PACE_PATIENCE_MAX_US ? 2 * p->patience_us : PACE_PATIENCE_MAX_US;
+    p->patience_us = failed ? longer : PACE_PATIENCE_US;
+    p->pressed_us = now_us;
+}
+
 static void enter(struct pace *p, enum pace_level level, int64_t now_us)
 {
-    if (p->level == PACE_PRESSED && level == PACE_BRISK)
+    if (level == PACE_PRESSED && p->level != PACE_PRESSED)
+        became_pressed(p, now_us);
+    if (level != PACE_PRESSED && p->level == PACE_PRESSED)
         p->spared_us = now_us;
     if (level == PACE_CALM)
-        p->permille = p->turn_us = 0;
+        p->permille = 0;
     p->level = level;
 }
 
 static void close_window(struct pace *p, int64_t now_us)
 {
-    int64_t length = now_us - p->window_us, worked = p->worked_us * 1000 / length;
+    int64_t length = now_us - p->window_us, worked = p->worked_us * 1000 / length, turn_us = p->worked_us / p->turns;
     int64_t weight = length < WEIGHT_MAX_US ? length : WEIGHT_MAX_US;
-    if (p->level != PACE_CALM) {
+    bool behind = worked >= 10 * PACE_FULL_PERCENT && turn_us >= PACE_BEHIND_US;
+    if (p->level != PACE_CALM)
         p->permille += (int)((worked - p->permille) * weight / MEMORY_US);
-        p->turn_us += (int)((p->worked_us / p->turns - p->turn_us) * weight / MEMORY_US);
-    }
+    p->later = behind && turn_us >= p->turn_us ? p->later + 1 : 0;
+    p->turn_us = turn_us;
     enter(p, judge(p, now_us), now_us);
     p->window_us = now_us;
     p->worked_us = 0;

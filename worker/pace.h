@@ -8,7 +8,7 @@
 enum pace_level {
     PACE_CALM,    /* waits for the next socket, and serves it at once */
     PACE_BRISK,   /* several sockets have something in every step: it looks once a step, while there is something */
-    PACE_PRESSED, /* no time is left and work piles up: callers' audio is taken two frames at a time */
+    PACE_PRESSED, /* it falls behind: callers' audio is taken two frames at a time */
 };
 
 enum {
@@ -17,11 +17,16 @@ enum {
     PACE_WINDOW_US = 50000,    /* what is judged at once */
     PACE_BRISK_READS = 400,    /* sockets read in a window: four in a step. From there on it is brisk */
     PACE_CALM_READS = 200,     /* below it is calm again */
-    PACE_PRESSED_PERCENT = 90, /* of the time, worked through, */
-    PACE_LONG_US = 2500,       /* in turns that are as long as several steps: from there on it is pressed */
-    PACE_SPARE_PERCENT = 42,   /* below it is not any more: frame by frame it will have twice the work and more */
+    PACE_LATE_US = 6000,       /* a turn is as long as what it finds has waited: so late it is pressed, */
+    PACE_BEHIND_US = 2000,     /* if it has been behind, without a pause, */
+    PACE_FULL_PERCENT = 95,
+    PACE_LATER_WINDOWS = 3,    /* and ever later, for so long: what only stopped it for a moment it makes good by itself */
+    PACE_SPARE_PERCENT = 42,   /* of the time: below it is not any more, frame by frame it will have twice the work and more */
     PACE_TRY_PERCENT = 50,     /* below it may not be any more: frame by frame will have half as much to do again. That is tried */
-    PACE_TRY_US = 10000000,    /* once in so long */
+    PACE_TRIAL_US = 3000000,   /* and has failed if it is pressed again within that time, for which */
+    PACE_TRIAL_LATE_US = 4000, /* so late is enough */
+    PACE_PATIENCE_US = 1000000,      /* from being pressed to the first try; it doubles with each that fails */
+    PACE_PATIENCE_MAX_US = 16000000,
 };
 
 /* Zero it. */
@@ -35,8 +40,10 @@ struct pace {
     bool idle;         /* the last step found nothing */
     bool hurry;        /* somebody waits for an answer on another socket than a caller's */
     int permille;      /* worked, of the last windows' time */
-    int turn_us;       /* what a turn took in the last windows */
-    int64_t spared_us; /* when it was pressed last; 0: never */
+    int64_t turn_us;   /* what a turn took in the last window */
+    int later;         /* windows in a row in which it was behind, each time by more */
+    int64_t pressed_us, spared_us; /* when it became so last, and when it was over; 0: never */
+    int64_t patience_us;
 };
 
 /* Whether the next turn waits in the kernel until there is something, or only looks. */

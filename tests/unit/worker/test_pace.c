@@ -133,25 +133,68 @@ static void test_pressed_and_spare_again(void **state)
     assert_int_equal(pace.level, PACE_BRISK);
 }
 
-/* Pressed by something that is over: in pairs it is too busy to be sure, and tries. What fails is not tried again at
- * once. */
+/* In pairs, 44 % of the time: whether it would do frame by frame only a try can tell. It does not. Seconds to the try. */
+static int fails_again(void)
+{
+    int tenths = 0;
+    while (pace.level == PACE_PRESSED && tenths < 1000) {
+        run(SECOND / 10, 20000, 22);
+        tenths++;
+    }
+    run(2 * SECOND, 42000, 24);
+    assert_int_equal(pace.level, PACE_PRESSED);
+    return (tenths + 5) / 10;
+}
+
 static void test_frame_by_frame_is_tried(void **state)
 {
     (void)state;
     run(2 * SECOND, 42000, 24);
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(SECOND, 20000, 22); /* 44 % */
+    due = 0;
+    assert_int_equal(fails_again(), 1);
+    for (int seconds = 1; seconds < 16; seconds *= 2) /* two of which it has been in pairs already */
+        assert_in_range(fails_again(), seconds, 2 * seconds);
+    assert_in_range(fails_again(), 13, 16);
+    assert_in_range(fails_again(), 13, 16);
+    run(17 * SECOND, 20000, 22); /* this one does */
     assert_int_equal(pace.level, PACE_BRISK);
+    run(4 * SECOND, 40000, 22);
     run(2 * SECOND, 42000, 24);
     assert_int_equal(pace.level, PACE_PRESSED);
-    run(PACE_TRY_US - 4 * SECOND, 20000, 22);
-    assert_int_equal(pace.level, PACE_PRESSED);
-    run(3 * SECOND, 20000, 22);
+    assert_in_range(fails_again(), 0, 1);
+    run(SECOND, 16000, 22); /* 35 %: that is no try, and waits for nothing */
     assert_int_equal(pace.level, PACE_BRISK);
+}
+
+/* A try that fails is over before callers hear more of it than of pairs. */
+static void test_a_try_fails_soon(void **state)
+{
+    int tenths = 0;
+    (void)state;
     run(2 * SECOND, 42000, 24);
-    assert_int_equal(pace.level, PACE_PRESSED);
-    run(SECOND, 16000, 22); /* 35 %: that is no try */
-    assert_int_equal(pace.level, PACE_BRISK);
+    while (pace.level == PACE_PRESSED)
+        run(SECOND / 10, 20000, 22);
+    due = 0;
+    for (; pace.level == PACE_BRISK && tenths < 10; tenths++)
+        run(SECOND / 10, 44000, 24); /* 106 % */
+    assert_in_range(tenths, 2, 4);
+    assert_true(due * 24 < 2.5 * PACE_LATE_US);
+}
+
+/* The host, or another program, stops it for a while when it is well filled: it catches up. */
+static void test_a_stall_presses_nobody(void **state)
+{
+    (void)state;
+    run(2 * SECOND, 36000, 23); /* 83 % */
+    for (int i = 0; i < 20; i++) {
+        int64_t began = now_us;
+        now_us += 15000;
+        due += 15000 * 0.036;
+        (void)pace_turn_over(&pace, 10, false, began, now_us);
+        run(SECOND / 2, 36000, 23);
+        assert_int_equal(pace.level, PACE_BRISK);
+    }
 }
 
 /* All callers at the same instant: long turns, and time enough between them. */
@@ -197,6 +240,8 @@ int main(void)
         cmocka_unit_test_setup(test_hurry, setup),
         cmocka_unit_test_setup(test_pressed_and_spare_again, setup),
         cmocka_unit_test_setup(test_frame_by_frame_is_tried, setup),
+        cmocka_unit_test_setup(test_a_try_fails_soon, setup),
+        cmocka_unit_test_setup(test_a_stall_presses_nobody, setup),
         cmocka_unit_test_setup(test_long_turns_alone_press_nobody, setup),
         cmocka_unit_test_setup(test_pressed_soon, setup),
         cmocka_unit_test_setup(test_a_moment_presses_nobody, setup),
