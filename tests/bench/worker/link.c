@@ -24,7 +24,7 @@ struct link {
     struct link_loop *loop;
     int fd;
     enum state state;
-    bool server, wants_write;
+    bool server, wants_write, unwatched;
     SSL *ssl;
     struct ws_decoder decoder;
     uint8_t *held; /* the start of a frame whose rest is missing */
@@ -122,7 +122,10 @@ static void want_write(struct link *l, bool wanted)
     if (l->wants_write == wanted)
         return;
     l->wants_write = wanted;
-    watch(l, EPOLL_CTL_MOD, interest(l));
+    if (l->unwatched)
+        link_rewatch(l);
+    else
+        watch(l, EPOLL_CTL_MOD, interest(l));
 }
 
 void link_close(struct link *l)
@@ -393,6 +396,20 @@ static void keep(struct link *l, const uint8_t *rest, size_t len)
     l->held_len = len;
 }
 
+/* What a read brought. false: nothing, or the end. */
+static bool deliver(struct link *l, uint8_t *buf, size_t before, ssize_t n)
+{
+    size_t used;
+    if (n < 0)
+        closed(l, "closed by the peer");
+    if (n <= 0)
+        return false;
+    used = take(l, buf, before + (size_t)n);
+    if (l->state != CLOSED)
+        keep(l, buf + used, before + (size_t)n - used);
+    return true;
+}
+
 /* ended: the peer has sent its last, and what is there is read to the end. */
 static void read_link(struct link *l, bool ended)
 {
@@ -400,20 +417,15 @@ static void read_link(struct link *l, bool ended)
     bool more;
     loop->came_ns = loop->woke_ns;
     do {
-        size_t before = l->held_len, used;
+        size_t before = l->held_len;
         ssize_t n;
         if (before > LINK_READ_BYTES / 2)
             die("a frame for the bench is too long");
         if (before > 0)
             memcpy(loop->read_buf, l->held, before);
         n = read_some(l, loop->read_buf + before, LINK_READ_BYTES - before);
-        if (n < 0)
-            closed(l, "closed by the peer");
-        if (n <= 0)
+        if (!deliver(l, loop->read_buf, before, n))
             return;
-        used = take(l, loop->read_buf, before + (size_t)n);
-        if (l->state != CLOSED)
-            keep(l, loop->read_buf + used, before + (size_t)n - used);
         more = ended || before + (size_t)n == LINK_READ_BYTES;
     } while (l->state != CLOSED && (l->ssl ? SSL_has_pending(l->ssl) : more));
 }
@@ -467,6 +479,35 @@ static void handle(struct link *l, uint32_t events)
         read_link(l, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
 }
 
+/* ---- reading ahead: the processor reads for many, and then thinks and writes for many ---- */
+
+struct arrival {
+    struct link *link; /* NULL: nothing was read ahead for that event */
+    ssize_t n;
+    int64_t came_ns;
+};
+
+static struct arrival read_ahead(struct link_loop *loop, struct epoll_event *event, uint8_t *slice)
+{
+    struct link *l = event->data.ptr;
+    struct arrival a = {.came_ns = loop->woke_ns};
+    if (!l || l->state != OPEN || l->ssl || l->held_len > 0 || event->events != EPOLLIN)
+        return a;
+    loop->came_ns = loop->woke_ns;
+    a.link = l;
+    a.n = read_some(l, slice, LINK_SLICE_BYTES);
+    a.came_ns = loop->came_ns;
+    return a;
+}
+
+static void handle_read(const struct arrival *a, uint8_t *slice)
+{
+    struct link *l = a->link;
+    l->loop->came_ns = a->came_ns;
+    if (deliver(l, slice, 0, a->n) && a->n == LINK_SLICE_BYTES && l->state == OPEN)
+        read_link(l, false);
+}
+
 static void bury(struct link_loop *loop)
 {
     while (loop->dead) {
@@ -486,20 +527,47 @@ static void accept_all(struct link_loop *loop)
 void link_turn(struct link_loop *loop, int64_t timeout_ns)
 {
     struct epoll_event events[LINK_EVENTS];
+    struct arrival arrivals[LINK_EVENTS] = {0};
     struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
     int n = epoll_pwait2(loop->epoll, events, LINK_EVENTS, &timeout, NULL);
     loop->waits++;
     loop->woke_ns = wall_ns();
+    for (int i = 0; i < n && loop->reads_ahead; i++)
+        arrivals[i] = read_ahead(loop, &events[i], loop->slices[i]);
     for (int i = 0; i < n; i++) {
         struct link *l = events[i].data.ptr;
         if (i + 1 < n)
             __builtin_prefetch(events[i + 1].data.ptr);
         if (!l)
             accept_all(loop);
+        else if (l->state != CLOSED && arrivals[i].link)
+            handle_read(&arrivals[i], loop->slices[i]);
         else if (l->state != CLOSED)
             handle(l, events[i].events);
     }
     bury(loop);
+}
+
+void link_unwatch(struct link *l)
+{
+    if (l->state != OPEN || l->ssl || l->wants_write || l->unwatched)
+        return;
+    watch(l, EPOLL_CTL_DEL, 0);
+    l->unwatched = true;
+}
+
+void link_rewatch(struct link *l)
+{
+    if (l->state != OPEN || !l->unwatched)
+        return;
+    watch(l, EPOLL_CTL_ADD, interest(l));
+    l->unwatched = false;
+}
+
+void link_look(struct link *l)
+{
+    if (l->state == OPEN)
+        read_link(l, false);
 }
 
 void link_listen(struct link_loop *loop, int port, void (*on_accept)(struct link_loop *loop, int fd))

@@ -10,6 +10,7 @@ enum {
     LINK_READ_BYTES = 262144,
     LINK_PUT_BYTES = 262144, /* messages between two writes */
     LINK_EVENTS = 64,        /* taken from the kernel at once, so that a turn stays short */
+    LINK_SLICE_BYTES = LINK_READ_BYTES / LINK_EVENTS, /* of what is read ahead */
 };
 
 struct link;
@@ -24,6 +25,7 @@ struct link_events {
 struct link_loop {
     int epoll;
     SSL_CTX *client_tls, *server_tls; /* NULL: plain */
+    bool reads_ahead;                 /* a turn reads from all plain links that have something before it handles any */
     bool stamps;                      /* links ask the kernel when bytes came; set it before the first */
     int64_t woke_ns;                  /* wall clock, when the events at hand were there */
     int64_t came_ns;                  /* when the last of what was read came, by the kernel's clock; without stamps woke_ns */
@@ -34,6 +36,7 @@ struct link_loop {
     uint64_t reads, writes, waits;
     size_t put_len;
     uint8_t read_buf[LINK_READ_BYTES];
+    uint8_t slices[LINK_EVENTS][LINK_SLICE_BYTES];
     uint8_t put_buf[LINK_PUT_BYTES];
 };
 
@@ -58,6 +61,12 @@ struct link *link_accept(struct link_loop *loop, int fd, const struct link_event
 char *link_room(struct link *l);
 void link_put(struct link *l, size_t len);
 void link_flush(struct link *l);
+
+/* The loop does not look after it any more, or does so again: meanwhile it costs nobody a wake-up, and link_look reads
+ * what came. Plain only. */
+void link_unwatch(struct link *l);
+void link_rewatch(struct link *l);
+void link_look(struct link *l);
 
 /* All three in one. */
 void link_say(struct link *l, const char *text, size_t len);

@@ -29,6 +29,8 @@ static const char usage[] =
     "  --windows N        measured in each step, a line each (1)\n"
     "  --seconds N        length of a window (5); --settle N before a step's first (1)\n"
     "  --stop-p99 US      no step after one whose p99 was above in most of its windows\n"
+    "  --timed N          of the calls every Nth is timed (4; all with --real): what comes back to the others is\n"
+    "                     looked through now and then, which costs the load less\n"
     "  --updates N        session.update messages before a session speaks (2)\n"
     "  --real             turns, answers, tools, barge-ins; without it every frame is echoed\n"
     "  --burst            all callers send at the same instant\n"
@@ -46,10 +48,11 @@ static void read_options(int argc, char **argv)
         {"provider", 1, NULL, 'p'}, {"calls", 1, NULL, 'c'},  {"steps", 1, NULL, 'n'},   {"ramp", 1, NULL, 'r'},
         {"churn", 1, NULL, 'u'},    {"seconds", 1, NULL, 'w'}, {"settle", 1, NULL, 'e'}, {"stop-p99", 1, NULL, 'x'},
         {"updates", 1, NULL, 'd'},  {"real", 0, NULL, 'R'},   {"burst", 0, NULL, 'B'},   {"tls", 1, NULL, 't'},
-        {"slower", 1, NULL, 's'},   {"windows", 1, NULL, 'W'}, {NULL, 0, NULL, 0}};
+        {"slower", 1, NULL, 's'},   {"windows", 1, NULL, 'W'}, {"timed", 1, NULL, 'T'},
+        {NULL, 0, NULL, 0}};
     struct options *o = &load.options;
     char *comma;
-    *o = (struct options){.from = 100, .to = 100, .step = 1, .ramp = 200, .windows = 1, .seconds = 5, .settle = 1, .updates = 2, .slower = 1};
+    *o = (struct options){.from = 100, .to = 100, .step = 1, .ramp = 200, .windows = 1, .seconds = 5, .settle = 1, .updates = 2, .slower = 1, .timed_of = 4};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (c) {
         case 'p': o->provider_port = atoi(optarg); break;
@@ -65,6 +68,7 @@ static void read_options(int argc, char **argv)
         case 'e': o->settle = atof(optarg); break;
         case 'x': o->stop_p99_us = atoll(optarg); break;
         case 'd': o->updates = atoi(optarg); break;
+        case 'T': o->timed_of = atoi(optarg); break;
         case 'R': o->profile = PROFILE_REAL; break;
         case 'B': o->burst = true; break;
         case 's': o->slower = atoi(optarg); break;
@@ -78,7 +82,7 @@ static void read_options(int argc, char **argv)
         default: fputs(usage, stderr); exit(2);
         }
     }
-    if (!o->provider_port || !o->calls_file || o->step < 1 || o->slower < 1 || o->windows < 1) {
+    if (!o->provider_port || !o->calls_file || o->step < 1 || o->slower < 1 || o->windows < 1 || o->timed_of < 1) {
         fputs(usage, stderr);
         exit(2);
     }
@@ -216,6 +220,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     link_loop_init(&load.loop);
     load.loop.stamps = true;
+    load.loop.reads_ahead = true;
     if (load.options.certificate)
         link_serve_tls(&load.loop, load.options.certificate, load.options.key);
     callers_init();

@@ -13,6 +13,7 @@ struct options {
     int server_pid;          /* whose CPU and memory are read; 0: nobody's */
     enum profile profile;
     bool burst;              /* all callers send at the same instant */
+    int timed_of;            /* one call of so many is timed */
     int slower;              /* a tick takes so many times as long: for calls beyond what a core carries */
     int from, to, step;      /* calls carried at once */
     double ramp;             /* new calls a second, while they are fewer than they should be */
