@@ -1,5 +1,6 @@
 #include "worker/heartbeat.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include <event2/event.h>
@@ -10,8 +11,7 @@
 /* A lease survives two missed renewals. */
 enum { RENEWALS_PER_LEASE = 3 };
 
-/* Calls do not have their beat at once: hundreds of them would hold up everybody's audio for as long as it takes, which
- * was up to 10 ms of each third second. */
+/* Calls do not have their beat at once: that takes some ms for hundreds of them, for which everybody's audio would wait. */
 enum { ROUND_US = 1000000, ROUND_PARTS = 50 };
 
 struct heartbeat {
@@ -89,7 +89,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     atomic_store_explicit(&w->beat_ms, now_us / 1000, memory_order_relaxed);
     if (hb->soon || !w->next_beat)
         begin_round(hb, now_us);
-    beat_some(hb, hb->soon ? w->call_count : hb->each);
+    beat_some(hb, hb->soon ? INT_MAX : hb->each);
     hb->soon = false;
     hb->part = w->next_beat ? hb->part + 1 : ROUND_PARTS;
     wait_until(hb, hb->round_us + (int64_t)hb->part * ROUND_US / ROUND_PARTS, clock_mono_us());

@@ -111,7 +111,7 @@ static void on_output_item_done(struct ai_event *ev, const json_t *event)
     if (!type || strcmp(type, "function_call") != 0)
         return;
     if (status && strcmp(status, "incomplete") == 0)
-        return; /* the caller spoke before the AI had finished asking: half of the arguments, or a thing it no longer wants */
+        return; /* the caller spoke meanwhile: it is half of the arguments, or a thing that is no longer wanted */
     ev->kind = AI_TOOL_CALL;
     take(ev->response, event, "response_id");
     take(ev->tool_id, item, "call_id");

@@ -92,7 +92,9 @@ void answers_begun(struct call *c, const char *response)
 
 void answers_next(struct call *c)
 {
-    if (!c->answer.wanted || c->answer.under_way || !c->ai || c->state == CALL_DIALLING || caller_first(c) || tools_first(c))
+    if (!c->answer.wanted || c->answer.under_way || !c->ai || c->state == CALL_DIALLING)
+        return;
+    if (caller_first(c) || tools_first(c))
         return;
     c->answer.with_words = false;
     free(c->answer.asked_with);
