@@ -83,14 +83,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct heartbeat *hb = arg;
     struct worker *w = hb->w;
     int64_t now_us = clock_mono_us();
+    bool soon = hb->soon;
     (void)fd;
     (void)what;
+    hb->soon = false; /* whoever asks for it during the beats is not forgotten */
     measure_lag(hb, now_us);
     atomic_store_explicit(&w->beat_ms, now_us / 1000, memory_order_relaxed);
-    if (hb->soon || !w->next_beat)
+    if (soon || !w->next_beat)
         begin_round(hb, now_us);
-    beat_some(hb, hb->soon ? INT_MAX : hb->each);
-    hb->soon = false;
+    beat_some(hb, soon ? INT_MAX : hb->each);
     hb->part = w->next_beat ? hb->part + 1 : ROUND_PARTS;
     wait_until(hb, hb->round_us + (int64_t)hb->part * ROUND_US / ROUND_PARTS, clock_mono_us());
 }

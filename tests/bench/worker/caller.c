@@ -39,8 +39,8 @@ static struct {
     char *text, *next_line;
     struct caller *slots[SLOTS];
     struct caller *oldest, *newest;
-    int count, slot, next_slot;
-    int begun;
+    int begun, count; /* count: of these, that were not ended */
+    int slot, next_slot;
     int64_t turn_ns; /* when the slot at hand is due */
     char noise[FRAME_CHARS + 1];
 } all;
