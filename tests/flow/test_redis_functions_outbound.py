@@ -16,13 +16,13 @@ class Queue:
         self.db = db
         self.keys = [f"rf:{{outbound}}:{kind}" for kind in KINDS]
 
-    def add(self, sid: str, business: str, max_calls: int = 1, due_ms: int = 0) -> None:
-        job = {"business_id": business, "max_calls": str(max_calls), "carrier": "twilio"}
+    def add(self, sid: str, business: str, max_calls: int = 1, due_ms: int = 0, carrier: str = "twilio") -> None:
+        job = {"business_id": business, "max_calls": str(max_calls), "carrier": carrier}
         answer = self.db.fcall(named("rf_enqueue"), 2, *self.keys[:2], sid, due_ms, json.dumps(job))
         assert answer == ["QUEUED"]
 
-    def take(self) -> list:
-        return self.db.fcall(named("rf_take"), 5, *self.keys, LEASE_MS, INTERVAL_MS)
+    def take(self, interval_ms: int = INTERVAL_MS) -> list:
+        return self.db.fcall(named("rf_take"), 5, *self.keys, LEASE_MS, interval_ms)
 
 
 @pytest.fixture
@@ -54,3 +54,17 @@ def test_a_business_that_is_busy_keeps_no_other_waiting(queue, ahead):
         waited_ms += int(answer[1])
         assert waited_ms <= 500
     assert answer[:2] == ["DIAL", "EL_b"]
+
+
+@pytest.mark.parametrize("ahead", [10, 50, 500])
+def test_an_account_that_may_not_dial_yet_keeps_no_other_waiting(queue, ahead):
+    """Nor does it lose its turn: the calls behind it are only looked at."""
+    for n in range(1 + ahead):
+        queue.add(f"EL_a{n:04}", "1", max_calls=10_000, due_ms=n + 1)
+    queue.add("EL_b", "1", max_calls=10_000, due_ms=ahead + 2, carrier="elevenlabs")
+    hour_ms = 3_600_000
+    assert queue.take(hour_ms)[:2] == ["DIAL", "EL_a0000"]
+    assert queue.take(hour_ms)[:2] == ["DIAL", "EL_b"]
+    assert queue.take(hour_ms)[0] == "LATER"
+    queue.db.delete(queue.keys[KINDS.index("rate")])
+    assert queue.take(hour_ms)[:2] == ["DIAL", "EL_a0001"]

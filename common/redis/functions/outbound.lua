@@ -7,9 +7,10 @@
 --   busy    hash: places taken, by business
 --   rate    hash: when the next call may be dialled, by account
 
--- A call whose business has no place free is looked at again after BUSY_WAIT_MS. Behind as many as are looked at at once
--- there may be others, which wait for no place of that business: those are looked at after NEXT_WAIT_MS.
-local BUSY_WAIT_MS, NEXT_WAIT_MS, TAKE_SCAN = 500, 50, 50
+-- A call whose business has no place free is looked at again after BUSY_WAIT_MS. Calls whose account may not dial yet keep
+-- their turn at the head: those behind them are looked at too, TAKE_SCAN at once and TAKE_MAX in all, since they may be
+-- another account's. Behind as many there may be more, which are looked at after NEXT_WAIT_MS.
+local BUSY_WAIT_MS, NEXT_WAIT_MS, TAKE_SCAN, TAKE_MAX = 500, 50, 50, 1000
 
 local function free_place(jobs, active, busy, sid)
   if redis.call('ZREM', active, sid) == 0 then return end
@@ -106,28 +107,32 @@ local function rf_take(keys, args)
       if not redis.call('ZSCORE', queue, sid) then return { 'LOOK', sid, text } end
     end
   end
-  local due = redis.call('ZRANGEBYSCORE', queue, '-inf', int(now), 'LIMIT', 0, TAKE_SCAN)
-  for _, sid in ipairs(due) do
-    local text = redis.call('HGET', jobs, sid)
-    local job = text and cjson.decode(text)
-    local held = redis.call('ZSCORE', active, sid)
-    local free_ms = job and tonumber(redis.call('HGET', rate, job.carrier) or 0) or 0
-    if not job then
-      redis.call('ZREM', queue, sid)
-    elseif not held and tonumber(redis.call('HGET', busy, job.business_id) or 0) >= tonumber(job.max_calls) then
-      redis.call('ZADD', queue, int(now + BUSY_WAIT_MS), sid)
-      put_back = true
-    elseif job.asked or free_ms <= now then
-      if not job.asked then redis.call('HSET', rate, job.carrier, int(math.max(free_ms, now) + args[2])) end
-      if not held then redis.call('HINCRBY', busy, job.business_id, 1) end
-      redis.call('ZADD', active, lease, sid)
-      redis.call('ZADD', queue, lease, sid)
-      if not job.asked then change_job(jobs, sid, text, { asked = int(now) }) end
-      return { 'DIAL', sid, text }
-    else
-      wait = math.min(wait, free_ms - now)
+  local looked, rated, due = 0, 0, nil -- rated: of those, that wait for their account
+  repeat
+    due = redis.call('ZRANGEBYSCORE', queue, '-inf', int(now), 'LIMIT', rated, TAKE_SCAN)
+    for _, sid in ipairs(due) do
+      local text = redis.call('HGET', jobs, sid)
+      local job = text and cjson.decode(text)
+      local held = redis.call('ZSCORE', active, sid)
+      local free_ms = job and tonumber(redis.call('HGET', rate, job.carrier) or 0) or 0
+      if not job then
+        redis.call('ZREM', queue, sid)
+      elseif not held and tonumber(redis.call('HGET', busy, job.business_id) or 0) >= tonumber(job.max_calls) then
+        redis.call('ZADD', queue, int(now + BUSY_WAIT_MS), sid)
+        put_back = true
+      elseif job.asked or free_ms <= now then
+        if not job.asked then redis.call('HSET', rate, job.carrier, int(math.max(free_ms, now) + args[2])) end
+        if not held then redis.call('HINCRBY', busy, job.business_id, 1) end
+        redis.call('ZADD', active, lease, sid)
+        redis.call('ZADD', queue, lease, sid)
+        if not job.asked then change_job(jobs, sid, text, { asked = int(now) }) end
+        return { 'DIAL', sid, text }
+      else
+        wait, rated = math.min(wait, free_ms - now), rated + 1
+      end
     end
-  end
+    looked = looked + #due
+  until #due < TAKE_SCAN or looked >= TAKE_MAX
   if put_back and #due == TAKE_SCAN then wait = math.min(wait, NEXT_WAIT_MS) end
   local next = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
   if next[2] and tonumber(next[2]) > now then wait = math.min(wait, tonumber(next[2]) - now) end
