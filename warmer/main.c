@@ -51,18 +51,22 @@ struct parts {
     struct event *signals[2];
     struct event *stop_poll;
     int64_t stop_began_ms; /* 0: running */
+    bool reached;          /* Redis was, once */
     bool nothing_left;     /* when it was last looked, while stopping */
     bool misfit; /* this is not the Redis of a fleet like ours */
 };
 
+/* When Redis is lost later it stays ready: all warmers lose it at once, and who is not ready is sent no callers, who
+ * then hear the carrier's error instead of an apology, and are not held until Redis is back. */
 static const char *not_ready(void *arg)
 {
-    const struct parts *p = arg;
+    struct parts *p = arg;
+    p->reached = p->reached || redis_async_up(p->w.redis);
     if (p->stop_began_ms)
         return "stopping";
     if (!headroom_left())
         return "memory is short: no new calls are taken";
-    return redis_async_up(p->w.redis) ? NULL : "redis is away";
+    return p->reached ? NULL : "redis was not reached yet";
 }
 
 static void print_metrics(struct evbuffer *out, void *arg)

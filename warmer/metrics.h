@@ -9,7 +9,7 @@
     X(COUNTER, opened_again, "calls_opened_again_total", "", "first webhooks that came twice")                    \
     X(COUNTER, refused, "calls_refused_total", "", "calls to a number that no business has")                      \
     X(COUNTER, filled_late, "contexts_filled_late_total", "", "contexts completed after the answer")              \
-    X(COUNTER, resumed, "calls_resumed_total", "", "streams offered after one had ended")                         \
+    X(COUNTER, resumed, "streams_offered_again_total", "", "after one had ended without a verdict")               \
     X(COUNTER, waits_worker, "call_waits_total", "for=\"worker\"", "pauses before the next try, by what was missing") \
     X(COUNTER, waits_redis, "call_waits_total", "for=\"redis\"", "pauses before the next try, by what was missing") \
     X(COUNTER, hung_up, "calls_after_total", "verdict=\"hangup\"", "ends of a stream, by verdict")                \

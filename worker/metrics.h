@@ -135,7 +135,7 @@ enum peer_fault {
     X(HISTOGRAM, loop_lag, "loop_lag_seconds", "", "how late an event loop came to its timer, the worst of each second")      \
     X(HISTOGRAM, claim_seconds, "claim_seconds", "", "claim sent to context read")                                 \
     X(HISTOGRAM, ai_ready_seconds, "ai_ready_seconds", "", "stream start to AI session configured")                \
-    X(HISTOGRAM, first_audio_seconds, "first_audio_seconds", "", "stream start to first audio sent to the caller") \
+    X(HISTOGRAM, first_audio_seconds, "first_audio_seconds", "", "stream start to the first audio of a greeting") \
     X(HISTOGRAM, prompt_upgrade, "prompt_upgrade_seconds", "", "decision to bytes handed to the socket")
 
 struct worker_metrics {

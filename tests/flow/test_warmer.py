@@ -32,6 +32,7 @@ from flow.warmer_rig import (
     ring,
     send,
     wait_database,
+    wait_redis,
     whole_context,
     without_workers,
 )
@@ -452,12 +453,13 @@ def test_redis_silent_or_away_is_an_apology_and_a_retry():
         sid = new_sid()
         ring(fleet, sid)
         fleet.redis_server.stop(signal.SIGKILL)
-        eventually("the loss to be noticed", lambda: fleet.warmer.get("/readyz")[0] == 503)
+        wait_redis(fleet, 0)
+        assert fleet.warmer.get("/readyz")[0] == 200  # else nobody would be sent here, and hear it
         assert APOLOGY in ring(fleet, new_sid()).words()
         assert after(fleet, sid, 0).names() == ["Pause", "Redirect"]
         assert report(fleet, sid, "completed").status == 503
         fleet.redis_server.start()
-        fleet.warmer.wait_ready()
+        wait_redis(fleet)
         assert report(fleet, sid, "completed").status == 204
         assert fleet.session(sid)["final"] == "1"
         assert after(fleet, sid, 0).names() == []
@@ -468,6 +470,18 @@ def test_redis_silent_or_away_is_an_apology_and_a_retry():
             assert answer.names() in (["Say", "Hangup"], ["Pause", "Redirect"])
             assert answer.ms < 2 * DEADLINE_MS + SLACK_MS
         assert report(fleet, sid, "completed").status == 503
+
+
+def test_a_warmer_that_never_reached_redis_is_not_ready():
+    """What is newly rolled out with a wrong address takes nobody's place."""
+    with without_workers() as fleet:
+        fleet.warmer.stop()
+        fleet.redis_server.stop(signal.SIGKILL)
+        fleet.warmer.start()
+        eventually("its admin port", lambda: fleet.warmer.get("/healthz")[0] == 200)
+        assert fleet.warmer.get("/readyz") == (503, "redis was not reached yet\n")
+        fleet.redis_server.start()
+        fleet.warmer.wait_ready()
 
 
 # ---- bounds ----

@@ -7,7 +7,6 @@ import pytest
 
 from flow.fleet import PUBLIC_URL, Fleet
 from flow.redis_functions import named
-from flow.servers import eventually
 from flow.warmer_rig import (
     APOLOGY,
     Answer,
@@ -20,6 +19,7 @@ from flow.warmer_rig import (
     ring,
     set_settings,
     wait_database,
+    wait_redis,
     without_workers,
 )
 
@@ -155,7 +155,7 @@ def test_redis_that_is_restarted_meanwhile_is_asked_again():
             ring(fleet, one)
             claim(fleet, one, 0)
         fleet.redis_server.stop(signal.SIGKILL)
-        eventually("the loss to be noticed", lambda: fleet.warmer.get("/readyz")[0] == 503)
+        wait_redis(fleet, 0)
         waited, answer = [], after(fleet, sid, 0)
         for _ in range(2):
             waited.append(pause(answer))
@@ -164,7 +164,7 @@ def test_redis_that_is_restarted_meanwhile_is_asked_again():
         assert waited == [("", 1), (HOLD, 2)] and path == "/voice/after/0/2"
         assert APOLOGY in answer.words()  # 1 + 2 + 4 is more than it may wait
         fleet.redis_server.start()
-        fleet.warmer.wait_ready()
+        wait_redis(fleet)
         assert post(fleet, "/voice/after/0/1", form_of(other, "in-progress")).names() == ["Connect"]
         assert post(fleet, "/voice/after/0/", form_of(other, "in-progress")).status == 404
         assert post(fleet, "/voice/after/0/1/1", form_of(other, "in-progress")).status == 404

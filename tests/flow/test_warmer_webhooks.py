@@ -34,6 +34,7 @@ from flow.warmer_rig import (
     send,
     set_settings,
     wait_database,
+    wait_redis,
     whole_context,
     without_workers,
 )
@@ -537,20 +538,20 @@ def test_a_fallback_number_takes_the_calls():
         wait_database(fleet)
         ring(fleet, sid := new_sid()).connect()
         fleet.redis_server.stop()
-        eventually("the loss to be noticed", lambda: fleet.warmer.get("/readyz")[0] == 503)
+        wait_redis(fleet, 0)
         assert dialled(ring(fleet, new_sid())) == "+14155550100"
         assert after(fleet, sid, 0).names() == ["Pause", "Redirect"]  # it may come back
         assert dialled(post(fleet, "/voice/after/0/20", form_of(sid, "in-progress"))) == "+14155550100"
         assert send(fleet, "GET", "/healthz", b"", {}).status == 200
         fleet.redis_server.start()
-        fleet.warmer.wait_ready()
+        wait_redis(fleet)
         set_settings(fleet, '{"fallback_number": "+14155550101"}')
         ring(fleet, new_sid())
         fleet.redis_server.stop()
-        eventually("the loss to be noticed", lambda: fleet.warmer.get("/readyz")[0] == 503)
+        wait_redis(fleet, 0)
         assert dialled(ring(fleet, new_sid())) == "+14155550101"
         fleet.redis_server.start()
-        fleet.warmer.wait_ready()
+        wait_redis(fleet)
 
 
 def test_an_attempt_that_failed_half_way_is_the_same_call():

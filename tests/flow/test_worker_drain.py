@@ -48,7 +48,9 @@ def test_a_drained_worker_hands_its_calls_over_between_turns():
             assert call.unplayed_ms == 0
         first.process.wait(10)
         assert first.process.returncode == 0
-        assert second.metrics()["ringfleet_calls_resumed_total"] == 3
+        taken = second.metrics()
+        assert taken["ringfleet_calls_resumed_total"] == 3
+        assert taken["ringfleet_first_audio_seconds_count"] == 0  # nobody waited for a greeting
         assert [line["reason"] for line in first.log() if line["msg"] == "call ended"] == ["drained"] * 3
         assert stage.provider.violations == []
 

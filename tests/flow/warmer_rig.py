@@ -119,6 +119,10 @@ def wait_database(fleet: Fleet, connections: int = 2) -> None:
     )
 
 
+def wait_redis(fleet: Fleet, up: int = 1) -> None:
+    eventually("the warmer to notice", lambda: metric(fleet, "redis_up") == up)
+
+
 @contextmanager
 def frozen_database(fleet: Fleet):
     """The warmer's sessions stand still: nothing is refused, nothing is answered."""

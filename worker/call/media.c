@@ -199,6 +199,8 @@ static void first_audio(struct call *c, int64_t now)
 {
     c->spoke = true;
     c->first_audio_ms = now - c->started_ms;
+    if (c->claim.epoch > 1 && c->past_greeting)
+        return; /* taken over: where nobody waits for a word, none comes before the caller speaks */
     metric_observe_us(&c->w->metrics.first_audio_seconds, c->first_audio_ms * 1000);
     log_info(c->sid, "greeting first audio", log_int("after_start_ms", c->first_audio_ms));
 }
