@@ -105,11 +105,14 @@ class RawPeer:
     def say(self, message: dict) -> None:
         self.frame(TEXT, json.dumps(message).encode())
 
-    def media(self, payload: str = SILENCE) -> bytes:
-        """One frame of audio, ready to be sent."""
+    def media_text(self, payload: str = SILENCE) -> bytes:
         self._chunk += 1
         media = {"track": "inbound", "chunk": str(self._chunk), "timestamp": str(20 * self._chunk)}
-        return encode(TEXT, json.dumps({"event": "media", "media": {**media, "payload": payload}}).encode())
+        return json.dumps({"event": "media", "media": {**media, "payload": payload}}).encode()
+
+    def media(self, payload: str = SILENCE) -> bytes:
+        """One frame of audio, ready to be sent."""
+        return encode(TEXT, self.media_text(payload))
 
     def frame(self, opcode: int, payload: bytes = b"", **options) -> None:
         self.send(encode(opcode, payload, **options))

@@ -88,6 +88,14 @@ def flood_audio(peer: RawPeer, rig: Rig) -> None:
     peer.send(b"".join(peer.media() for _ in range(2000)))
 
 
+def fragments(peer: RawPeer, rig: Rig) -> None:
+    """What a proxy on the way may do; it is the last of its read. Then nothing comes any more."""
+    for _ in range(20):
+        text = peer.media_text()
+        peer.send(encode(TEXT, text[:60], fin=False) + encode(0, text[60:]))
+        time.sleep(0.02)
+
+
 def half_close(peer: RawPeer, rig: Rig) -> None:
     peer.socket.shutdown(socket.SHUT_WR)
 
@@ -119,6 +127,7 @@ CASES = [
     Case("unknown messages, thousands", lambda p, r: p.send(encode(TEXT, b'{"event":"x"}') * 5000), 1008, "carrier_flood", "flood", True),
     Case("half-closed", half_close, 0, "carrier_lost", live=True),
     Case("reset in mid frame", lambda p, r: (p.send(p.media()[:50]), p.reset()), 0, "carrier_lost", live=True),
+    Case("audio in fragments", fragments, 1000, "carrier_lost", live=True),
     Case("gone silent, the socket open", lambda p, r: None, 1000, "carrier_lost", live=True),
 ]
 

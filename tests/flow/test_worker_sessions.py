@@ -71,6 +71,18 @@ async def lost_while_the_caller_speaks(play) -> None:
     await thank(play)
 
 
+async def vanishes_while_the_caller_speaks(play) -> None:
+    await play.quiet()
+    saying = asyncio.create_task(play.say("Could you please tell me what time it is?"))
+    await play.until(
+        "the caller's words", lambda: play.session.sent("input_audio_buffer.speech_started")
+    )
+    play.session.vanish()
+    await saying
+    await play.until("the next session", lambda: len(play.sessions) == 2)
+    await thank(play)
+
+
 async def lost_before_it_was_written_down(play) -> None:
     """The caller has finished; neither words nor answer have come."""
     await play.quiet()
@@ -128,6 +140,7 @@ CASES = [
     talk("the assistant speaks", lost_while_the_assistant_speaks),
     talk("twice", lost_twice),
     talk("in the caller's words", lost_while_the_caller_speaks),
+    talk("without a word", vanishes_while_the_caller_speaks),
     talk("not written down", lost_before_it_was_written_down, Faults(transcription_s=[9])),
     Case(
         "in the greeting",
@@ -208,6 +221,15 @@ def test_words_begun_before_the_loss_are_heard_from_their_beginning(plays):
     clip = speech.speak("Could you please tell me what time it is?", speech.CALLER)
     assert clip[:-160] in bytes(second.heard)
     assert play.words()[1:3] == ["What time is it?", "It is noon."]  # as the script has it
+    greeted_once(play)
+
+
+def test_a_session_that_vanishes_is_noticed_by_its_silence(plays):
+    """No end of the connection, no end of the caller's words: nothing else would tell for a quarter of an hour."""
+    play = plays["without a word"]
+    first, second = play.sessions
+    assert play.words()[1:3] == ["What time is it?", "It is noon."]
+    assert asked_ms(second) - first.sent("input_audio_buffer.speech_started")[-1].ms < 10_000
     greeted_once(play)
 
 

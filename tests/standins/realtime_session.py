@@ -128,6 +128,8 @@ class Session(VoiceSession):
                 await self._socket.ping(b"ping")
                 await asyncio.wait_for(self._ponged.wait(), PONG_SECONDS)
             except asyncio.TimeoutError:
+                if self.vanished:
+                    return
                 self.provider.violate("no_pong", f"no pong within {PONG_SECONDS} s")
             except ConnectionError:
                 return

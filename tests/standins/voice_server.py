@@ -2,8 +2,11 @@
 keeps its sessions, and a list of what the real service would have refused."""
 
 import asyncio
+import ctypes
 import json
 import ssl
+import struct
+from socket import SOL_SOCKET
 from typing import AsyncIterator, Callable, Coroutine, NamedTuple
 
 from aiohttp import web
@@ -14,6 +17,7 @@ from .scenario import Conversation, Scenario
 
 MAX_MESSAGE = 16 * 1024 * 1024
 CHUNK_BYTES = 800  # 100 ms of mu-law
+SO_ATTACH_FILTER, BPF_RET = 26, 0x06  # linux/filter.h, asm-generic/socket.h
 
 
 class Violation(NamedTuple):
@@ -127,6 +131,7 @@ class VoiceSession:
         self.opened_ms = now_ms()
         self.begun_ms: float | None = None  # a call has told it what to do
         self.closed_ms: float | None = None
+        self.vanished = False
         self._socket = socket
         self._transport = transport
         self._conversation: Conversation | None = None
@@ -158,6 +163,15 @@ class VoiceSession:
         """The network fails: no close frame."""
         if self._transport is not None:
             self._transport.abort()
+
+    def vanish(self) -> None:
+        """A firewall has forgotten the connection: nothing of what the client sends arrives, nor is it acknowledged; and
+        nobody tells it. A filter on the socket that takes no byte of any packet does the same here."""
+        self.vanished = True
+        refuse = struct.pack("HBBI", BPF_RET, 0, 0, 0)
+        program = ctypes.create_string_buffer(refuse, len(refuse))
+        filter_ = struct.pack("HL", 1, ctypes.addressof(program))
+        self._transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_ATTACH_FILTER, filter_)
 
     async def close(self, code: int, reason: str) -> None:
         await self._socket.close(code=code, message=reason.encode())

@@ -111,7 +111,8 @@ void ai_leg_open(struct call *c)
         open_agent(c);
         return;
     }
-    c->ai = ai_pool_take(c->w->ai_pool, &events, c, &c->ai_memory);
+    if (c->ai_tries == 1) /* one of the pool that did not work says that the others may not either */
+        c->ai = ai_pool_take(c->w->ai_pool, &events, c, &c->ai_memory);
     if (c->ai) {
         metric_add(&c->w->metrics.ai_pool_hits, 1);
         ai_leg_configure(c);
@@ -232,7 +233,7 @@ void ai_leg_ready(struct call *c, const struct ai_event *ev)
  * answer that is cut now is only cut in our own record. */
 static void disown_playout(struct call *c)
 {
-    playout_complete(&c->playout);
+    media_answer_done(c); /* nothing follows: what plays last gets its mark, too */
     for (int i = 0; i < c->playout.item_count; i++)
         c->playout.items[i].content_index = PLAYOUT_NOT_THE_AIS;
 }

@@ -80,6 +80,8 @@ static void call_enter(struct call *c, enum call_state next)
             greeting_ask(c);
         break;
     case CALL_TALKING:
+        if (c->machine)
+            call_part(c, REASON_VOICEMAIL); /* the message is all there is to say to it */
         if (c->rejoin)
             answers_ask(c, c->rejoin);
         c->rejoin = NULL;
@@ -179,6 +181,19 @@ static void on_timeout(struct call *c)
     }
 }
 
+/* A call whose end is decided has nothing that another worker could go on with: it ends here and now. */
+static void hand_over(struct call *c)
+{
+    if (c->state == CALL_PARTING) {
+        call_end(c, c->parting, "");
+    } else if (c->state == CALL_LISTENING) {
+        call_enter(c, CALL_ENDING);
+    } else {
+        c->left_idle = call_may_hand_over(c) && !c->rejoin && !answers_owed(c);
+        call_end(c, REASON_DRAINED, "");
+    }
+}
+
 /* What can happen in any state. true: it was that. */
 static bool call_on_anywhere(struct call *c, const struct call_event *ev)
 {
@@ -193,8 +208,7 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
         on_timeout(c);
         return true;
     case CALL_EV_HAND_OVER:
-        c->left_idle = call_may_hand_over(c) && !c->rejoin && !answers_owed(c);
-        call_end(c, REASON_DRAINED, "");
+        hand_over(c);
         return true;
     case CALL_EV_JOURNAL:
         if (ev->outcome == JOURNAL_KEPT)

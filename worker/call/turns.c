@@ -98,15 +98,32 @@ void turn_append(struct turn *turn, const char *text)
     turn->text = longer;
 }
 
+/* Characters of three bytes and more, but for punctuation (E2): Chinese, Japanese, Thai have no spaces. */
+static bool follows_spaceless(const char *text, size_t at)
+{
+    size_t lead = at;
+    if (at == 0 || ((unsigned char)text[at] & 0xC0) == 0x80)
+        return false;
+    while (lead > 0 && ((unsigned char)text[--lead] & 0xC0) == 0x80)
+        ;
+    return (unsigned char)text[lead] >= 0xE0 && (unsigned char)text[lead] != 0xE2;
+}
+
+/* The end of the last whole word up to `at`. */
+static size_t last_word(const char *text, size_t at)
+{
+    while (at > 0 && text[at] != ' ' && !follows_spaceless(text, at))
+        at--;
+    return at;
+}
+
 void turn_cut(struct turn *turn, int64_t heard_ms, int64_t sent_ms)
 {
     size_t len = turn->text ? strlen(turn->text) : 0, keep;
     if (len == 0 || heard_ms >= sent_ms || sent_ms <= 0)
         return;
     keep = whole_characters(turn->text, (size_t)((double)len * (double)heard_ms / (double)sent_ms));
-    while (keep > 0 && turn->text[keep] != ' ')
-        keep--;
-    turn->text[keep] = '\0';
+    turn->text[last_word(turn->text, keep)] = '\0';
 }
 
 static bool may_leave(const struct turns *t, bool all, int64_t now_ms)

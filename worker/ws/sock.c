@@ -315,7 +315,7 @@ static bool read_once(struct sock *s)
     n = read_some(s, room, size);
     if (n < 0) {
         if (n != IO_AGAIN)
-            sock_fail(s, n == IO_CLOSED ? "closed by the peer" : "connection reset");
+            sock_fail(s, n == IO_CLOSED ? "closed by the peer" : errno == ETIMEDOUT ? "the peer has fallen silent" : "connection reset");
         return false;
     }
     buf = s->held_len ? s->held : room;
@@ -447,6 +447,18 @@ static bool prepare_tls(struct sock *s, const char *server_name)
     return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl), server_name) == 1 || SSL_set1_host(s->ssl, server_name) == 1;
 }
 
+/* A peer who falls silent without a word (a firewall that forgot us) is noticed: by what it does not acknowledge, and
+ * while there is nothing to acknowledge by being asked. Without it only a kernel's last retransmission tells, after a quarter
+ * of an hour. */
+static void expect_life(int fd)
+{
+    int on = 1, idle_s = SOCK_IDLE_SECONDS, every_s = SOCK_SILENT_MS / 2000, silent_ms = SOCK_SILENT_MS;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
 struct sock *sock_connect(struct worker *w, const struct sockaddr *addr, socklen_t len, const char *server_name,
                           const struct sock_handler *handler, void *arg)
 {
@@ -454,6 +466,7 @@ struct sock *sock_connect(struct worker *w, const struct sockaddr *addr, socklen
     struct sock *s = fd >= 0 ? sock_new(w, fd, server_name != NULL, handler, arg) : NULL;
     if (!s)
         return NULL;
+    expect_life(fd);
     s->state = STATE_CONNECTING;
     event_add(&s->writable, NULL);
     if (server_name && !prepare_tls(s, server_name))

@@ -13,6 +13,9 @@ struct sock;
 enum {
     SOCK_QUEUE_MAX = 4 << 20,  /* unsent bytes; a peer that reads slower than that is cut off */
     SOCK_READS_PER_WAKE = 4,   /* so that one flooding peer cannot hold the loop */
+    SOCK_SILENT_MS = 4000,     /* connected sockets: a peer that acknowledges nothing for so long is gone; a caller's last
+                                  five seconds are kept for the next one (TAIL_BLOCKS_MAX) */
+    SOCK_IDLE_SECONDS = 20,    /* with nothing to acknowledge it is asked after so long */
     SOCK_KERNEL_BYTES = 131072, /* accepted sockets: what the kernel may hold for each direction */
 };
 

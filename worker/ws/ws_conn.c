@@ -265,6 +265,13 @@ static void deliver(struct ws_conn *ws, uint8_t *data, size_t len)
         refuse(ws, WS_CLOSE_BAD_UTF8, "a text message must be UTF-8");
 }
 
+/* What was delivered so far is good no longer. */
+static void read_over(struct ws_conn *ws)
+{
+    if (ws->state == STATE_OPEN && ws->handler->on_read)
+        ws->handler->on_read(ws, ws->arg);
+}
+
 /* Joins fragments. A whole message in one frame, which is all our peers send, is not copied. */
 static void on_data_frame(struct ws_conn *ws, const struct ws_frame *f)
 {
@@ -289,6 +296,7 @@ static void on_data_frame(struct ws_conn *ws, const struct ws_frame *f)
     ws->message = NULL;
     ws->message_len = 0;
     deliver(ws, (uint8_t *)message, len);
+    read_over(ws); /* the owner may have kept a place in it */
     free(message);
 }
 
@@ -344,8 +352,7 @@ static size_t take_frames(struct ws_conn *ws, uint8_t *buf, size_t len)
         else
             refuse(ws, WS_CLOSE_POLICY, "too much in too short a time");
     }
-    if (ws->state == STATE_OPEN && ws->handler->on_read)
-        ws->handler->on_read(ws, ws->arg);
+    read_over(ws);
     return used;
 }
 

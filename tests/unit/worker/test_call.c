@@ -408,6 +408,8 @@ static void test_ends(void **state)
         {{PARTING}, {ai_done, ai_lost}, UP_TO_GREETING " parting", 0, ""},
         {{PARTING}, {ai_done, ai_lost, played, ended}, UP_TO_GREETING " parting ending gone", REASON_AGENT_HANGUP,
          "hangup"},
+        {{PARTING}, {ai_lost, played, ended}, UP_TO_GREETING " parting ending gone", REASON_AGENT_HANGUP, "hangup"},
+        {{PARTING}, {hand_over, ended}, UP_TO_GREETING " parting ending gone", REASON_AGENT_HANGUP, "hangup"},
         {{PARTING}, {caller_begins}, UP_TO_GREETING " parting talking", 0, ""},
         {{PARTING}, {carrier_stops, ended}, UP_TO_GREETING " parting ending gone", REASON_CARRIER_STOP, ""},
         {{PARTING}, {fenced}, UP_TO_GREETING " parting gone", REASON_FENCED, ""},
@@ -416,6 +418,7 @@ static void test_ends(void **state)
         {{LISTENING}, {words, ended}, UP_TO_GREETING " talking listening ending gone", REASON_CARRIER_STOP, ""},
         {{LISTENING}, {too_late, ended}, UP_TO_GREETING " talking listening ending gone", REASON_CARRIER_STOP, ""},
         {{LISTENING}, {ai_lost, ended}, UP_TO_GREETING " talking listening ending gone", REASON_CARRIER_STOP, ""},
+        {{LISTENING}, {hand_over, ended}, UP_TO_GREETING " talking listening ending gone", REASON_CARRIER_STOP, ""},
         {{LISTENING}, {fenced}, UP_TO_GREETING " talking listening gone", REASON_FENCED, ""},
 
         {{ENDING}, {carrier_lost, ai_lost, hand_over}, UP_TO_GREETING " talking ending", REASON_CARRIER_STOP, ""},
@@ -562,6 +565,19 @@ static void test_machine(void **state)
     hang_up();
 }
 
+/* A session that is lost in mid message is replaced, for that message only. */
+static void test_machine_session_lost(void **state)
+{
+    static step *const steps[STEPS] = {GREETING, ai_lost, ai_opens, ai_configured};
+    (void)state;
+    ring();
+    around.answered_by = "machine_end_beep";
+    take(steps);
+    assert_string_equal(trace, UP_TO_GREETING " dialling parting");
+    assert_int_equal(call->parting, REASON_VOICEMAIL);
+    hang_up();
+}
+
 /* An answer that is wanted while another is under way is asked for once that is done, in its words. */
 static void test_answers_wait(void **state)
 {
@@ -684,6 +700,7 @@ int main(void)
         cmocka_unit_test(test_a_good_call),  cmocka_unit_test(test_ends),
         cmocka_unit_test(test_resumed),      cmocka_unit_test(test_greeting_without_redis),
         cmocka_unit_test(test_one_greeting), cmocka_unit_test(test_machine),
+        cmocka_unit_test(test_machine_session_lost),
         cmocka_unit_test(test_answers_wait), cmocka_unit_test(test_resumed_in_a_pause),
         cmocka_unit_test(test_handed_over),  cmocka_unit_test(test_no_place),
         cmocka_unit_test(test_one_answer_to_all_tools), cmocka_unit_test(test_ends_before_its_beat),

@@ -90,6 +90,10 @@ static void test_cut_to_what_was_heard(void **state)
         {"one two three four", "one two three four", 1000, 1000},
         {"one two three four", "", 0, 1000},
         {"word", "", 500, 1000},
+        {"はい、それでは十時に", "はい、それ", 500, 1000},
+        {"OK, それでは火曜日の午前10時にご予約をお取りいたします", "OK, それでは火曜日の午前10時", 500, 1000},
+        {"Здравствуйте, я вас слушаю", "Здравствуйте, я", 700, 1000},
+        {"I don\xE2\x80\x99t know", "I", 600, 1000},
         {"\xD7\xA9\xD7\x9C\xD7\x95\xD7\x9D \xD7\x93\xD7\xA0\xD7\x94", "\xD7\xA9\xD7\x9C\xD7\x95\xD7\x9D", 800, 1000},
     };
     (void)state;
