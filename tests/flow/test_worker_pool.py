@@ -7,6 +7,7 @@ import pytest
 
 from flow.cast import Cast, Case, line
 from flow.servers import eventually
+from standins.realtime import Faults
 from standins.scenario import turn
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -36,6 +37,14 @@ def test_sessions_are_opened_ahead_and_taken_by_calls(cast):
         assert play.session.opened_ms < play.call.began_ms
     assert cast.metric("ai_pool_taken_total") == 2
     wait_ready(cast, SIZE)
+
+
+def test_a_session_that_does_not_answer_speaks_for_the_others(cast):
+    """They stood open for as long, over the same firewall: the next one is dialled."""
+    wait_ready(cast, SIZE)
+    (play,) = cast.play(Case("mute", TALK, None, Faults(ignore_session_updates=1)))
+    first, second = play.sessions
+    assert first.opened_ms < play.call.began_ms < second.opened_ms
 
 
 def test_unused_sessions_are_renewed_before_they_expire(cast):
