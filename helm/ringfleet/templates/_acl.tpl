@@ -46,9 +46,10 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 (+xgroup|create +xgroup|delconsumer +xinfo|consumers +xreadgroup +xautoclaim +xpending +xrange +xadd +xdel +xack +xlen ~{{ $p }}:{p*}:ended)
 (+xadd +xdel ~{{ $p }}:{p*}:dead)
 {{- else if eq (index . 1) "keda" -}}
-resetkeys resetchannels -@all +auth +hello +ping +info +select
+resetkeys resetchannels -@all +auth +hello +ping +info +select +cluster|slots +asking
+{{- /* Its script counts an absent key as a list. */}}
 (+eval ~{{ $p }}:{p*}:live)
-(+type +zcard %R~{{ $p }}:{p*}:live)
+(+type +zcard +llen %R~{{ $p }}:{p*}:live)
 (+xlen %R~{{ $p }}:{p*}:ended)
 {{- end -}}
 {{- end -}}
