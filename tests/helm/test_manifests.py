@@ -120,6 +120,12 @@ def test_keda_asks_the_sentinels():
         ({"redis": {"morePorts": [5432]}}, "workers would have a route to Postgres"),
         ({"secrets": {"keys": {"stream-secrets": "x"}}}, "stream-secrets"),
         ({"sql": {"open_call.txt": ""}}, "open_call.txt"),
+        # what `flusher migrate` would do to a database of one's own
+        ({"sql": {"open_call.sql": "select 1;"}}, "migrate.to: there is SQL of your own"),
+        ({"sqlConfigMap": "my-sql"}, "migrate.to: there is SQL of your own"),
+        ({"migrate": {"to": 0}}, "migrate.to"),
+        ({"migrate": {"to": "latest"}}, "migrate.to"),
+        ({"migrate": {"to": 1}, "postgres": {"mode": "development"}}, "businessNumber must be empty"),
         ({"networkPolicy": {"ingressFrom": [{"podselector": {}}]}}, "podselector"),
         # what the schema cannot say
         (
@@ -128,6 +134,7 @@ def test_keda_asks_the_sentinels():
         ),
         ({"worker": {"drainSeconds": 3600}}, "terminationGracePeriodSeconds is 600"),
         ({"warmer": {"preStopSeconds": 30}}, "warmer.terminationGracePeriodSeconds is 40"),
+        ({"flusher": {"terminationGracePeriodSeconds": 29}}, "flusher.terminationGracePeriodSeconds"),
         (
             {"worker": {"autoscaling": {"engine": "hpa", "minReplicas": 9, "maxReplicas": 3}}},
             "minReplicas 9 is above maxReplicas 3",

@@ -5,7 +5,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from . import chart
+from flow.flusher_rig import FlusherRig
+
+from . import chart, tools
 
 PROGRAMS = ("warmer", "worker", "flusher")
 TOPOLOGIES = [path.name.removesuffix("-values.yaml") for path in chart.CI]
@@ -171,6 +173,15 @@ def test_the_grace_period_covers_the_drain():
         assert wait + drain + 30 <= pod["terminationGracePeriodSeconds"] <= 600
 
 
+def test_a_flusher_is_not_killed_before_it_ends_itself():
+    (limit,) = re.findall(r"stop_limit = {(\d+), 0}", (tools.ROOT / "flusher" / "main.c").read_text())
+    least = int(limit) + 5
+    least_grace = {"flusher": {"terminationGracePeriodSeconds": least}}
+    assert deployment("flusher", "minimal", least_grace)["template"]["spec"]["terminationGracePeriodSeconds"] == least
+    with pytest.raises(chart.Refused):
+        chart.render("minimal", {"flusher": {"terminationGracePeriodSeconds": least - 1}})
+
+
 @every_topology
 def test_disruption_budgets_never_block_a_drain(topology):
     manifests = chart.render(topology)
@@ -304,6 +315,42 @@ def test_migration_runs_before_the_pods_where_it_can():
         job = chart.pick(chart.render(topology), "Job", "migrate-1")
         assert "annotations" not in job["metadata"] and job["spec"]["backoffLimit"] > 0
     assert not chart.names(chart.render("minimal", {"migrate": {"enabled": False}}), "Job")
+
+
+def migration(settings: dict) -> list[str]:
+    """The command of the Job."""
+    (pod,) = [
+        pod for pod in chart.pod_templates(chart.render("minimal", settings)).values()
+        if pod["labels"][COMPONENT] == "migrate"
+    ]  # fmt: skip
+    return pod["containers"][0]["command"]
+
+
+def test_a_schema_of_ones_own_gets_what_is_asked_for():
+    own = {"sqlConfigMap": "my-sql"}
+    assert migration({}) == migration({**own, "migrate": {"to": "newest"}}) == ["/usr/bin/flusher", "migrate"]
+    assert migration({**own, "migrate": {"to": 1}}) == ["/usr/bin/flusher", "migrate", "--to", "1"]
+    assert not chart.names(chart.render("minimal", {**own, "migrate": {"enabled": False}}), "Job")
+
+
+@pytest.mark.usefixtures("programs")
+def test_the_ledger_alone_is_what_a_schema_of_ones_own_needs():
+    """The Job's words on a database that is not ours, and what the page on SQL adds by hand."""
+    _, *words = migration({"sqlConfigMap": "my-sql", "migrate": {"to": 1}})
+    with FlusherRig() as rig:
+
+        def tables() -> set[str]:
+            rows = rig.postgres.sql("select tablename from pg_tables where schemaname = 'public'")
+            return {row["tablename"] for row in rows} - {"schema_migration"}
+
+        done = rig.command(*words)
+        assert done.returncode == 0, done.stderr
+        assert tables() == {"call_flush", "call_replay"}
+        rig.postgres.sql((tools.ROOT / "flusher/sql/migrations/0006_after_call_job.sql").read_text())
+        # An upgrade runs the Job again, and takes nothing away.
+        done = rig.command(*words)
+        assert done.returncode == 0, done.stderr
+        assert tables() == {"call_flush", "call_replay", "after_call_job"}
 
 
 def test_development_servers_only_when_asked_for():
