@@ -91,6 +91,26 @@ def test_keda_asks_the_sentinels():
     assert trigger["metadata"]["addresses"] == "sentinel.example.test:26379"
     assert trigger["metadata"]["sentinelMaster"] == "mymaster"
     assert trigger["metadata"]["databaseIndex"] == "2"
+    parameters = {one["parameter"]: one["key"] for one in redis_login("sentinel")["secretTargetRef"]}
+    assert parameters["sentinelPassword"] == "redis-sentinel-password-keda"
+    assert "sentinelPassword" not in {one["parameter"] for one in redis_login("cluster")["secretTargetRef"]}
+
+
+def redis_login(topology: str, settings: dict | None = None) -> dict:
+    """What KEDA gets besides the trigger's own words."""
+    return chart.pick(chart.render(topology, settings), "TriggerAuthentication", "redis")["spec"]
+
+
+@pytest.mark.parametrize("topology", ["keda", "cluster", "sentinel"])
+def test_keda_speaks_tls_where_redis_does(topology):
+    for tls in (True, False):
+        settings = {"redis": {"tls": tls}, "caConfigMap": "certificates"}
+        for one in chart.render(topology, settings):
+            for trigger in one["spec"]["triggers"] if one["kind"] == "ScaledObject" else []:
+                assert trigger["metadata"].get("enableTLS") == ("true" if tls else None)
+                assert set(trigger["metadata"]) <= schemas.keda_trigger(trigger["type"])
+        trusted = [{"parameter": "ca", "name": "certificates", "key": "ca.crt"}]
+        assert redis_login(topology, settings).get("configMapTargetRef") == (trusted if tls else None)
 
 
 # ---- wrong values ----
@@ -117,6 +137,7 @@ def test_keda_asks_the_sentinels():
         ({"redis": {"kind": "sentinel"}}, "redis.sentinel.master"),
         ({"redis": {"kind": "cluster", "database": 1}}, "redis.database"),
         ({"redis": {"mode": "development", "kind": "cluster"}}, "redis.kind"),
+        ({"redis": {"mode": "development", "tls": True}}, "redis.tls"),
         ({"redis": {"morePorts": [5432]}}, "workers would have a route to Postgres"),
         ({"secrets": {"keys": {"stream-secrets": "x"}}}, "stream-secrets"),
         ({"sql": {"open_call.txt": ""}}, "open_call.txt"),

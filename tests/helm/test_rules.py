@@ -388,6 +388,19 @@ def test_sql_of_ones_own_is_mounted_where_it_is_looked_for():
         assert "RINGFLEET_SQL_DIR" not in chart.environment(container("worker", topology))
 
 
+def test_certificates_of_ones_own_are_trusted_by_all_programs():
+    manifests = chart.render("sentinel")
+    pods = {pod["labels"][COMPONENT]: pod for pod in chart.pod_templates(manifests).values()}
+    for program in (*PROGRAMS, "migrate"):
+        (one,) = pods[program]["containers"]
+        (mount,) = [mount for mount in one["volumeMounts"] if mount["name"] == "certificates"]
+        (volume,) = [volume for volume in pods[program]["volumes"] if volume["name"] == "certificates"]
+        assert mount["readOnly"] and volume["configMap"]["name"] == "certificates"
+        (item,) = volume["configMap"]["items"]
+        assert chart.environment(one)["SSL_CERT_FILE"] == f"{mount['mountPath']}/{item['path']}"
+    assert "SSL_CERT_FILE" not in chart.environment(container("worker"))
+
+
 # ---- what is done after calls ----
 
 AFTER_CALLS = {

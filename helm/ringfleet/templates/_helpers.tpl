@@ -198,6 +198,9 @@ sentinelMaster: {{ $redis.sentinel.master | quote }}
 {{- if ne $redis.kind "cluster" }}
 databaseIndex: {{ $redis.database | quote }}
 {{- end }}
+{{- if $redis.tls }}
+enableTLS: "true"
+{{- end }}
 {{- end -}}
 
 {{/* Whom the fleet's Redis or Postgres may be: (list $ "redis" values). */}}

@@ -176,6 +176,9 @@ true
 - name: RINGFLEET_CONSUMER
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 {{- end }}
+{{- if $root.Values.caConfigMap }}
+- {name: SSL_CERT_FILE, value: /etc/ringfleet/certificates/ca.crt}
+{{- end }}
 {{- if and (ne $program "worker") (include "ringfleet.sqlConfigMap" $root) }}
 - {name: RINGFLEET_SQL_DIR, value: /etc/ringfleet/sql}
 {{- end }}
@@ -196,6 +199,9 @@ true
 
 {{- define "ringfleet.volumeMounts" -}}
 - {name: secrets, mountPath: /run/secrets/ringfleet, readOnly: true}
+{{- if (index . 0).Values.caConfigMap }}
+- {name: certificates, mountPath: /etc/ringfleet/certificates, readOnly: true}
+{{- end }}
 {{- if and (eq (index . 1) "worker") (index . 0).Values.worker.spoolVolume }}
 - {name: spool, mountPath: /var/spool/ringfleet}
 {{- end }}
@@ -209,6 +215,12 @@ true
 
 {{- define "ringfleet.volumes" -}}
 {{ include "ringfleet.secretVolume" . }}
+{{- with (index . 0).Values.caConfigMap }}
+- name: certificates
+  configMap:
+    name: {{ . }}
+    items: [{key: ca.crt, path: ca.crt}]
+{{- end }}
 {{- if and (eq (index . 1) "worker") (index . 0).Values.worker.spoolVolume }}
 - name: spool
   {{- toYaml (index . 0).Values.worker.spoolVolume | nindent 2 }}
