@@ -115,6 +115,8 @@ def test_keda_speaks_tls_where_redis_does(topology):
 
 # ---- wrong values ----
 
+TOOLS = [{"ipBlock": {"cidr": "10.3.0.0/16"}}]
+
 
 @pytest.mark.parametrize(
     "settings, complaint",
@@ -141,6 +143,13 @@ def test_keda_speaks_tls_where_redis_does(topology):
         ({"redis": {"morePorts": [5432]}}, "workers would have a route to Postgres"),
         ({"secrets": {"keys": {"stream-secrets": "x"}}}, "stream-secrets"),
         ({"sql": {"open_call.txt": ""}}, "open_call.txt"),
+        ({"networkPolicy": {"toolEgress": [{"to": TOOLS}]}}, "ports"),  # all of them
+        ({"networkPolicy": {"toolEgress": [{"ports": [{"port": 8443}]}]}}, "to"),  # anywhere
+        ({"networkPolicy": {"toolEgress": [{"ports": [{"port": 8443}], "to": []}]}}, "to"),
+        *(
+            ({"networkPolicy": {"toolEgress": [{"ports": [port], "to": TOOLS}]}}, "has the port of Postgres")
+            for port in ({"port": 5432}, {"port": 5000, "endPort": 6000})
+        ),
         # what `flusher migrate` would do to a database of one's own
         ({"sql": {"open_call.sql": "select 1;"}}, "migrate.to: there is SQL of your own"),
         ({"sqlConfigMap": "my-sql"}, "migrate.to: there is SQL of your own"),

@@ -7,7 +7,7 @@ import pytest
 
 from flow.flusher_rig import FlusherRig
 
-from . import chart, tools
+from . import chart, schemas, tools
 
 PROGRAMS = ("warmer", "worker", "flusher")
 TOPOLOGIES = [path.name.removesuffix("-values.yaml") for path in chart.CI]
@@ -121,6 +121,15 @@ def test_the_worker_has_no_route_to_postgres():
             (rule,) = policies["postgres"]["ingress"]
             allowed = {one["podSelector"]["matchLabels"][COMPONENT] for one in rule["from"]}
             assert allowed == {"warmer", "flusher", "migrate"}
+
+
+def test_a_worker_reaches_the_tools_that_are_named():
+    rule = {"ports": [{"port": 8443, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "10.3.0.0/16"}}]}
+    manifests = chart.render("minimal", {"networkPolicy": {"toolEgress": [rule]}})
+    for program in (*PROGRAMS, "migrate"):
+        policy = chart.pick(manifests, "NetworkPolicy", program)
+        assert (rule in policy["spec"]["egress"]) is (program == "worker")
+        assert schemas.problems(policy) == []
 
 
 def test_policies_select_the_pods_there_are():
