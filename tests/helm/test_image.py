@@ -60,6 +60,18 @@ def test_every_command_of_the_chart_is_in_the_image(rootfs):
                     assert (rootfs / one["command"][0].lstrip("/")).exists()
 
 
+def test_commands_that_the_pages_run_in_a_pod_are_there(rootfs, tmp_path):
+    """In the container of a Deployment that the chart makes, by a name that the image's PATH leads to."""
+    pages = [(tools.ROOT / "README.md").read_text(), (chart.CHART / "README.md").read_text()]
+    pages.append(chart.notes("inline", tmp_path))
+    found = [re.findall(r"kubectl (?:-n \S+ )?exec deploy/fleet-ringfleet-(\w+) -- (\w+)", page) for page in pages]
+    assert [len(one) for one in found] == [1, 3, 3]
+    deployments = chart.names(chart.render("minimal"), "Deployment")
+    for deployment, program in {one for page in found for one in page}:
+        assert deployment == program and deployment in deployments
+        assert (rootfs / "usr/bin" / program).exists()
+
+
 def test_there_is_nothing_to_break_in_with(rootfs):
     names = {path.name for path in (rootfs / "usr/bin").iterdir()}
     assert names == {*PROGRAMS, "sleep"}
@@ -95,7 +107,8 @@ def test_the_dockerfile_makes_the_same_image():
     text = (IMAGE / "Dockerfile").read_text()
     stages = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
     assert stages == ["debian:${DEBIAN}-slim", "scratch"]
-    assert f"USER {USER}" in text
+    assert f"USER {USER}" in text and "ENV PATH=/usr/bin\n" in text
+    assert "ARG DEBIAN=trixie\n" in text  # the first whose hiredis speaks TLS
     user = chart.pick(chart.render("minimal"), "Deployment", "worker")["spec"]["template"]["spec"][
         "securityContext"
     ]
