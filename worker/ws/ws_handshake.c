@@ -153,6 +153,20 @@ size_t ws_request_write(char *out, size_t size, const char *host, const char *ta
     return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
 
+/* "HTTP/1.1 101". The buffer has no NUL that would stop sscanf. */
+static bool take_status(const char *buf, size_t len, int *status)
+{
+    if (len < 12 || memcmp(buf, "HTTP/1.", 7) != 0 || (buf[7] != '0' && buf[7] != '1') || buf[8] != ' ')
+        return false;
+    *status = 0;
+    for (int i = 9; i < 12; i++) {
+        if (buf[i] < '0' || buf[i] > '9')
+            return false;
+        *status = *status * 10 + buf[i] - '0';
+    }
+    return true;
+}
+
 enum ws_http_result ws_response_parse(const char *buf, size_t len, const char *key, size_t *taken, int *status)
 {
     size_t head = head_length(buf, len);
@@ -162,7 +176,7 @@ enum ws_http_result ws_response_parse(const char *buf, size_t len, const char *k
     bool upgrade = false, accepted = false, bad = false;
     if (head == 0)
         return len >= WS_HTTP_HEAD_MAX ? WS_HTTP_BAD : WS_HTTP_NEED_MORE;
-    if (head > WS_HTTP_HEAD_MAX || sscanf(buf, "HTTP/1.%*1[01] %3d", status) != 1)
+    if (head > WS_HTTP_HEAD_MAX || !take_status(buf, head, status))
         return WS_HTTP_BAD;
     accept_value(wanted, key);
     at = (const char *)memmem(buf, head, "\r\n", 2) + 2;
