@@ -80,7 +80,7 @@ void stream_json_dtmf(const struct jscan_value *object, struct carrier_event *ev
     else if (!jscan_copy(&digit, text, sizeof text))
         text[0] = '\0';
     ev->digit = text[0];
-    if (!ev->digit || !strchr("0123456789*#", ev->digit))
+    if (!ev->digit || !strchr("0123456789*#ABCD", ev->digit))
         stream_json_bad(ev, "dtmf: digit is missing");
 }
 

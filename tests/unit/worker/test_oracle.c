@@ -152,7 +152,7 @@ static void expect_dtmf(const json_t *dtmf, const struct carrier_event *ev)
                                                  ? (char[]){(char)('0' + json_integer_value(digit)), '\0'} : "");
     else if (!copy(digit, text, 2))
         text[0] = '\0';
-    if (!*text || !strchr("0123456789*#", *text))
+    if (!*text || !strchr("0123456789*#ABCD", *text))
         EXPECT(ev->kind == CARRIER_BAD);
     else
         EXPECT(ev->kind == CARRIER_DTMF && ev->digit == *text);
@@ -220,7 +220,7 @@ static void mark_body(struct forge *f, const char *word)
 
 static void dtmf_body(struct forge *f, const char *word)
 {
-    static const char *const digits[] = {"0", "7", "#", "*", "a", "11", ""};
+    static const char *const digits[] = {"0", "7", "#", "*", "A", "a", "11", ""};
     (void)word;
     forge_object(f, &(struct forge_field){"digit", forge_below(f, 4) ? forge_word : forge_number, digits[forge_below(f, ARRAY_LEN(digits))]}, 1);
 }

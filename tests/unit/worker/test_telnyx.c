@@ -147,7 +147,7 @@ static void test_bad(void **state)
         "{\"event\":\"start\",\"start\":{" IDS ",\"media_format\":{\"encoding\":\"PCMA\",\"sample_rate\":8000,\"channels\":1}},\"stream_id\":\"S\"}",
         "{\"event\":\"start\",\"start\":{" IDS ",\"media_format\":{\"encoding\":\"PCMU\",\"sample_rate\":16000,\"channels\":1}},\"stream_id\":\"S\"}",
         "{\"event\":\"start\",\"start\":{" IDS ",\"media_format\":{\"encoding\":\"PCMU\",\"sample_rate\":8000,\"channels\":2}},\"stream_id\":\"S\"}",
-        "{\"event\":\"dtmf\",\"dtmf\":{\"digit\":\"A\"}}", "{\"event\":\"error\",\"payload\":\"x\"}",
+        "{\"event\":\"dtmf\",\"dtmf\":{\"digit\":\"E\"}}", "{\"event\":\"error\",\"payload\":\"x\"}",
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
