@@ -121,6 +121,7 @@ void reply_arena_begin(struct reply_arena *arena, redisContext *redis)
 
 void reply_arena_end(struct reply_arena *arena, redisContext *redis)
 {
+    redis->reader->reply = NULL; /* half a reply, which the library's functions would free from the heap */
     redis->reader->fn = arena->_before;
     redis->reader->privdata = NULL;
 }

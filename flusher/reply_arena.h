@@ -15,7 +15,8 @@ struct reply_arena {
 };
 
 /* Frees the replies that are in it, and lets those that are read from now on live there, up to end. They
- * must not be freed. No reply may be half read at either moment. */
+ * must not be freed. No reply may be half read when it begins. One that is at the end, since the connection was lost
+ * in its middle, is forgotten: nothing more may be read from that connection, only closing it is left. */
 void reply_arena_begin(struct reply_arena *arena, redisContext *redis);
 void reply_arena_end(struct reply_arena *arena, redisContext *redis);
 

@@ -82,11 +82,29 @@ static void test_many_and_large(void **state)
     redisReaderFree(c.reader);
 }
 
+/* The connection ended, or was too slow, in the middle of a reply: whoever frees it must not free what is in the arena. */
+static void test_half_a_reply(void **state)
+{
+    static const char half[] = "*2\r\n$1\r\na\r\n";
+    struct reply_arena arena = {0};
+    redisContext c = {.reader = redisReaderCreate()};
+    void *reply = NULL;
+    (void)state;
+    reply_arena_begin(&arena, &c);
+    assert_int_equal(redisReaderFeed(c.reader, half, strlen(half)), REDIS_OK);
+    assert_int_equal(redisReaderGetReply(c.reader, &reply), REDIS_OK);
+    assert_null(reply);
+    reply_arena_end(&arena, &c);
+    redisReaderFree(c.reader);
+    reply_arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_kind),
         cmocka_unit_test(test_many_and_large),
+        cmocka_unit_test(test_half_a_reply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
