@@ -44,7 +44,7 @@ static bool say_hello(redisContext *ctx, const struct redis_sync_spec *spec, boo
     for (int step = 0; (argc = redis_hello(spec->url, spec->keys, spec->name, step, argv, &room)) > 0; step++) {
         redisReply *reply;
         bool ok;
-        if (spec->look && (strcmp(argv[0], "FUNCTION") == 0 || strcmp(argv[0], "FCALL") == 0))
+        if (spec->look && !spec->functions && (strcmp(argv[0], "FUNCTION") == 0 || strcmp(argv[0], "FCALL") == 0))
             continue;
         if (spec->look && strcmp(argv[0], "SET") == 0) {
             argv[0] = "GET"; /* of the same key */

@@ -17,7 +17,8 @@ struct redis_sync_spec {
     const struct key_space *keys; /* the partitions this fleet must have; NULL: any number */
     const char *name;             /* CLIENT SETNAME */
     int timeout_ms;               /* bounds each step and every later command */
-    bool look; /* it does not load this version's functions, nor record partitions, which are the fleet's */
+    bool look;      /* it does not load this version's functions, nor record partitions, which are the fleet's */
+    bool functions; /* a look that loads them all the same, since it is to call one */
 };
 
 /* Connects to the server at place and says hello. NULL, with the reason in why. Free with redisFree. */

@@ -218,6 +218,7 @@ static bool is_decision(const char *word)
 int inspect_dead(const struct flusher_config *config, const struct options *options)
 {
     const char *what = options->word_count > 1 ? options->words[1] : "list";
+    bool replays = strcmp(what, "replay") == 0, ok;
     struct look look;
     int64_t count;
     int code = 1;
@@ -226,7 +227,8 @@ int inspect_dead(const struct flusher_config *config, const struct options *opti
                         "the id of a call, or all\n");
         return 2;
     }
-    if (!look_begin(&look, config, options)) {
+    ok = replays ? look_begin_with_functions(&look, config, options) : look_begin(&look, config, options);
+    if (!ok) {
         look_release(&look);
         return 1;
     }

@@ -12,9 +12,9 @@
 
 enum { TIMEOUT_MS = 5000, CHANGE_PAUSE_MS = 100 };
 
-bool look_begin(struct look *look, const struct flusher_config *config, const struct options *options)
+static bool begin(struct look *look, const struct flusher_config *config, const struct options *options, bool functions)
 {
-    const struct redis_sync_spec spec = {&look->_url, &look->keys, "flusher-look", TIMEOUT_MS, true};
+    const struct redis_sync_spec spec = {&look->_url, &look->keys, "flusher-look", TIMEOUT_MS, true, functions};
     struct redis_refusal why = {.text = "out of memory"};
     redisReply *time;
     *look = (struct look){.config = config, .options = options};
@@ -30,6 +30,16 @@ bool look_begin(struct look *look, const struct flusher_config *config, const st
         look->now_ms = strtoll(time->element[0]->str, NULL, 10) * 1000 + strtoll(time->element[1]->str, NULL, 10) / 1000;
     freeReplyObject(time);
     return look->now_ms > 0;
+}
+
+bool look_begin(struct look *look, const struct flusher_config *config, const struct options *options)
+{
+    return begin(look, config, options, false);
+}
+
+bool look_begin_with_functions(struct look *look, const struct flusher_config *config, const struct options *options)
+{
+    return begin(look, config, options, true);
 }
 
 void look_release(struct look *look)

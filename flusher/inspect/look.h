@@ -21,8 +21,11 @@ struct look {
     struct redis_url _url;
 };
 
-/* false: it was said on stderr why. Release in both cases. */
+/* false: it was said on stderr why. Release in both cases. The second is for a command that calls a Redis function: it
+ * loads those of this version, while looking must change nothing. */
 RF_NODISCARD bool look_begin(struct look *look, const struct flusher_config *config, const struct options *options);
+RF_NODISCARD bool look_begin_with_functions(struct look *look, const struct flusher_config *config,
+                                            const struct options *options);
 void look_release(struct look *look);
 
 /* All keys are on one server: a command may name those of several calls, and wait. */

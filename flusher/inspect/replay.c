@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/redis/functions.h"
 #include "flusher/apply.h"
 #include "flusher/inspect/letters.h"
 #include "flusher/sql.h"
@@ -99,17 +100,16 @@ static bool replay_entry(struct replay *r, struct look *look, const struct lette
     return ok && letter_remove(look, letter);
 }
 
-/* A running flusher does it; its letter goes first, so that a new one can be told from it. */
+/* A running flusher does it. In one step, also when memory is full: nothing but its letter leads to a parked call. */
 static bool replay_call(struct look *look, const struct letter *letter)
 {
-    char key[KEY_SIZE];
-    redisReply *reply;
-    bool ok = letter_remove(look, letter);
-    if (!ok)
-        return false;
-    reply = look_ask(look, "XADD %s * call_sid %s why replay",
-                     key_of_partition(key, &look->keys, KEY_ENDED, letter->partition), letter->call_sid);
-    ok = reply != NULL;
+    char session[KEY_SIZE], ended[KEY_SIZE], dead[KEY_SIZE];
+    redisReply *reply = look_ask(look, "FCALL " REDIS_FUNCTION("rf_replay") " 3 %s %s %s %s %s %s",
+                                 key_of_call(session, &look->keys, KEY_SESSION, letter->call_sid),
+                                 key_of_partition(ended, &look->keys, KEY_ENDED, letter->partition),
+                                 key_of_partition(dead, &look->keys, KEY_DEAD, letter->partition), letter->call_sid,
+                                 letter->id, letter->entry_id);
+    bool ok = reply != NULL;
     freeReplyObject(reply);
     if (ok)
         printf("call %s is to be flushed again\n", letter->call_sid);

@@ -112,6 +112,9 @@ class Call:
         fields = itertools.chain.from_iterable(entries)
         return self._do("rf_dead", [self.session, self.dead], self.sid, *fields)
 
+    def replay(self, letter: str, entry: str):
+        return self._do("rf_replay", [self.session, self.ended, self.dead], self.sid, letter, entry)
+
     def done(self, entry: str, writes="0-0", events="0-0", retention=MINUTE, final_wait=MINUTE):
         keys = [self.ended, self.flushed, self.live, self.session, self.writes, self.events]
         return self._do("rf_done", keys, retention, final_wait, self.sid, entry, writes, events)

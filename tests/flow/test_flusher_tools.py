@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from .fleet import bin_directory
-from .flusher_rig import ENDED, TESTS, FlusherRig
+from .flusher_rig import DEAD, ENDED, TESTS, FlusherRig
+from .redis_functions import named
 from .servers import end_process, eventually
 
 CALLER = {"from": "+14155550123", "to": "+14155550199", "lead_full_name": "Dana Levy", "lead_first_name": "Dana",
@@ -264,6 +265,44 @@ def test_a_refused_entry_is_replayed_once(rig):
     rig.redis.xadd("rf:{p0}:dead", letter[1])
     assert rig.command("dead", "replay", "CA1").returncode == 0
     assert rig.dead() == [] and rig.one("select count(*) as n from conversation_turn")["n"] == 3
+
+
+def parked_call(rig, sid: str = "CA1"):
+    """A call that Postgres failed on again and again, as the flusher leaves it."""
+    call = rig.call(sid).open().claim()
+    call.turn("what was said")
+    call.end()
+    ((entry, _),) = rig.redis.xrange(ENDED)
+    letter = ("call", entry, "", "XX000", "internal error", "{}")
+    assert rig.redis.fcall(named("rf_dead"), 2, call.session, DEAD, sid, *letter) == ["DEAD", 1]
+    rig.redis.xdel(ENDED, entry)
+    return call
+
+
+def test_a_parked_call_is_replayed_by_a_version_that_redis_does_not_know_yet(rig):
+    call = parked_call(rig)
+    rig.redis.function_flush()
+    assert "to be flushed again" in said(rig.command("dead", "replay", "CA1"))
+    ((entry, fields),) = rig.redis.xrange(ENDED)
+    assert fields == {"call_sid": "CA1", "why": "replay"}
+    assert rig.redis.hget(call.session, "indexed") == entry
+    assert rig.dead() == [] and rig.command("dead", "replay", "CA1").returncode == 1
+    rig.start()
+    rig.wait_flushed()
+    assert rig.turns("CA1") == ["what was said"]
+
+
+def test_a_replay_in_a_full_redis_loses_no_call(rig):
+    parked_call(rig)
+    rig.redis.config_set("maxmemory", 1)
+    try:
+        rig.command("dead", "replay", "CA1")
+    finally:
+        rig.redis.config_set("maxmemory", 0)
+    rig.command("dead", "replay", "CA1")
+    rig.start()
+    rig.wait_flushed()
+    assert rig.turns("CA1") == ["what was said"] and rig.dead() == []
 
 
 def test_a_letter_is_discarded(rig):

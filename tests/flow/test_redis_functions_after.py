@@ -290,6 +290,18 @@ def test_dead_entries_are_kept_once(ended):
     assert [row["stream"] for row in rows] == ["writes", "events"]
 
 
+def test_a_parked_call_is_put_back_once(ended):
+    parked = ended.take()
+    ended.dead_entries(("call", parked, "", "XX000", "internal error", "{}"), ("writes", "1-1", "turn", "22P02", "", "{}"))
+    ended.db.delete(ended.ended)
+    letters = [id for id, _ in ended.db.xrange(ended.dead)]
+    assert ended.replay(letters[0], parked) == ["REPLAYED"]
+    assert ended.replay(letters[0], parked) == ["GONE"]
+    assert ended.index() == ["replay"] and ended.field("indexed") == ended.last(ended.ended)
+    assert [id for id, _ in ended.db.xrange(ended.dead)] == letters[1:]
+    assert ended.field(f"dead:call:{parked}") is None and ended.field("dead:writes:1-1") == "1"
+
+
 def test_done(ended):
     events = ended.last(ended.events)
     assert ended.done(ended.take(), "1-2", events) == ["DONE"]
@@ -454,7 +466,8 @@ def test_a_full_server_still_ends_and_drains(full):
     assert lost.reap("1") == ["REAPED", "worker_lost"]
     events = call.last(call.events)
     first, second = call.take(), call.take()
-    assert call.dead_entries(("writes", "1-1", "turn", "22P02", "bad", "{}")) == ["DEAD", 1]
+    assert call.dead_entries(("call", "1-1", "", "XX000", "bad", "{}")) == ["DEAD", 1]
+    assert call.replay(call.last(call.dead), "1-1") == ["REPLAYED"]
     assert call.done(first, "1-2", events, retention=PAST) == ["DONE"]
     assert call.done(second, "1-2", events, retention=PAST) == ["DONE"]
     assert call.purge() == ["PURGED"]

@@ -46,6 +46,19 @@ local function rf_dead(keys, args)
 end
 register('rf_dead', rf_dead, { 'allow-oom' })
 
+-- rf_replay: a parked call goes back on the index, and its letter off the dead stream.
+-- KEYS session, ended, dead
+-- ARGV sid, letter (its id), entry_id (of the index, that was parked)
+-- -> REPLAYED | GONE (there is no such letter any more)
+local function rf_replay(keys, args)
+  local session, ended, dead = keys[1], keys[2], keys[3]
+  if redis.call('XDEL', dead, args[2]) == 0 then return { 'GONE' } end
+  redis.call('HDEL', session, 'dead:call:' .. args[3])
+  index(session, ended, args[1], 'replay')
+  return { 'REPLAYED' }
+end
+register('rf_replay', rf_replay, { 'allow-oom' })
+
 -- Whether the stream holds an entry above this id. What was once there and was deleted does not count.
 local function has_above(stream, id)
   if id == '' then id = '0-0' end

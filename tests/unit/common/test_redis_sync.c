@@ -32,7 +32,7 @@ static redisContext *connect_as(const char *place, const struct key_space *keys,
 {
     char text[128];
     struct redis_url url;
-    struct redis_sync_spec spec = {&url, keys, "tester", TIMEOUT_MS, look};
+    struct redis_sync_spec spec = {.url = &url, .keys = keys, .name = "tester", .timeout_ms = TIMEOUT_MS, .look = look};
     struct redis_place found;
     redisContext *ctx;
     bool cluster;
