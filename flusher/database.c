@@ -1,10 +1,12 @@
 #include "flusher/database.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "common/base/log.h"
+#include "common/pg/session.h"
 #include "common/pg/sqlstate.h"
 
 enum { PARAMS_MAX = 16 };
@@ -21,10 +23,12 @@ PGconn *db_connect(const char *url, const char *options, struct db_error *error)
     /* Later keywords win: what stands in the URI overrides what stands before it. The timeouts bound
      * how long a server that vanished without a word can hold us. */
     static const char *const keys[] = {"application_name", "connect_timeout",     "tcp_user_timeout", "keepalives_idle",
-                                       "keepalives_count", "keepalives_interval", "options",          "dbname",
+                                       "keepalives_count", "keepalives_interval", "dbname",           "options",
                                        NULL};
-    const char *const values[] = {"flusher", "5", "15000", "10", "3", "5", options, url, NULL};
+    char *all_options = pg_session_options(url, options);
+    const char *const values[] = {"flusher", "5", "15000", "10", "3", "5", url, all_options, NULL};
     PGconn *conn = PQconnectdbParams(keys, values, 1);
+    free(all_options);
     if (conn && PQstatus(conn) == CONNECTION_OK) {
         PQsetNoticeProcessor(conn, on_notice, NULL);
         return conn;

@@ -11,11 +11,12 @@
 #include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "common/pg/cork.h"
+#include "common/pg/session.h"
 #include "common/pg/sqlstate.h"
 
 enum {
     TICK_MS = 500,
-    SILENT_MS = 5000, /* connecting, preparing or a group without an answer for this long */
+    SILENT_MS = 5000, /* connecting, preparing, or groups wait, without an answer for this long */
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 5000,
     WHY_SIZE = 256,
@@ -41,6 +42,7 @@ struct pg_pipeline {
     struct event *readable, *writable;
     struct cork cork;              /* the groups of one turn leave in one packet */
     int64_t since_ms;              /* when the present state began */
+    int64_t heard_ms;              /* of the last answer */
     size_t prepared;               /* PREPARING: statements whose sync has come */
     bool described;                /* PREPARING: this statement's first answer was seen */
     struct group ring[PG_WAITING_MAX];
@@ -49,6 +51,10 @@ struct pg_pipeline {
     int backoff_ms;
     struct log_limit limit;
 };
+
+/* Both below SILENT_MS. The server would go on for a connection that was given up: behind a lock that is held for
+ * minutes there would soon be as many of them as it allows. */
+static const char session_defaults[] = "-c lock_timeout=4s -c statement_timeout=4500ms";
 
 static void on_socket(evutil_socket_t fd, short what, void *arg);
 
@@ -206,6 +212,7 @@ static void on_group_sync(struct pg_pipeline *p)
 static bool on_result(struct pg_pipeline *p, PGresult *result, char *why, size_t size)
 {
     bool sync = PQresultStatus(result) == PGRES_PIPELINE_SYNC, good = true;
+    p->heard_ms = clock_mono_ms();
     if (!sync && p->state == STATE_UP) {
         on_group_result(p, result); /* owns it now */
         return true;
@@ -333,10 +340,12 @@ static void on_notice(void *arg, const char *text)
 static void start_connection(struct pg_pipeline *p, const char *address)
 {
     /* What stands before dbname the URL may change; what stands after it, it may not. */
-    const char *keys[] = {"keepalives_idle", "dbname", "application_name", address ? "hostaddr" : NULL, NULL};
-    const char *values[] = {"30", p->spec.url, p->spec.application_name, address, NULL};
+    const char *keys[] = {"keepalives_idle", "dbname", "application_name", "options", address ? "hostaddr" : NULL, NULL};
+    char *options = pg_session_options(p->spec.url, session_defaults);
+    const char *values[] = {"30", p->spec.url, p->spec.application_name, options, address, NULL};
     enter(p, STATE_CONNECTING);
     p->conn = PQconnectStartParams(keys, values, 1);
+    free(options);
     if (p->conn)
         PQsetNoticeProcessor(p->conn, on_notice, NULL);
     if (!p->conn || PQstatus(p->conn) == CONNECTION_BAD || !watch(p, false, true))
@@ -388,9 +397,13 @@ static void begin(struct pg_pipeline *p)
     free(host);
 }
 
+/* Not while it answers one group after the other, however slowly: those behind would be carried out all the same, and
+ * nobody would know. */
 static bool silent(struct pg_pipeline *p)
 {
     int64_t since = p->state == STATE_UP ? (p->waiting ? oldest(p)->sent_ms : 0) : p->since_ms;
+    if (since && since < p->heard_ms)
+        since = p->heard_ms;
     return since && clock_mono_ms() - since > SILENT_MS;
 }
 

@@ -6,7 +6,8 @@
  * fails does not take the next one with it. A lost or silent connection calls every waiting
  * callback with NULL, meaning "unknown, it may have happened", and is tried again with back-off and
  * jitter. A statement that must be prepared anew (a migration ran) also ends the connection, and
- * the next one does it.
+ * the next one does it. The session's lock_timeout and statement_timeout end a statement before the
+ * connection counts as silent; the URL may set others.
  *
  * A single host name in the URL is resolved by the loop's resolver and handed to libpq as hostaddr.
  * A list of hosts ("a,b") is resolved by libpq, which blocks: give addresses there.

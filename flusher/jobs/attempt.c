@@ -7,7 +7,6 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
-#include "common/pg/sqlstate.h"
 
 enum { TEXT_SIZE = 501, DELAY_MAX_MS = 3600000, AWAY_MS = 1000, STRIKE_RETRIES = 30 };
 
@@ -224,15 +223,12 @@ static const PGresult *first_failed(PGresult *const *results, size_t n)
     return NULL;
 }
 
-/* The server's own trouble is no fault of the job's, and passes. */
+/* Whoever's fault it is, it counts, so that what always fails is not tried for ever. An outage costs one attempt: to
+ * take the job again is a write. */
 static void failed(struct attempt *a, const PGresult *result)
 {
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    if (pg_fault_of(sqlstate) == PG_FAULT_SERVER)
-        job_later(&a->job, AWAY_MS, text ? text : "the database failed");
-    else
-        job_again(&a->job, 0, text ? text : "the database failed");
+    const char *text = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : "the connection to the database was lost";
+    job_again(&a->job, 0, text ? text : "the database failed");
 }
 
 static size_t result_count(PGresult *const *results)
@@ -252,9 +248,7 @@ static void on_answer(PGresult *const *results, void *arg)
         release(a);
     else if (a->ended)
         return;
-    else if (!results)
-        job_later(&a->job, AWAY_MS, "the database is away");
-    else if (bad)
+    else if (!results || bad)
         failed(a, bad);
     else
         a->fn(&a->job, results);

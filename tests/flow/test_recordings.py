@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from standins.conversation_audio import ConversationAudio
@@ -237,6 +238,48 @@ def test_a_flusher_that_slept_while_another_one_did_its_work(rig, carrier, setti
     path = assert_stored(rig)
     eventually("it to know", lambda: sleeper.metrics()["ringfleet_jobs_running"] == 0)
     assert files(tmp_path / "store") == [path]
+
+
+def test_a_lock_that_is_held_for_long_costs_attempts_and_no_session(rig, carrier, settings):
+    """The server would go on with the statements of each connection that is given up, and nobody with the jobs that
+    were taken by it."""
+    names = ["RE1", "RE2"]
+    for name in names:
+        carrier.media[name] = Media(SOUND, held_at=1000)
+    flusher = rig.start(**settings | {"job_lease_seconds": 60})
+    for name in names:
+        recorded_call(rig, f"CA-{name}", name, carrier.url_of(name))
+    eventually("the downloads to begin", lambda: all(carrier.media[name].requests for name in names))
+    rig.wait_flushed()
+    with psycopg.connect(rig.postgres.url("locker")) as locker:
+        locker.execute("lock table recording in access exclusive mode")
+        for name in names:
+            carrier.media[name].held_at = None
+        carrier.release.set()
+        tried = lambda: [job(rig, "recording", name)["attempts"] for name in names]  # noqa: E731
+        eventually("some attempts at each", lambda: min(tried()) >= 2, 60)
+        sessions = rig.one("select count(*) as n from pg_stat_activity where application_name = 'flusher-jobs'")["n"]
+        assert sessions == 1
+        locker.rollback()
+    for name in names:
+        wait_job(rig, "recording", name)
+    assert flusher.metrics()['ringfleet_job_failures_total{kind="recording"}'] >= 2
+    failures = [line for line in flusher.log() if line.get("msg") == "job failed, it is tried again"]
+    assert any("lock timeout" in line["why"] for line in failures)
+
+
+@pytest.mark.parametrize("sqlstate", ["XX000", "57014"])
+def test_a_statement_that_always_fails_is_given_up(rig, carrier, settings, sqlstate):
+    rig.sql(
+        "create function refuse() returns trigger language plpgsql as $$ begin "
+        f"raise exception 'no such luck' using errcode = '{sqlstate}'; end $$"
+    )
+    rig.sql("create trigger refuse before update of sha256 on recording for each row execute function refuse()")
+    carrier.media["RE1"] = Media(SOUND)
+    rig.start(**settings | {"job_attempts": 3})
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"))
+    dead = wait_job(rig, "recording", "RE1", "dead")
+    assert (dead["attempts"], dead["error"]) == (3, "no such luck")
 
 
 def test_jobs_elsewhere(rig, carrier, settings):
