@@ -9,7 +9,7 @@
 #include "flusher/jobs/hook_sign.h"
 #include "flusher/jobs/job.h"
 
-enum { ANSWER_MS = 15000, NOT_READY_MS = 1000, ANSWER_MAX = 4096, ID_SIZE = 160 };
+enum { ANSWER_MS = 15000, NOT_READY_MS = 1000, NOT_READY_MAX_MS = 60000, ANSWER_MAX = 4096, ID_SIZE = 160 };
 
 struct hook {
     struct http_request *request;
@@ -74,13 +74,22 @@ static void post(struct job *job, const char *url, const struct hook_secret *sec
         job_again(job, NOT_READY_MS, "the request could not be made");
 }
 
+/* One that is old already may take a day. */
+static void wait_longer(struct job *job)
+{
+    int64_t wait = job->age_ms / 60;
+    if (wait > NOT_READY_MAX_MS)
+        wait = NOT_READY_MAX_MS;
+    job_later(job, wait > NOT_READY_MS ? wait : NOT_READY_MS, "the call is not over for the carrier");
+}
+
 static void on_summary(struct job *job, PGresult *const *rows)
 {
     const struct flusher_config *config = job->shop->config;
     const char *url = job_value(rows[0], "url"), *text = job_value(rows[0], "secret");
     struct hook_secret secret;
     if (strcmp(job_value(rows[0], "ready"), "t") != 0) {
-        job_later(job, NOT_READY_MS, "the call is not over for the carrier");
+        wait_longer(job);
         return;
     }
     if (!*url) { /* the secret belongs to the address */

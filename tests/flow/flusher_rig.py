@@ -57,6 +57,14 @@ class HandMadeCall:
         self.epoch, self.seq = int(answer[1]), int(answer[2])
         return self
 
+    def reclaim(self) -> "HandMadeCall":
+        """The worker was only cut off: it takes back the call that was ended for it."""
+        keys = [self.session, self.writes, LIVE]
+        answer = self._redis.fcall(named("rf_reclaim"), 3, *keys, self.sid, self.epoch, "worker", "MZ", 60_000)
+        assert answer[0] == "RECLAIMED", answer
+        self.epoch, self.seq = int(answer[1]), int(answer[2])
+        return self
+
     def append(self, type: str, **fields: object) -> str:
         self.seq += 1
         entry = {"type": type, "by": "worker", "at": now_ms(), **fields}

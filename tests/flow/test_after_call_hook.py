@@ -97,6 +97,42 @@ def test_a_word_that_never_comes_is_not_waited_for_for_ever(rig, receiver, setti
     assert receiver.told[0].body["status"] is None
 
 
+def lost_call(rig, sid: str):
+    """Its worker said nothing for so long that the call was ended for it."""
+    call = rig.call(sid).open().claim(lease_ms=-100_000)
+    call.turn("Hello", "caller")
+    eventually("the call to be given up", lambda: rig.redis.hget(call.session, "reason") == "worker_lost")
+    rig.wait_flushed()
+    return call
+
+
+def let_job_age(rig, sid: str, by: str) -> None:
+    rig.sql("update after_call_job set created_at = created_at - %s::interval, error = null where subject = %s", by, sid)
+
+
+def test_a_call_whose_worker_comes_back_is_told_once_it_is_over(rig, receiver, settings):
+    rig.start(**settings | {"reap_grace_ms": 0})
+    call = lost_call(rig, "CA1").reclaim()
+    let_job_age(rig, "CA1", "2 minutes")
+    eventually("it to have been looked at again", lambda: job(rig, "hook", "CA1")["error"])
+    assert receiver.told == []
+    call.turn("As I said", "caller")
+    call.end("caller_hangup")
+    call.status("completed", 3, final=True, duration=31)
+    wait_job(rig, "hook", "CA1")
+    (told,) = receiver.told
+    assert [turn["text"] for turn in told.body["turns"]] == ["Hello", "As I said"]
+    assert told.body["end_reason"] == "caller_hangup"
+
+
+def test_a_call_that_died_with_its_worker_and_the_carriers_word_is_told_in_the_end(rig, receiver, settings):
+    rig.start(**settings | {"reap_grace_ms": 0})
+    lost_call(rig, "CA1")
+    let_job_age(rig, "CA1", "25 hours")
+    wait_job(rig, "hook", "CA1")
+    assert receiver.told[0].body["end_reason"] == "worker_lost"
+
+
 def test_a_business_has_an_address_of_its_own(rig, receiver, settings):
     own = HookReceiver()
     business = rig.one(

@@ -1,11 +1,13 @@
 -- What a business is told of a call, and where. The body is sent as it is returned here; warmer and worker know
 -- nothing of it. Its members are in flusher/jobs/after_call.schema.json.
 -- $1 call_sid  $2 age_ms: how long the call has been in the database
--- -> ready: false as long as the carrier's final word is missing, for a minute at most
+-- -> ready: false as long as the carrier's final word is missing, for a minute at most; for a day (none goes on for
+--    longer) if no worker said that the call was over: one that was lost may come back, and the call with it
 --    url, secret: the business's own, or NULL for those of the settings
 --    body
 select coalesce(call_log.status in ('completed', 'busy', 'failed', 'no-answer', 'canceled'), false)
-           or $2::bigint >= 60000 as ready,
+           or $2::bigint >= case when coalesce(call_log.end_reason, 'worker_lost') = 'worker_lost'
+                                 then 86400000 else 60000 end as ready,
        business_settings.settings ->> 'after_call_url' as url,
        business_settings.settings ->> 'after_call_secret' as secret,
        jsonb_build_object(
