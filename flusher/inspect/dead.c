@@ -85,7 +85,7 @@ bool letter_is_call(const struct letter *letter)
     return strcmp(letter->stream, "call") == 0;
 }
 
-bool letter_remove(struct look *look, const struct letter *letter)
+static bool take_off(struct look *look, const struct letter *letter)
 {
     char key[KEY_SIZE];
     redisReply *reply =
@@ -93,6 +93,18 @@ bool letter_remove(struct look *look, const struct letter *letter)
     bool ok = reply != NULL;
     freeReplyObject(reply);
     return ok;
+}
+
+/* The note first: as long as there is a letter this can be done again. */
+bool letter_remove(struct look *look, const struct letter *letter)
+{
+    char key[KEY_SIZE];
+    redisReply *reply = look_ask(look, "HDEL %s dead:%s:%s",
+                                 key_of_call(key, &look->keys, KEY_SESSION, letter->call_sid), letter->stream,
+                                 letter->entry_id);
+    bool ok = reply != NULL;
+    freeReplyObject(reply);
+    return ok && take_off(look, letter);
 }
 
 /* -- showing ------------------------------------------------------------------------------------ */
@@ -178,7 +190,7 @@ static bool discard_letter(struct look *look, const struct letter *letter, void 
         freeReplyObject(reply);
     }
     printf("discarded %s of call %s%s\n", letter->id, letter->call_sid, letter_is_call(letter) ? ", with its journal" : "");
-    return letter_remove(look, letter);
+    return take_off(look, letter);
 }
 
 struct replaying {

@@ -14,7 +14,7 @@ typedef bool letter_fn(struct look *look, const struct letter *letter, void *arg
  * many there were; -1: Redis failed, or fn did. */
 RF_NODISCARD int64_t letters_for_each(struct look *look, const char *meant, letter_fn *fn, void *arg);
 
-/* Removes it from the dead stream. */
+/* After a replay: removes it from the dead stream, and the call's note that the entry was refused. */
 RF_NODISCARD bool letter_remove(struct look *look, const struct letter *letter);
 
 /* Whether it stands for a whole call that was parked. */

@@ -62,6 +62,8 @@ static void read_ledger(struct show *s)
     PGconn *conn = db_connect(s->look.config->database_url, "", &error);
     PGresult *row = conn ? PQexecParams(conn, look_sql[0].text, 1, NULL, values, NULL, NULL, 0) : NULL;
     s->ledger_asked = row && PQresultStatus(row) == PGRES_TUPLES_OK;
+    if (s->ledger_asked)
+        memset(s->mark, 0, sizeof s->mark);
     if (s->ledger_asked && PQntuples(row) == 1) {
         s->ledger = ledger_row(row);
         stream_id_parse(column_text(row, 0), &s->mark[STREAM_WRITES]);

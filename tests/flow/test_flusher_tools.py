@@ -38,6 +38,11 @@ def as_json(done) -> object:
     return json.loads(said(done))
 
 
+def in_postgres(rig, sid: str) -> list[str]:
+    """What is said of each entry of the journal."""
+    return [row["in_postgres"] for row in as_json(rig.command("show", sid, "--json"))["journal"]]
+
+
 def refused_call(rig, sid: str = "CA1"):
     """Two turns and one that Postgres refuses."""
     call = rig.call(sid).open(**CALLER).claim()
@@ -105,7 +110,9 @@ def test_show_tells_what_is_in_postgres(rig):
     assert shown["session"]["token:0"] == "***"
     assert shown["ledger"]["writes"] == "1-3" and shown["session"]["phase"] == "ended"
     assert shown["journal"][1]["text"] == "caller: hello"
-    # the same without Postgres, from what Redis knows
+    # Postgres, restored to a time before the call, is believed; without it there is only what Redis knows
+    rig.sql("delete from call_flush")
+    assert set(in_postgres(rig, "CA1")) == {"no"}
     nowhere = rig.command("show", "CA1", "--json", database_url="postgresql://127.0.0.1:1/none")
     shown = as_json(nowhere)
     assert shown["ledger"] is None and shown["journal"][2]["in_postgres"] == "yes"
@@ -244,8 +251,7 @@ def test_dead_letters_are_listed_and_shown(rig):
     assert "robot" in shown and "Dana" not in shown and "D*** here" in shown
     assert "Dana here" in said(rig.command("dead", "show", row["id"], "--unmask"))
     assert rig.command("dead", "show", "1-1").returncode == 1
-    journal = as_json(rig.command("show", "CA1", "--json"))["journal"]
-    assert [row["in_postgres"] for row in journal] == ["yes", "yes", "refused", "yes", "yes"]
+    assert in_postgres(rig, "CA1") == ["yes", "yes", "refused", "yes", "yes"]
 
 
 def test_a_refused_entry_is_replayed_once(rig):
@@ -259,6 +265,7 @@ def test_a_refused_entry_is_replayed_once(rig):
     rig.sql("alter table conversation_turn drop constraint conversation_turn_speaker_check")
     assert rig.command("dead", "replay", letter[0]).returncode == 0
     assert rig.dead() == []
+    assert in_postgres(rig, "CA1") == 5 * ["yes"]
     rows = rig.sql("select seq, journal_seq, speaker from conversation_turn order by seq")
     assert [tuple(row.values()) for row in rows] == [(1, 2, "caller"), (2, 4, "caller"), (3, 3, "robot")]
     # a replay that died between its commit and the letter's removal
@@ -311,6 +318,7 @@ def test_a_letter_is_discarded(rig):
     rig.start()
     rig.wait_flushed()
     assert "discarded" in said(rig.command("dead", "discard", "CA1"))
+    assert in_postgres(rig, "CA1")[2] == "refused"
     assert [entry["call_sid"] for entry in rig.dead()] == ["CA2"]
     assert rig.redis.exists(rig.call("CA1").writes)
 
