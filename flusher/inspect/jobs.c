@@ -8,7 +8,7 @@
 #include "flusher/inspect/table.h"
 #include "flusher/jobs/statements.h"
 
-#define MOST "1000"
+enum { MOST = 1000 };
 
 static const struct column job_columns[] = {
     {"kind", "JOB", CELL_TEXT},        {"subject", "SUBJECT", CELL_TEXT}, {"call_sid", "CALL", CELL_TEXT},
@@ -93,6 +93,10 @@ static int show(struct desk *desk, enum job_statement statement, int count, cons
     if (!rows)
         return 1;
     all = json_of(rows);
+    if (json_array_size(all) > MOST) {
+        fprintf(stderr, "flusher: there are more than %d; the oldest are shown\n", (int)MOST);
+        json_array_remove(all, MOST);
+    }
     table_print(columns, column_count, all, as_json);
     json_decref(all);
     PQclear(rows);
@@ -122,7 +126,8 @@ static bool is_state(const char *word)
 int inspect_jobs(const struct flusher_config *config, const struct options *options)
 {
     const char *what = options->words[1], *which = options->word_count > 2 ? options->words[2] : NULL;
-    const char *const params[] = {which, MOST};
+    char most[12];
+    const char *const params[] = {which, most};
     bool lists = strcmp(what, "list") == 0 && (!which || is_state(which));
     bool decides = (strcmp(what, "retry") == 0 || strcmp(what, "discard") == 0) && which;
     struct desk desk;
@@ -132,6 +137,7 @@ int inspect_jobs(const struct flusher_config *config, const struct options *opti
                         "recording, the id of a call, or all\n");
         return 2;
     }
+    snprintf(most, sizeof most, "%d", MOST + 1); /* one more says that there are more */
     if (desk_open(&desk, config))
         code = lists ? show(&desk, JOB_SQL_LIST, 2, params, job_columns, ARRAY_LEN(job_columns), options->json)
                      : decide(&desk, what, which);

@@ -354,6 +354,21 @@ def test_a_list_that_is_cut_says_so(rig):
         assert len(as_json(done)) == 1000 * kinds and done.stderr.count("more than 1000") == kinds, (word, done.stderr)
 
 
+def test_a_list_of_jobs_that_is_cut_says_so(rig):
+    def add(first: int, last: int) -> None:
+        rig.sql(
+            "insert into after_call_job (kind, subject, call_sid) "
+            "select 'hook', 'CA' || n, 'CA' || n from generate_series(%s::int, %s::int) as n", first, last,
+        )  # fmt: skip
+
+    add(1, 1000)
+    done = rig.command("jobs", "list", "--json")
+    assert len(as_json(done)) == 1000 and not done.stderr
+    add(1001, 1001)
+    done = rig.command("jobs", "list", "--json")
+    assert len(as_json(done)) == 1000 and "more than 1000" in done.stderr
+
+
 # ---- check ----
 
 
