@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flow.fleet import bin_directory
+from flow.fleet import TESTS, bin_directory
 from flow.outbound_rig import BUSINESS, SHORT, OutboundStage, jobs, new_number, outbound_key
 from flow.servers import eventually
 from flow.warmer_rig import metric, post
@@ -525,6 +525,45 @@ def test_hours_that_are_not_understood_are_refused_at_start(stage):
     env = {**os.environ, **program._env, "RINGFLEET_CALLING_HOURS": "21:00-08:00"}
     done = subprocess.run([str(bin_directory() / "warmer")], env=env, capture_output=True, text=True, timeout=20)
     assert done.returncode != 0 and "RINGFLEET_CALLING_HOURS is not right" in done.stderr
+
+
+@pytest.mark.parametrize("said, kept", [("1,000", "1000"), ("3 at once", "1000"), ("-1", "1000"), (3, "3"), (" 3", "3")])
+def test_places_that_are_no_number_are_the_usual_ones(stage, said, kept):
+    """1000 is what the stage sets."""
+    number = stage.meet(new_number(), outcome="busy")
+    in_settings(stage, json.dumps({"max_calls": said}))
+    try:
+        (waits,) = stage.call({"to": new_number()}, schedule_at=soon(3600))
+        assert jobs(stage.fleet)[waits["call_sid"]]["max_calls"] == kept
+        stage.fleet.redis().delete(outbound_key("queue"), outbound_key("jobs"))
+        (result,) = stage.call({"to": number})
+        stage.row(result["call_sid"], status="busy")
+    finally:
+        in_settings(stage, "{}")
+
+
+def test_a_job_that_nobody_understands_fails_its_call(stage):
+    (waits,) = stage.call({"to": new_number()}, schedule_at=soon(3600))
+    sid = waits["call_sid"]
+    stage.fleet.redis().hset(outbound_key("jobs"), sid, "{")
+    stage.fleet.redis().zadd(outbound_key("queue"), {sid: 1})
+    stage.row(sid, status="failed", end_reason="its job in the queue is not understood")
+    assert jobs(stage.fleet) == {}
+
+
+def test_a_row_that_names_no_business_is_refused(tmp_path):
+    """Places are counted by business. The statement may be somebody's own."""
+    builtin = (TESTS.parent / "warmer/sql/open_outbound_call.sql").read_text()
+    own = builtin.replace("business_id::text as business_id", "null::text as business_id")
+    assert own != builtin
+    (tmp_path / "open_outbound_call.sql").write_text(own)
+    with OutboundStage(RINGFLEET_SQL_DIR=str(tmp_path)) as stage:
+        answer = stage.request({"business": BUSINESS, "callees": [{"to": new_number()}]})
+        (result,) = json.loads(answer.body)["calls"]
+        assert (answer.status, result["status"]) == (422, "refused")
+        assert "no business_id" in result["error"]
+        stage.row(result["call_sid"], status="failed", end_reason=result["error"])
+        assert jobs(stage.fleet) == {}
 
 
 def test_rate_and_places():

@@ -21,6 +21,14 @@ class Queue:
         answer = self.db.fcall(named("rf_enqueue"), 2, *self.keys[:2], sid, due_ms, json.dumps(job))
         assert answer == ["QUEUED"]
 
+    def put(self, sid: str, text: str) -> None:
+        """A job as it is, due at once and ahead of all others."""
+        self.db.hset(self.keys[1], sid, text)
+        self.db.zadd(self.keys[0], {sid: 1})
+
+    def over(self, sid: str) -> list:
+        return self.db.fcall(named("rf_over"), 4, *self.keys[:4], sid)
+
     def take(self, interval_ms: int = INTERVAL_MS) -> list:
         return self.db.fcall(named("rf_take"), 5, *self.keys, LEASE_MS, interval_ms)
 
@@ -68,3 +76,44 @@ def test_an_account_that_may_not_dial_yet_keeps_no_other_waiting(queue, ahead):
     assert queue.take(hour_ms)[0] == "LATER"
     queue.db.delete(queue.keys[KINDS.index("rate")])
     assert queue.take(hour_ms)[:2] == ["DIAL", "EL_a0001"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"business_id": "1", "max_calls": "1,000", "carrier": "twilio"}',
+        '{"business_id": "1", "max_calls": null, "carrier": "twilio"}',
+        '{"business_id": null, "max_calls": "3", "carrier": null}',
+        "{}",
+        "[]",
+        "null",
+        "7",
+        "{",
+        "",
+    ],
+)
+def test_a_job_that_is_not_as_it_should_be_stops_nobody_elses(queue, text):
+    """It is handed out too, once: its warmer says what becomes of it."""
+    queue.put("EL_odd", text)
+    queue.add("EL_b", "2", due_ms=2)
+    assert queue.take() == ["DIAL", "EL_odd", text]
+    assert queue.take()[:2] == ["DIAL", "EL_b"]
+    assert queue.take()[0] == "LATER"
+    assert queue.over("EL_odd") == ["OVER", 1]
+    assert queue.db.hgetall(queue.keys[KINDS.index("busy")]) == {"2": "1"}
+
+
+def test_a_job_without_a_number_of_places_has_one(queue):
+    for n in range(2):
+        queue.put(f"EL_{n}", '{"business_id": "1", "max_calls": "many", "carrier": "twilio"}')
+    assert [queue.take()[0] for _ in range(2)] == ["DIAL", "LATER"]
+
+
+def test_a_dialled_call_whose_job_was_spoilt_is_looked_at(queue):
+    queue.add("EL_1", "1")
+    queue.take()
+    queue.db.zrem(queue.keys[0], "EL_1")
+    queue.db.hset(queue.keys[1], "EL_1", "{")
+    queue.db.zadd(queue.keys[KINDS.index("active")], {"EL_1": 1})
+    assert queue.take() == ["LOOK", "EL_1", "{"]
+    assert queue.over("EL_1") == ["OVER", 1]

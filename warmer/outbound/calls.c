@@ -192,9 +192,11 @@ static const char *find_time(struct part *p, const json_t *row)
     return NULL;
 }
 
-static const char *check_carrier(const struct batch *b, const json_t *row)
+static const char *check_row(const struct batch *b, const json_t *row)
 {
     const struct provider *provider = provider_named(job_text(row, "carrier"));
+    if (!*job_text(row, "business_id"))
+        return "the database gave no business_id (open_outbound_call.sql), by which places are counted";
     if (!provider)
         return "the business' carrier is none that is known (twilio, elevenlabs)";
     if (!provider->configured(&b->w->config))
@@ -202,11 +204,24 @@ static const char *check_carrier(const struct batch *b, const json_t *row)
     return provider->missing ? provider->missing(row) : NULL;
 }
 
+/* Of its business at once. What is no number of calls is said in the log: the setting was meant to do something. */
+static int64_t places(const struct part *p, const json_t *row)
+{
+    const char *text = job_text(row, "max_calls");
+    char *end;
+    int64_t number = strtoll(text, &end, 10);
+    if (*text && !*end && number > 0)
+        return number;
+    if (*text)
+        log_warn(p->call_sid, "max_calls of the business is no number of calls", log_str("value", text),
+                 log_str("business_id", job_text(row, "business_id")),
+                 log_int("taken_instead", p->batch->w->config.max_business_calls));
+    return p->batch->w->config.max_business_calls;
+}
+
 static void complete(struct part *p, json_t *row)
 {
-    const struct warmer_config *config = &p->batch->w->config;
-    if (job_number(row, "max_calls") <= 0)
-        job_set_number(row, "max_calls", config->max_business_calls);
+    job_set_number(row, "max_calls", places(p, row));
     job_set_number(row, "give_up_ms", (p->due_ms ? p->due_ms : clock_wall_ms()) + GIVE_UP_MS);
 }
 
@@ -233,7 +248,7 @@ static void on_opened(json_t *rows, void *arg)
     if (*refused) {
         metric_add(&p->batch->w->metrics.calls_refused_outbound, 1);
         part_over(p, "refused", refused);
-    } else if ((wrong = check_carrier(p->batch, row)) || (wrong = find_time(p, row))) {
+    } else if ((wrong = check_row(p->batch, row)) || (wrong = find_time(p, row))) {
         refuse_recorded(p, wrong);
     } else {
         enqueue(p, row);

@@ -10,6 +10,7 @@
 #include "common/redis/async.h"
 #include "warmer/outbound/attempt.h"
 #include "warmer/outbound/hours.h"
+#include "warmer/outbound/link.h"
 #include "warmer/outbound/provider.h"
 #include "warmer/outbound/queue.h"
 
@@ -29,17 +30,30 @@ static void look_in(struct outbound *o, int64_t ms)
         event_add(o->timer, &tv);
 }
 
-static void take(struct outbound *o, const redisReply *reply, void (*begin)(struct attempts *, const char *, json_t *))
+/* What it was to be is not known: it leaves the queue, and its call says so. A call that was dialled goes its own way. */
+static void take_out(struct outbound *o, const char *sid, bool dial)
+{
+    static const char why[] = "its job in the queue is not understood";
+    log_error(NULL, "a job of the queue is not understood", log_str("call", sid));
+    if (dial && call_sid_valid(sid)) {
+        metric_add(&o->w->metrics.dial_failed, 1);
+        link_status(o->w, sid, "failed", "", why);
+    }
+    queue_over(o->w, sid);
+}
+
+static void take(struct outbound *o, const redisReply *reply, bool dial)
 {
     const char *sid = redis_text(reply, 1);
     json_t *job = json_loads(redis_text(reply, 2), 0, NULL);
     if (!job || !call_sid_valid(sid)) {
-        log_error(NULL, "a job of the queue is not understood", log_str("call", sid));
-        queue_over(o->w, sid);
+        take_out(o, sid, dial);
         json_decref(job);
-        return;
+    } else if (dial) {
+        attempt_dial(o->attempts, sid, job);
+    } else {
+        attempt_look_after(o->attempts, sid, job);
     }
-    begin(o->attempts, sid, job);
 }
 
 /* DIAL sid job | LOOK sid job | LATER ms */
@@ -49,10 +63,8 @@ static void on_taken(const redisReply *reply, void *arg)
     const char *word = redis_word(reply);
     int64_t wait = strcmp(word, "LATER") == 0 ? strtoll(redis_text(reply, 1), NULL, 10) : 0;
     o->asking = false;
-    if (strcmp(word, "DIAL") == 0)
-        take(o, reply, attempt_dial);
-    else if (strcmp(word, "LOOK") == 0)
-        take(o, reply, attempt_look_after);
+    if (strcmp(word, "DIAL") == 0 || strcmp(word, "LOOK") == 0)
+        take(o, reply, strcmp(word, "DIAL") == 0);
     else if (wait <= 0)
         wait = IDLE_MS; /* Redis is away */
     look_in(o, wait);

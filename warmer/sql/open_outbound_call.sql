@@ -6,7 +6,8 @@
 --      each but the first two may be null
 -- out  one row of texts; every column that is not null is kept with the call until it is over
 --        refused             why this call will not be made; then nothing else is needed
---        business_id, from_number, to_number, lead_id
+--        business_id         never null: the places of a business are counted by it
+--        from_number, to_number, lead_id
 --        carrier             twilio: our workers carry the media; elevenlabs: the provider does
 --        agent_id            null: the workers' usual one; needed with elevenlabs
 --        agent_phone_number_id   with elevenlabs: its id of the number to call from

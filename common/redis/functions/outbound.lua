@@ -12,10 +12,22 @@
 -- another account's. Behind as many there may be more, which are looked at after NEXT_WAIT_MS.
 local BUSY_WAIT_MS, NEXT_WAIT_MS, TAKE_SCAN, TAKE_MAX = 500, 50, 50, 1000
 
+-- nil: it is none. A job that is not as it should be must not keep the others waiting.
+local function read_job(text)
+  local good, job = pcall(cjson.decode, text)
+  return good and type(job) == 'table' and job or nil
+end
+
+-- A member of the job, which are all texts; '' where it has none.
+local function job_text(job, name)
+  return type(job[name]) == 'string' and job[name] or ''
+end
+
 local function free_place(jobs, active, busy, sid)
   if redis.call('ZREM', active, sid) == 0 then return end
-  local job = redis.call('HGET', jobs, sid)
-  local business = job and cjson.decode(job).business_id or ''
+  local text = redis.call('HGET', jobs, sid)
+  local job = text and read_job(text)
+  local business = job and job_text(job, 'business_id') or ''
   if redis.call('HINCRBY', busy, business, -1) <= 0 then redis.call('HDEL', busy, business) end
 end
 
@@ -92,8 +104,8 @@ register('rf_job', rf_job, { 'no-writes', 'allow-oom' })
 -- die, the next one looks first whether it was dialled. So far nobody else gets it for lease_ms.
 -- KEYS queue, jobs, active, busy, rate
 -- ARGV lease_ms, interval_ms (between two calls of an account)
--- -> DIAL sid job (as it was before it was marked) | LOOK sid job (dialled, and not heard of for long)
---  | LATER ms
+-- -> DIAL sid job (as it was before it was marked) | LOOK sid job (dialled, and not heard of for long) | LATER ms.
+--  A job that cannot be read is handed out as well: its warmer says so of the call, and takes it out
 local function rf_take(keys, args)
   local queue, jobs, active, busy, rate = keys[1], keys[2], keys[3], keys[4], keys[5]
   local now = now_ms()
@@ -112,17 +124,21 @@ local function rf_take(keys, args)
     due = redis.call('ZRANGEBYSCORE', queue, '-inf', int(now), 'LIMIT', rated, TAKE_SCAN)
     for _, sid in ipairs(due) do
       local text = redis.call('HGET', jobs, sid)
-      local job = text and cjson.decode(text)
+      local job = text and read_job(text)
+      local business, carrier = job and job_text(job, 'business_id'), job and job_text(job, 'carrier')
       local held = redis.call('ZSCORE', active, sid)
-      local free_ms = job and tonumber(redis.call('HGET', rate, job.carrier) or 0) or 0
-      if not job then
+      local free_ms = job and tonumber(redis.call('HGET', rate, carrier) or 0) or 0
+      if not text then
         redis.call('ZREM', queue, sid)
-      elseif not held and tonumber(redis.call('HGET', busy, job.business_id) or 0) >= tonumber(job.max_calls) then
+      elseif not job then
+        redis.call('ZADD', queue, lease, sid)
+        return { 'DIAL', sid, text }
+      elseif not held and tonumber(redis.call('HGET', busy, business) or 0) >= (tonumber(job.max_calls) or 1) then
         redis.call('ZADD', queue, int(now + BUSY_WAIT_MS), sid)
         put_back = true
       elseif job.asked or free_ms <= now then
-        if not job.asked then redis.call('HSET', rate, job.carrier, int(math.max(free_ms, now) + args[2])) end
-        if not held then redis.call('HINCRBY', busy, job.business_id, 1) end
+        if not job.asked then redis.call('HSET', rate, carrier, int(math.max(free_ms, now) + args[2])) end
+        if not held then redis.call('HINCRBY', busy, business, 1) end
         redis.call('ZADD', active, lease, sid)
         redis.call('ZADD', queue, lease, sid)
         if not job.asked then change_job(jobs, sid, text, { asked = int(now) }) end
