@@ -394,9 +394,12 @@ def test_a_business_that_is_not_there(stage):
 
 def test_the_state_of_a_call(stage):
     number = stage.meet(new_number(), script=talk(stage), ring_s=1)
+    stage.fleet.redis().hset(outbound_key("rate"), "twilio", "9" * 13)  # its account may not dial yet
     (result,) = stage.call({"to": number})
     sid = result["call_sid"]
-    assert stage.state(sid)["state"] in ("accepted", "dialling")
+    waits = stage.state(sid)
+    assert (waits["state"], waits["dial_at"], waits["status"]) == ("accepted", None, None)
+    stage.fleet.redis().hdel(outbound_key("rate"), "twilio")
     ringing = stage.wait_state(sid, "dialling")
     assert (ringing["code"], ringing["direction"], ringing["source"]) == (200, "outbound", "redis")
     talking = stage.wait_state(sid, "in-progress")

@@ -21,6 +21,19 @@ class Queue:
         answer = self.db.fcall(named("rf_enqueue"), 2, *self.keys[:2], sid, due_ms, json.dumps(job))
         assert answer == ["QUEUED"]
 
+    def job(self, sid: str) -> list:
+        return self.db.fcall_ro(named("rf_job"), 2, *self.keys[:2], sid)
+
+    def now_ms(self) -> int:
+        seconds, us = self.db.time()
+        return seconds * 1000 + us // 1000
+
+    def wait_ms(self) -> None:
+        """Until the server's clock shows another time."""
+        now = self.now_ms()
+        while self.now_ms() == now:
+            pass
+
     def put(self, sid: str, text: str) -> None:
         """A job as it is, due at once and ahead of all others."""
         self.db.hset(self.keys[1], sid, text)
@@ -48,6 +61,34 @@ def test_a_business_dials_as_many_as_it_has_places(queue):
     for n in range(3):
         queue.add(f"EL_{n}", "1", max_calls=2)
     assert [queue.take()[0] for _ in range(3)] == ["DIAL", "DIAL", "LATER"]
+
+
+def test_calls_that_are_to_be_dialled_now_keep_their_order(queue):
+    queue.add("EL_z", "1", max_calls=10)
+    queue.wait_ms()
+    queue.add("EL_a", "1", max_calls=10)
+    assert [queue.take()[1] for _ in range(2)] == ["EL_z", "EL_a"]
+
+
+def test_a_call_that_is_due_is_not_overtaken(queue):
+    """Neither one whose time had come, nor one that was put back."""
+    queue.add("EL_z_scheduled", "1", max_calls=10, due_ms=queue.now_ms())
+    queue.add("EL_y_back", "1", max_calls=10, due_ms=queue.now_ms() - 1000)
+    sid, asked = queue.take()[1], '{"asked": null}'
+    assert queue.db.fcall(named("rf_back"), 4, *queue.keys[:4], sid, 0, asked, "0") == ["BACK"]
+    queue.wait_ms()
+    queue.add("EL_a_now", "1", max_calls=10)
+    assert [queue.take()[1] for _ in range(3)][-1] == "EL_a_now"
+
+
+def test_only_a_call_that_was_dialled_is_not_waiting_any_more(queue):
+    queue.add("EL_1", "1")
+    word, due_ms, _ = queue.job("EL_1")
+    assert word == "JOB" and 0 < int(due_ms) <= queue.now_ms()
+    queue.take()
+    assert queue.db.fcall(named("rf_settle"), 3, *queue.keys[:3], "EL_1", "CA1", "", LEASE_MS) == ["SETTLED"]
+    assert queue.job("EL_1")[:2] == ["JOB", "0"]
+    assert queue.job("EL_2") == ["NONE"]
 
 
 @pytest.mark.parametrize("ahead", [10, 500])

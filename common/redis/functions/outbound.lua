@@ -66,13 +66,13 @@ local function rf_once_done(keys, args)
 end
 register('rf_once_done', rf_once_done, { 'allow-oom' })
 
--- rf_enqueue: a call to be dialled. The same call twice is one.
+-- rf_enqueue: a call to be dialled, behind those that are due already. The same call twice is one.
 -- KEYS queue, jobs
 -- ARGV sid, due_ms (the past: now), job (JSON)
 -- -> QUEUED | EXISTS
 local function rf_enqueue(keys, args)
   if redis.call('HSETNX', keys[2], args[1], args[3]) == 0 then return { 'EXISTS' } end
-  redis.call('ZADD', keys[1], args[2], args[1])
+  redis.call('ZADD', keys[1], int(math.max(args[2], now_ms())), args[1])
   return { 'QUEUED' }
 end
 register('rf_enqueue', rf_enqueue, {})
