@@ -336,21 +336,62 @@ def test_the_same_request_again_gets_the_same_answer(stage):
     assert other.status == 409 and "Idempotency-Key" in json.loads(other.body)["error"]
 
 
+def lose_answer(stage, driver: str) -> None:
+    """As if the warmer had died after its work on a request."""
+    (key,) = [
+        one for one in stage.fleet.redis().scan_iter(outbound_key("key:*"))
+        if driver in (stage.fleet.redis().hget(one, "answer") or "")
+    ]
+    stage.fleet.redis().hdel(key, "answer", "code")
+
+
 def test_an_answer_that_was_never_given_is_made_again(stage):
-    """As if the warmer had died after its work: the same call_sids, nobody dialled twice."""
+    """The same call_sids, nobody dialled twice; also when the call has left Redis since."""
     number = stage.meet(new_number(), outcome="busy")
     body = {"business": BUSINESS, "callees": [{"driver_id": "lost", "to": number}]}
     first = stage.request(body, "key-2")
-    stage.row(json.loads(first.body)["calls"][0]["call_sid"], status="busy")
-    (key,) = [
-        one for one in stage.fleet.redis().scan_iter(outbound_key("key:*"))
-        if b"lost" in stage.fleet.redis().hget(one, "answer").encode()
-    ]
-    stage.fleet.redis().hdel(key, "answer", "code")
-    again = stage.request(body, "key-2")
+    sid = json.loads(first.body)["calls"][0]["call_sid"]
+    stage.row(sid, status="busy")
+    for gone in (False, True):
+        if gone:
+            forget(stage, sid)
+        lose_answer(stage, "lost")
+        again = stage.request(body, "key-2")
+        assert (again.status, again.body) == (202, first.body)
+        eventually("its end", lambda: sid not in jobs(stage.fleet))
+        assert len(stage.api.calls(number)) == 1
+
+
+def test_what_was_queued_is_not_refused_when_it_is_asked_for_again(stage):
+    """Nor is what was called said to have failed: the hours are of those that are still missing."""
+    number = stage.meet(new_number(), outcome="busy")
+    body = {
+        "business": BUSINESS,
+        "callees": [{"driver_id": "late1", "to": number}, {"driver_id": "late2", "lead_id": 999999}],
+        "outside_hours": "refuse",
+    }
+    first = stage.request(body, "key-4")
+    sid = json.loads(first.body)["calls"][0]["call_sid"]
+    stage.row(sid, status="busy")
+    lose_answer(stage, "late1")
+    hour = (time.gmtime().tm_hour + 2) % 24
+    in_settings(stage, json.dumps({"calling_hours": f"{hour:02d}:00-{hour:02d}:30"}))
+    try:
+        again = stage.request(body, "key-4")
+    finally:
+        in_settings(stage, "{}")
     assert (again.status, again.body) == (202, first.body)
-    eventually("the queue", lambda: not stage.fleet.redis().zcard(outbound_key("queue")))
-    assert len(stage.api.calls(number)) == 1
+
+
+def test_a_scheduled_call_keeps_its_time_when_it_is_asked_for_again(stage):
+    body = {"business": BUSINESS, "callees": [{"driver_id": "later", "to": new_number()}], "schedule_at": soon(3600)}
+    first = stage.request(body, "key-5")
+    (waits,) = json.loads(first.body)["calls"]
+    lose_answer(stage, "later")
+    again = stage.request(body, "key-5")
+    assert (waits["status"], waits["dial_at"]) == ("scheduled", body["schedule_at"])
+    assert (again.status, again.body) == (202, first.body)
+    stage.fleet.redis().delete(outbound_key("queue"), outbound_key("jobs"))
 
 
 @pytest.mark.parametrize(

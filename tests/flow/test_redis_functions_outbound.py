@@ -8,7 +8,8 @@ from flow.redis_functions import named
 from flow.redis_functions_rig import db, server  # noqa: F401
 
 KINDS = ("queue", "jobs", "active", "busy", "rate")
-LEASE_MS, INTERVAL_MS = 60_000, 0
+REQUEST = "rf:{outbound}:key:ab"
+LEASE_MS, INTERVAL_MS, TTL_S = 60_000, 0, 86_400
 
 
 class Queue:
@@ -18,8 +19,13 @@ class Queue:
 
     def add(self, sid: str, business: str, max_calls: int = 1, due_ms: int = 0, carrier: str = "twilio") -> None:
         job = {"business_id": business, "max_calls": str(max_calls), "carrier": carrier}
-        answer = self.db.fcall(named("rf_enqueue"), 2, *self.keys[:2], sid, due_ms, json.dumps(job))
-        assert answer == ["QUEUED"]
+        assert self.enqueue(sid, due_ms, json.dumps(job)) == ["QUEUED"]
+
+    def enqueue(self, sid: str, due_ms: int, job: str) -> list:
+        return self.db.fcall(named("rf_enqueue"), 3, *self.keys[:2], REQUEST, sid, due_ms, job, TTL_S)
+
+    def once(self, lock_ms: int = 0) -> list:
+        return self.db.fcall(named("rf_once"), 1, REQUEST, "digest", lock_ms, TTL_S, "17")
 
     def job(self, sid: str) -> list:
         return self.db.fcall_ro(named("rf_job"), 2, *self.keys[:2], sid)
@@ -89,6 +95,28 @@ def test_only_a_call_that_was_dialled_is_not_waiting_any_more(queue):
     assert queue.db.fcall(named("rf_settle"), 3, *queue.keys[:3], "EL_1", "CA1", "", LEASE_MS) == ["SETTLED"]
     assert queue.job("EL_1")[:2] == ["JOB", "0"]
     assert queue.job("EL_2") == ["NONE"]
+
+
+def test_a_call_is_queued_once_also_when_it_is_long_over(queue):
+    assert queue.once() == ["NEW", "17"]
+    queue.add("EL_1", "1")
+    queue.add("EL_2", "1", due_ms=7)
+    for sid in ("EL_1", "EL_2"):
+        assert queue.over(sid) == ["OVER", 1]
+    word, stamp, *queued = queue.once()
+    assert (word, stamp, dict(zip(queued[::2], queued[1::2]))) == ("AGAIN", "17", {"EL_1": "0", "EL_2": "7"})
+    assert queue.enqueue("EL_1", 0, "{}") == ["EXISTS"]
+    assert queue.take()[0] == "LATER"
+
+
+def test_what_a_request_queued_is_forgotten_with_it(queue):
+    """Also where its key was lost in between."""
+    queue.once()
+    queue.add("EL_1", "1")
+    queue.db.delete(REQUEST)
+    queue.add("EL_2", "1")
+    assert 0 < queue.db.ttl(REQUEST) <= TTL_S
+    assert queue.once()[0] == "NEW"
 
 
 @pytest.mark.parametrize("ahead", [10, 500])

@@ -21,6 +21,7 @@ DIALLED = (
     "a_call_that_only_the_list_knows",
     "what_was_not_taken_is_sent_again",
     "the_same_request_again_gets_the_same_answer",
+    "an_answer_that_was_never_given_is_made_again",
 )
 # The same, of those that ElevenLabs carries.
 CARRIED = ("a_whole_call", "a_report_brings_what_was_said_and_comes_twice", "a_caller_of_an_agents_own_number")

@@ -11,7 +11,7 @@
  *   422 as 202, all are refused   503 as 202, some are unavailable
  *
  * The same key and body again get the first answer. Were that lost, the work is done again under the same
- * call_sids: each call is recorded and queued once. */
+ * call_sids: each call is recorded and queued once, whatever has become of it since. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,6 @@ enum {
     KEY_MAX = 255,
     WINDOW = 8, /* callees of a request that are worked on at once */
     LOCK_MS = 60000,
-    REMEMBER_SECONDS = 86400,
     GIVE_UP_MS = 3600000, /* a call that is so late is not made */
 };
 
@@ -43,6 +42,7 @@ struct batch {
     struct request *request;
     struct warmer *w;
     json_t *body, *results;
+    json_t *queued; /* by an earlier request with this key: call_sid to due_ms, as a text */
     struct call_request asked;
     int64_t stamp_ns;
     size_t next, under_way, done;
@@ -74,6 +74,7 @@ static void answer_error(struct request *r, int code, const char *error)
 
 static void batch_free(struct batch *b)
 {
+    json_decref(b->queued);
     json_decref(b->results);
     json_decref(b->body);
     free(b);
@@ -163,6 +164,11 @@ static void refuse_recorded(struct part *p, const char *error)
     part_over(p, "refused", error);
 }
 
+static const char *word_of_queued(const struct part *p)
+{
+    return p->due_ms > clock_wall_ms() ? "scheduled" : "queued";
+}
+
 /* QUEUED | EXISTS */
 static void on_queued(const redisReply *reply, void *arg)
 {
@@ -174,7 +180,7 @@ static void on_queued(const redisReply *reply, void *arg)
     }
     metric_add(&p->batch->w->metrics.calls_queued, 1);
     p->batch->accepted++;
-    part_over(p, p->due_ms > clock_wall_ms() ? "scheduled" : "queued", NULL);
+    part_over(p, word_of_queued(p), NULL);
 }
 
 /* When it may be dialled. NULL, or why never. */
@@ -230,7 +236,7 @@ static void enqueue(struct part *p, json_t *row)
     char *job;
     complete(p, row);
     job = json_dumps(row, JSON_COMPACT);
-    if (!job || queue_add(p->batch->w, p->call_sid, p->due_ms, job, on_queued, p) != 0)
+    if (!job || queue_add(p->batch->w, p->batch->key, p->call_sid, p->due_ms, job, on_queued, p) != 0)
         on_queued(NULL, p);
     free(job);
 }
@@ -254,6 +260,18 @@ static void on_opened(json_t *rows, void *arg)
         enqueue(p, row);
     }
     json_decref(rows);
+}
+
+/* Whether an earlier request has queued it. Neither the database nor the calling hours are asked again. */
+static bool known_queued(struct part *p)
+{
+    struct batch *b = p->batch;
+    if (!json_object_get(b->queued, p->call_sid))
+        return false;
+    p->due_ms = job_number(b->queued, p->call_sid);
+    b->accepted++;
+    part_done(p, word_of_queued(p), NULL);
+    return true;
 }
 
 /* Returns whether it waits for the database. */
@@ -281,6 +299,8 @@ static bool part_begin(struct batch *b, size_t index)
         part_done(p, "refused", wrong);
         return false;
     }
+    if (known_queued(p))
+        return false;
     if (call_store_open(b->w->calls,
                         &(struct call_opening){p->call_sid, b->asked.business, b->asked.agent, p->callee.driver_id,
                                                p->callee.lead_id, p->callee.to, p->callee.purpose, p->callee.context,
@@ -315,13 +335,20 @@ static int64_t new_stamp(size_t count)
     return us * 1000 + random_below(1000);
 }
 
-/* NEW stamp | AGAIN stamp | BUSY | DONE code answer | OTHER */
+static void take_queued(struct batch *b, const redisReply *reply)
+{
+    for (size_t i = 2; i + 1 < reply->elements; i += 2)
+        json_object_set_new(b->queued, redis_text(reply, i), json_string(redis_text(reply, i + 1)));
+}
+
+/* NEW stamp | AGAIN stamp, then call_sid due_ms of each that is queued | BUSY | DONE code answer | OTHER */
 static void on_once(const redisReply *reply, void *arg)
 {
     struct batch *b = arg;
     const char *word = redis_word(reply);
     if (strcmp(word, "NEW") == 0 || strcmp(word, "AGAIN") == 0) {
         b->stamp_ns = strtoll(redis_text(reply, 1), NULL, 10);
+        take_queued(b, reply);
         work(b);
     } else if (strcmp(word, "DONE") == 0) {
         struct request *r = b->request;
@@ -345,7 +372,7 @@ static bool ask_once(struct batch *b)
     question_key_outbound(&q, b->w, "key", b->key);
     question_arg(&q, b->digest);
     question_number(&q, LOCK_MS);
-    question_number(&q, REMEMBER_SECONDS);
+    question_number(&q, QUEUE_REMEMBER_SECONDS);
     question_arg(&q, stamp);
     return ask(b->w, &q, on_once, b) == 0;
 }
@@ -379,8 +406,9 @@ void calls_handle(struct request *r)
         return;
     }
     b = calloc(1, sizeof *b);
-    if (!b || !(b->results = json_array())) {
-        free(b);
+    if (!b || !(b->results = json_array()) || !(b->queued = json_object())) {
+        if (b)
+            batch_free(b);
         request_refuse(r, NO_MEMORY);
         return;
     }

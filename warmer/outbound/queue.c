@@ -43,13 +43,15 @@ static void begin(struct question *q, struct warmer *w, const char *function, co
 
 static const char *const kinds[] = {"queue", "jobs", "active", "busy", "rate"};
 
-int queue_add(struct warmer *w, const char *sid, int64_t due_ms, const char *job, ask_fn *fn, void *arg)
+int queue_add(struct warmer *w, const char *key, const char *sid, int64_t due_ms, const char *job, ask_fn *fn, void *arg)
 {
     struct question q;
     begin(&q, w, REDIS_FUNCTION("rf_enqueue"), kinds, 2);
+    question_key_outbound(&q, w, "key", key);
     question_arg(&q, sid);
     question_number(&q, due_ms);
     question_arg(&q, job);
+    question_number(&q, QUEUE_REMEMBER_SECONDS);
     return ask(w, &q, fn, arg);
 }
 

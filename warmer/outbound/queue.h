@@ -21,7 +21,10 @@ const char *job_zone(const json_t *job);
 void job_set_number(json_t *job, const char *name, int64_t number);
 
 /* Each asks Redis once, as ask() does; the word of the reply is there. */
-RF_NODISCARD int queue_add(struct warmer *w, const char *sid, int64_t due_ms, const char *job, ask_fn *fn, void *arg);
+/* key: of the request that asked for it (rf_once), which remembers for so long that it was queued. due_ms, 0: now. */
+enum { QUEUE_REMEMBER_SECONDS = 86400 };
+RF_NODISCARD int queue_add(struct warmer *w, const char *key, const char *sid, int64_t due_ms, const char *job, ask_fn *fn,
+                           void *arg);
 RF_NODISCARD int queue_take(struct warmer *w, ask_fn *fn, void *arg);
 
 /* These report nothing but to the log: what they fail to do comes due again. changes: JSON; NULL: none. */

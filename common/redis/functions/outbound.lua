@@ -6,6 +6,8 @@
 --   active  sorted set: calls that take a place of their business, by the time of the next look at them
 --   busy    hash: places taken, by business
 --   rate    hash: when the next call may be dialled, by account
+--   key:<hash of an Idempotency-Key>   hash, which expires: digest, stamp, until, code, answer (rf_once), and of each of its
+--           calls queued:<call_sid>, with its due_ms: it outlives the call, so that nobody is called again
 
 -- A call whose business has no place free is looked at again after BUSY_WAIT_MS. Calls whose account may not dial yet keep
 -- their turn at the head: those behind them are looked at too, TAKE_SCAN at once and TAKE_MAX in all, since they may be
@@ -37,11 +39,24 @@ local function change_job(jobs, sid, text, changes)
   redis.call('HSET', jobs, sid, cjson.encode(job))
 end
 
+-- What was queued of a request, appended: call_sid, due_ms, and so on.
+local function append_queued(answer, key)
+  local known = redis.call('HGETALL', key)
+  for i = 1, #known, 2 do
+    local sid = string.match(known[i], '^queued:(.+)$')
+    if sid then
+      answer[#answer + 1] = sid
+      answer[#answer + 1] = known[i + 1]
+    end
+  end
+  return answer
+end
+
 -- rf_once: a request with an Idempotency-Key. The first one with it gets NEW; one that comes again after that one
--- was lost gets AGAIN, with the stamp of the first, from which it makes the same call_sids.
+-- was lost gets AGAIN, with the stamp of the first, from which it makes the same call_sids, and those that were queued.
 -- KEYS key
 -- ARGV digest (of the request), lock_ms, ttl_s, stamp
--- -> NEW stamp | AGAIN stamp | BUSY | DONE code answer | OTHER (another request came with this key)
+-- -> NEW stamp | AGAIN stamp, then call_sid due_ms of each | BUSY | DONE code answer | OTHER (another request came with this key)
 local function rf_once(keys, args)
   local known = redis.call('HMGET', keys[1], 'digest', 'stamp', 'until', 'code', 'answer')
   local now = now_ms()
@@ -50,7 +65,8 @@ local function rf_once(keys, args)
   if known[1] and tonumber(known[3]) > now then return { 'BUSY' } end
   redis.call('HSET', keys[1], 'digest', args[1], 'stamp', known[2] or args[4], 'until', int(now + args[2]))
   redis.call('EXPIRE', keys[1], args[3])
-  return { known[1] and 'AGAIN' or 'NEW', known[2] or args[4] }
+  if not known[1] then return { 'NEW', args[4] } end
+  return append_queued({ 'AGAIN', known[2] }, keys[1])
 end
 register('rf_once', rf_once, {})
 
@@ -66,11 +82,14 @@ local function rf_once_done(keys, args)
 end
 register('rf_once_done', rf_once_done, { 'allow-oom' })
 
--- rf_enqueue: a call to be dialled, behind those that are due already. The same call twice is one.
--- KEYS queue, jobs
--- ARGV sid, due_ms (the past: now), job (JSON)
+-- rf_enqueue: a call to be dialled, behind those that are due already. The same call twice is one, also
+-- when the first is long over.
+-- KEYS queue, jobs, key (of the request)
+-- ARGV sid, due_ms (the past: now), job (JSON), ttl_s (of the key)
 -- -> QUEUED | EXISTS
 local function rf_enqueue(keys, args)
+  if redis.call('HSETNX', keys[3], 'queued:' .. args[1], args[2]) == 0 then return { 'EXISTS' } end
+  redis.call('EXPIRE', keys[3], args[4])
   if redis.call('HSETNX', keys[2], args[1], args[3]) == 0 then return { 'EXISTS' } end
   redis.call('ZADD', keys[1], int(math.max(args[2], now_ms())), args[1])
   return { 'QUEUED' }

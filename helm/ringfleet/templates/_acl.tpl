@@ -19,7 +19,7 @@ taken-over one could leave for the others to run. (list $ "worker"); needs Redis
 (+xadd ~{{ $p }}:{p*}:ended)
 (+hgetall +hset +del +expire ~{{ $p }}:business:*)
 (+get +set ~{{ $p }}:number:* ~{{ $p }}:{p*}:alias:*)
-(+hget +hmget +hset +hsetnx +hdel +hincrby +expire +zadd +zrem +zscore +zrange +zrangebyscore ~{{ $p }}:{outbound}:*)
+(+hget +hmget +hgetall +hset +hsetnx +hdel +hincrby +expire +zadd +zrem +zscore +zrange +zrangebyscore ~{{ $p }}:{outbound}:*)
 {{- else if eq (index . 1) "worker" -}}
 {{ $hello }} {{ $load }}
 {{ $partitions }}
