@@ -1,5 +1,6 @@
 """Calls that we dial: from POST /calls over the carrier's API to the row in Postgres, and what may go wrong."""
 
+import hashlib
 import json
 import os
 import re
@@ -392,6 +393,17 @@ def test_a_scheduled_call_keeps_its_time_when_it_is_asked_for_again(stage):
     assert (waits["status"], waits["dial_at"]) == ("scheduled", body["schedule_at"])
     assert (again.status, again.body) == (202, first.body)
     stage.fleet.redis().delete(outbound_key("queue"), outbound_key("jobs"))
+
+
+def test_the_same_request_again_when_its_time_is_past(stage):
+    """It came in time: as if an hour had gone since. Under another key it would call everybody once more."""
+    body = {"business": BUSINESS, "callees": [{"to": new_number()}], "schedule_at": soon(-1800)}
+    assert stage.request(body).status == 400
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in ("key-6", json.dumps(body))]
+    first = {"digest": digests[1], "stamp": time.time_ns(), "until": 0, "code": 202, "answer": '{"calls":[]}'}
+    stage.fleet.redis().hset(outbound_key(f"key:{digests[0]}"), mapping=first)
+    again = stage.request(body, "key-6")
+    assert (again.status, again.body) == (202, b'{"calls":[]}')
 
 
 @pytest.mark.parametrize(

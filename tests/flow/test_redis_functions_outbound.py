@@ -24,8 +24,8 @@ class Queue:
     def enqueue(self, sid: str, due_ms: int, job: str) -> list:
         return self.db.fcall(named("rf_enqueue"), 3, *self.keys[:2], REQUEST, sid, due_ms, job, TTL_S)
 
-    def once(self, lock_ms: int = 0) -> list:
-        return self.db.fcall(named("rf_once"), 1, REQUEST, "digest", lock_ms, TTL_S, "17")
+    def once(self, lock_ms: int = 0, stamp: str = "17") -> list:
+        return self.db.fcall(named("rf_once"), 1, REQUEST, "digest", lock_ms, TTL_S, stamp)
 
     def job(self, sid: str) -> list:
         return self.db.fcall_ro(named("rf_job"), 2, *self.keys[:2], sid)
@@ -107,6 +107,13 @@ def test_a_call_is_queued_once_also_when_it_is_long_over(queue):
     assert (word, stamp, dict(zip(queued[::2], queued[1::2]))) == ("AGAIN", "17", {"EL_1": "0", "EL_2": "7"})
     assert queue.enqueue("EL_1", 0, "{}") == ["EXISTS"]
     assert queue.take()[0] == "LATER"
+
+
+def test_a_request_that_must_not_be_the_first_leaves_nothing(queue):
+    assert queue.once(stamp="") == ["NONE"]
+    assert not queue.db.exists(REQUEST)
+    assert queue.once() == ["NEW", "17"]
+    assert queue.once(stamp="") == ["AGAIN", "17"]
 
 
 def test_what_a_request_queued_is_forgotten_with_it(queue):

@@ -71,8 +71,7 @@ static const char *read_schedule(struct call_request *out, const json_t *given, 
     out->schedule_ms = json_is_string(given) ? iso_time_ms(json_string_value(given)) : -1;
     if (out->schedule_ms < 0)
         return "schedule_at is no time such as 2026-11-26T09:00:00Z";
-    if (out->schedule_ms < now_ms - PAST_MS)
-        return "schedule_at is past; leave it out to call now";
+    out->past = out->schedule_ms < now_ms - PAST_MS;
     return out->schedule_ms > now_ms + SCHEDULE_DAYS_MAX * day_ms ? "schedule_at is more than 90 days away" : NULL;
 }
 

@@ -12,6 +12,7 @@ struct call_request {
     char business_id[24]; /* where business points, if it came as a number */
     const char *agent;    /* NULL: the usual one */
     int64_t schedule_ms;  /* since 1970; 0: now */
+    bool past;            /* schedule_ms is: too late for a new request, not for one that came in time and comes again */
     bool refuse_outside_hours;
     const json_t *callees;
 };

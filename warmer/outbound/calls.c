@@ -341,7 +341,7 @@ static void take_queued(struct batch *b, const redisReply *reply)
         json_object_set_new(b->queued, redis_text(reply, i), json_string(redis_text(reply, i + 1)));
 }
 
-/* NEW stamp | AGAIN stamp, then call_sid due_ms of each that is queued | BUSY | DONE code answer | OTHER */
+/* NEW stamp | AGAIN stamp, then call_sid due_ms of each that is queued | NONE | BUSY | DONE code answer | OTHER */
 static void on_once(const redisReply *reply, void *arg)
 {
     struct batch *b = arg;
@@ -354,6 +354,8 @@ static void on_once(const redisReply *reply, void *arg)
         struct request *r = b->request;
         batch_free(b);
         request_answer_json(r, atoi(redis_text(reply, 1)), redis_text(reply, 2));
+    } else if (strcmp(word, "NONE") == 0) {
+        refuse(b, 400, "schedule_at is past; leave it out to call now");
     } else if (strcmp(word, "BUSY") == 0) {
         refuse(b, 409, "this request is being worked on; ask again for its answer");
     } else if (strcmp(word, "OTHER") == 0) {
@@ -373,7 +375,7 @@ static bool ask_once(struct batch *b)
     question_arg(&q, b->digest);
     question_number(&q, LOCK_MS);
     question_number(&q, QUEUE_REMEMBER_SECONDS);
-    question_arg(&q, stamp);
+    question_arg(&q, b->asked.past ? "" : stamp);
     return ask(b->w, &q, on_once, b) == 0;
 }
 

@@ -55,14 +55,16 @@ end
 -- rf_once: a request with an Idempotency-Key. The first one with it gets NEW; one that comes again after that one
 -- was lost gets AGAIN, with the stamp of the first, from which it makes the same call_sids, and those that were queued.
 -- KEYS key
--- ARGV digest (of the request), lock_ms, ttl_s, stamp
--- -> NEW stamp | AGAIN stamp, then call_sid due_ms of each | BUSY | DONE code answer | OTHER (another request came with this key)
+-- ARGV digest (of the request), lock_ms, ttl_s, stamp ('': it has come too late to be the first)
+-- -> NEW stamp | AGAIN stamp, then call_sid due_ms of each | NONE (it would be the first) | BUSY | DONE code answer
+--  | OTHER (another request came with this key)
 local function rf_once(keys, args)
   local known = redis.call('HMGET', keys[1], 'digest', 'stamp', 'until', 'code', 'answer')
   local now = now_ms()
   if known[1] and known[1] ~= args[1] then return { 'OTHER' } end
   if known[5] then return { 'DONE', known[4], known[5] } end
   if known[1] and tonumber(known[3]) > now then return { 'BUSY' } end
+  if not known[1] and args[4] == '' then return { 'NONE' } end
   redis.call('HSET', keys[1], 'digest', args[1], 'stamp', known[2] or args[4], 'until', int(now + args[2]))
   redis.call('EXPIRE', keys[1], args[3])
   if not known[1] then return { 'NEW', args[4] } end
