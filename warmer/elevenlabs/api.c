@@ -2,6 +2,7 @@
  * one of its dynamic variables. */
 #include "warmer/elevenlabs/api.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +17,20 @@ enum { HTTP_TOO_MANY = 429 };
 
 /* ---- requests ---- */
 
-static bool begin(struct provider_request *out, const struct warmer_config *config, const char *path)
+RF_PRINTF(3, 4) static bool begin(struct provider_request *out, const struct warmer_config *config, const char *path, ...)
 {
-    int len = snprintf(out->url, sizeof out->url, "%s/v1/convai/%s", config->elevenlabs_url, path);
-    memset(out->headers, 0, sizeof out->headers);
-    out->body = NULL;
+    size_t len;
+    va_list args;
+    int more;
+    memset(out, 0, sizeof *out);
+    snprintf(out->url, sizeof out->url, "%s/v1/convai/", config->elevenlabs_url);
+    len = strlen(out->url);
+    va_start(args, path);
+    more = vsnprintf(out->url + len, sizeof out->url - len, path, args);
+    va_end(args);
     snprintf(out->headers[0], sizeof out->headers[0], "xi-api-key: %s", config->elevenlabs_api_key);
     snprintf(out->headers[1], sizeof out->headers[1], "Content-Type: application/json");
-    return len > 0 && (size_t)len < sizeof out->url;
+    return more >= 0 && (size_t)more < sizeof out->url - len;
 }
 
 /* What no agent needs to know: credentials of a business' tools, and what is ours. */
@@ -73,21 +80,18 @@ static bool elevenlabs_look(struct provider_request *out, const struct warmer_co
                             const json_t *job)
 {
     char *agent = evhttp_encode_uri(job_text(job, "agent_id")), *user = evhttp_encode_uri(call_sid);
-    char path[512];
-    int len = agent && user ? snprintf(path, sizeof path, "conversations?page_size=20&user_id=%s%s%s", user,
-                                       *agent ? "&agent_id=" : "", agent) : -1;
+    bool fits = begin(out, config, "conversations?page_size=20&user_id=%s%s%s", user ? user : "",
+                      agent && *agent ? "&agent_id=" : "", agent ? agent : "");
+    bool made = fits && agent && user;
     free(agent);
     free(user);
-    return len > 0 && (size_t)len < sizeof path && begin(out, config, path);
+    return made;
 }
 
 static bool elevenlabs_ask(struct provider_request *out, const struct warmer_config *config, const json_t *job)
 {
-    char path[CALL_SID_SIZE + 32];
-    if (!call_sid_valid(job_text(job, "conversation_id")))
-        return false;
-    snprintf(path, sizeof path, "conversations/%.128s", job_text(job, "conversation_id"));
-    return begin(out, config, path);
+    const char *id = job_text(job, "conversation_id");
+    return begin(out, config, "conversations/%s", id) && call_sid_valid(id);
 }
 
 /* ---- answers ---- */

@@ -51,7 +51,9 @@ struct provider {
     /* NULL, or what a job lacks for it. May be NULL: nothing. */
     const char *(*missing)(const json_t *job);
 
-    /* false: what is missing, in why; or out of memory. Release the request in any case. */
+    /* Of dial, look and ask the request is to be released in any case. */
+
+    /* false: what is missing, in why; or out of memory. */
     bool (*dial)(struct provider_request *out, const struct warmer_config *config, const char *call_sid, const json_t *job,
                  const struct context *context, const char **why);
     /* status is HTTP's. */
@@ -60,12 +62,12 @@ struct provider {
     /* Whether the call begins before it is known who has picked up. May be NULL: no. */
     bool (*judges_late)(const struct warmer_config *config, const json_t *job);
 
-    /* Calls to this callee since then. */
+    /* Calls to this callee since then. false: it does not fit; or out of memory. */
     bool (*look)(struct provider_request *out, const struct warmer_config *config, const char *call_sid, const json_t *job);
     /* false: the answer is none. since_ms: earlier ones are not meant. */
     bool (*found)(struct provider_found *out, int status, const char *body, int64_t since_ms);
 
-    /* How it goes with a call that was dialled. */
+    /* How it goes with a call that was dialled. The same. */
     bool (*ask)(struct provider_request *out, const struct warmer_config *config, const json_t *job);
     /* false: the answer is none. */
     bool (*state)(struct provider_state *out, int status, const char *body);

@@ -150,11 +150,13 @@ static bool twilio_dial(struct provider_request *out, const struct warmer_config
 static bool twilio_look(struct provider_request *out, const struct warmer_config *config, const char *call_sid, const json_t *job)
 {
     struct form_text query = {.len = 0};
+    const char *text;
     (void)call_sid;
     add(&query, "To", job_text(job, "to_number"));
     add(&query, "From", job_text(job, "from_number"));
     add(&query, "PageSize", "20");
-    return finish(&query) && begin(out, config, "Calls.json?%s", query.text);
+    text = finish(&query);
+    return begin(out, config, "Calls.json?%s", text ? text : "") && text;
 }
 
 static bool twilio_ask(struct provider_request *out, const struct warmer_config *config, const json_t *job)

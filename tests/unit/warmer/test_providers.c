@@ -2,9 +2,12 @@
 
 #include <string.h>
 
+#include "warmer/elevenlabs/api.h"
 #include "warmer/outbound/twilio.h"
 
 static const struct warmer_config config = {
+    .elevenlabs_url = (char *)(uintptr_t) "https://api.elevenlabs.io",
+    .elevenlabs_api_key = (char *)(uintptr_t) "xi-test",
     .twilio_account_sid = (char *)(uintptr_t) "AC1",
     .twilio_auth_token = (char *)(uintptr_t) "first,second",
     .twilio_api_url = (char *)(uintptr_t) "https://api.twilio.com",
@@ -86,12 +89,59 @@ static void test_list(void **state)
     assert_false(provider_twilio.found(&found, 503, body, asked_ms));
 }
 
+/* Whoever asked releases the request in any case: a builder that fails has left nothing in it that is none. */
+static void test_what_does_not_fit_can_be_released(void **state)
+{
+    static const struct provider *const providers[] = {&provider_twilio, &provider_elevenlabs};
+    char much[4000];
+    json_t *job;
+    struct provider_request request;
+    struct context context = {0};
+    const char *why;
+    (void)state;
+    memset(much, ' ', sizeof much - 1);
+    much[sizeof much - 1] = '\0';
+    job = json_pack("{s:s, s:s, s:s, s:s}", "agent_id", much, "to_number", much, "provider_call_sid", much, "conversation_id", much);
+    for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
+        memset(&request, 0xAA, sizeof request);
+        assert_false(providers[i]->look(&request, &config, "EL_7", job));
+        provider_request_release(&request);
+        memset(&request, 0xAA, sizeof request);
+        assert_false(providers[i]->ask(&request, &config, job));
+        provider_request_release(&request);
+    }
+    memset(&request, 0xAA, sizeof request);
+    assert_false(provider_twilio.dial(&request, &config, "EL_7", job, &context, &why));
+    provider_request_release(&request);
+    json_decref(job);
+}
+
+/* The settings of a business do not bound the name of its agent. */
+static void test_a_long_agent_is_looked_for(void **state)
+{
+    char agent[601];
+    json_t *job;
+    struct provider_request request;
+    (void)state;
+    memset(agent, 'a', sizeof agent - 1);
+    agent[sizeof agent - 1] = '\0';
+    job = json_pack("{s:s}", "agent_id", agent);
+    memset(&request, 0xAA, sizeof request);
+    assert_true(provider_elevenlabs.look(&request, &config, "EL_7_2026-11-26T10:00:00Z", job));
+    assert_non_null(strstr(request.url, "/v1/convai/conversations?page_size=20&user_id=EL_7_2026-11-26T10%3A00%3A00Z&agent_id=aaa"));
+    assert_null(request.body);
+    provider_request_release(&request);
+    json_decref(job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request),
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_list),
+        cmocka_unit_test(test_what_does_not_fit_can_be_released),
+        cmocka_unit_test(test_a_long_agent_is_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
