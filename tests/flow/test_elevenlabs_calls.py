@@ -217,6 +217,38 @@ def test_a_report_that_never_comes_is_asked_for(stage):
     assert jobs(stage.fleet) == {}
 
 
+def looked_after(stage, sid: str) -> None:
+    """And put back for minutes, which the lease of a look is not."""
+    minutes_pass(stage, sid)
+    eventually("a look", lambda: stage.fleet.redis().zscore(outbound_key("active"), sid) > (time.time() + 120) * 1000)
+
+
+def change_job(stage, sid: str, **changes: str) -> None:
+    stage.fleet.redis().hset(outbound_key("jobs"), sid, json.dumps(jobs(stage.fleet)[sid] | changes))
+
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+@pytest.mark.parametrize("change, late_ms, reason", [
+    ({}, 1000, "the provider does not know this call any more"),
+    ({"carrier": "gone"}, 1000, "this carrier is not set up here any more"),
+    ({"conversation_id": "is none"}, DAY_MS + 1000, "how it went is not known: the provider could not be asked"),
+], ids=["unknown", "not set up", "cannot be asked"])
+def test_a_call_of_which_nothing_will_be_heard_gives_its_place_back(stage, change, late_ms, reason):
+    sid, conversation = stage.dial()
+    stage.linked(sid)
+    eventually("the job", lambda: jobs(stage.fleet).get(sid, {}).get("conversation_id"))
+    stage.agents.conversations.remove(conversation)
+    looked_after(stage, sid)  # too early to give it up
+    places = places_taken(stage)
+    change_job(stage, sid, give_up_ms=str(int(time.time() * 1000) - late_ms), **change)
+    minutes_pass(stage, sid)
+    stage.row(sid, status="failed", end_reason=reason)
+    eventually("the end of the job", lambda: sid not in jobs(stage.fleet))
+    assert stage.fleet.redis().zscore(outbound_key("active"), sid) is None and places_taken(stage) < places
+
+
 # ---- the API does not want, or does not say ----
 
 
@@ -568,10 +600,8 @@ def test_a_callers_report_that_never_comes_is_asked_for(stage, known):
 def test_a_caller_who_hung_up_before_the_agent_was_there(stage):
     sid, conversation = arrive(stage)
     stage.agents.conversations.remove(conversation)
-    minutes_pass(stage, sid)
-    eventually("a look", lambda: stage.fleet.redis().zscore(outbound_key("active"), sid) > (time.time() + 120) * 1000)
-    job = jobs(stage.fleet)[sid]
-    stage.fleet.redis().hset(outbound_key("jobs"), sid, json.dumps(job | {"give_up_ms": "1"}))  # an hour later
+    looked_after(stage, sid)
+    change_job(stage, sid, give_up_ms="1")  # an hour later
     minutes_pass(stage, sid)
     row = stage.row(sid, status="failed")
     assert row["end_reason"] == "the provider knows no conversation of this call"

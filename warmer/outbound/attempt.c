@@ -302,12 +302,8 @@ void attempt_dial(struct attempts *all, const char *sid, json_t *job)
 void attempt_look_after(struct attempts *all, const char *sid, json_t *job)
 {
     struct attempt *a = attempt_new(all, sid, job);
-    if (!a)
-        return;
-    if (a->provider && a->provider->configured(&a->w->config))
+    if (a)
         attempt_watch(a);
-    else
-        attempt_finish(a);
 }
 
 struct attempts *attempts_new(struct warmer *w)
