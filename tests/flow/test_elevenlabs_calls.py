@@ -15,7 +15,7 @@ import pytest
 from flow.outbound_rig import BUSINESS, OutboundStage, jobs, new_number, outbound_key
 from flow.ports import free_port
 from flow.servers import eventually
-from flow.warmer_rig import Answer, call_row, metric, new_sid, send, set_settings, wait_database
+from flow.warmer_rig import Answer, call_row, frozen_database, metric, new_sid, send, set_settings, wait_database
 from standins.elevenlabs_api import AgentsApi, signature
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -556,6 +556,20 @@ def test_a_caller_of_an_agents_own_number(stage):
     assert (row["conversation_id"], row["duration_seconds"]) == ("conv_of_" + sid, 3)
     stage.fleet.wait_flushed(sid)
     assert turns(stage, sid)[0] == (1, "caller", "Hi.")
+
+
+def test_a_caller_who_comes_while_the_database_is_silent(stage):
+    """It is there, and does not answer until it is given up: nobody else knows who has called whom."""
+    sid = new_sid()
+    wait_database(stage.fleet)
+    failed = metric(stage.fleet, "load_failures_total")
+    with frozen_database(stage.fleet):
+        assert personalization(stage, sid).status == 200
+        eventually("the loss to be noticed", lambda: metric(stage.fleet, "load_failures_total") > failed)
+        data = {"conversation_id": "conv_of_" + sid, "status": "done", "metadata": {"phone_call": {"call_sid": sid}}}
+        assert stage.report("post_call_transcription", data) == 200
+        row = stage.row(sid, status="completed", direction="inbound", from_number="+14155550123", to_number=BUSINESS)
+        assert row["business_id"] is not None and row["started_at"] is not None
 
 
 def arrive(stage, **more: str):

@@ -109,7 +109,7 @@ static void on_warmed(const struct warmed *warmed, void *arg)
     struct asked *a = arg;
     if (warmed->context->count > 0) {
         keep(a, warmed->context);
-        if (!warmed->recorded && !warmed->more)
+        if (!warmed->recorded) /* also while there is more to come: that may be nothing */
             unrecorded_note(a->w, a->sid, context_get(warmed->context, "from"), context_get(warmed->context, "to"), "inbound",
                             strtoll(context_get(warmed->context, "opened_ms"), NULL, 10));
     }
