@@ -48,13 +48,13 @@ struct server {
 
 typedef void handle_fn(struct request *r);
 
-enum tail { TAIL_NONE, TAIL_NUMBERS, TAIL_CALL };
+enum tail_kind { TAIL_NONE, TAIL_NUMBERS, TAIL_CALL };
 
 static const struct route {
     const char *path;
     gate_fn *gate;
     handle_fn *handle;
-    enum tail tail; /* what the path goes on with */
+    enum tail_kind tail; /* what the path goes on with */
     bool ours;      /* may be about a call that we dialled and the carrier knows by another id */
     bool reads;     /* GET; the others are POST */
     bool begins;    /* something new: not while memory is short */
@@ -272,21 +272,40 @@ static bool take_numbers(const char *tail, int *n, int *vain)
     return *tail == '\0';
 }
 
-static bool match(const struct route *route, const char *path)
+/* Clients may send %3A for the : of a call_sid. The carrier sends what it was given, and signs it so. */
+static bool take_call(const char *tail, bool encoded, char out[CALL_SID_SIZE])
+{
+    size_t len = strlen(tail);
+    char *decoded = encoded ? evhttp_uridecode(tail, 0, &len) : NULL;
+    const char *sid = decoded ? decoded : tail;
+    bool good = strlen(sid) == len && call_sid_valid(sid);
+    if (good)
+        strcpy(out, sid);
+    free(decoded);
+    return good;
+}
+
+/* What a path goes on with. */
+struct tail {
+    int n, vain;
+    char call_sid[CALL_SID_SIZE];
+};
+
+static bool match(const struct route *route, const char *path, struct tail *tail)
 {
     size_t len = strlen(route->path);
-    int n, vain;
     if (route->tail == TAIL_NONE)
         return strcmp(path, route->path) == 0;
     if (strncmp(path, route->path, len) != 0)
         return false;
-    return route->tail == TAIL_CALL ? call_sid_valid(path + len) : take_numbers(path + len, &n, &vain);
+    return route->tail == TAIL_CALL ? take_call(path + len, route->reads, tail->call_sid)
+                                    : take_numbers(path + len, &tail->n, &tail->vain);
 }
 
-static const struct route *find_route(const char *path)
+static const struct route *find_route(const char *path, struct tail *tail)
 {
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-        if (path && match(&routes[i], path))
+        if (path && match(&routes[i], path, tail))
             return &routes[i];
     }
     return NULL;
@@ -315,7 +334,7 @@ static struct request *request_new(struct server *server, struct evhttp_request 
     return r;
 }
 
-static void serve(struct server *server, struct evhttp_request *http, const struct route *route, const char *tail)
+static void serve(struct server *server, struct evhttp_request *http, const struct route *route, const struct tail *tail)
 {
     struct request *r = request_new(server, http);
     struct gate_result gate;
@@ -324,10 +343,10 @@ static void serve(struct server *server, struct evhttp_request *http, const stru
         return;
     }
     gate = route->gate(r, http);
-    if (route->tail == TAIL_NUMBERS)
-        take_numbers(tail, &r->n, &r->vain);
+    r->n = tail->n;
+    r->vain = tail->vain;
     if (route->tail == TAIL_CALL) {
-        strcpy(r->own_sid, tail);
+        strcpy(r->own_sid, tail->call_sid);
         r->call_sid = r->own_sid;
     }
     if (gate.wrong)
@@ -346,14 +365,15 @@ static void on_request(struct evhttp_request *http, void *arg)
 {
     struct server *server = arg;
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(http));
-    const struct route *route = find_route(path);
+    struct tail tail = {0};
+    const struct route *route = find_route(path, &tail);
     bool health = path && strcmp(path, HEALTH_PATH) == 0;
     enum evhttp_cmd_type method = evhttp_request_get_command(http);
     connections_busy(server->connections, evhttp_request_get_connection(http));
     if (health && method == EVHTTP_REQ_GET) {
         answer_health(server, http);
     } else if (route && method == (route->reads ? EVHTTP_REQ_GET : EVHTTP_REQ_POST)) {
-        serve(server, http, route, path + strlen(route->path));
+        serve(server, http, route, &tail);
     } else {
         metric_add(&server->w->metrics.no_route, 1);
         if (route || health)

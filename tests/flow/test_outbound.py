@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 
@@ -461,6 +462,7 @@ def test_the_state_of_a_call(stage):
     stage.finish(call)
     ended = stage.wait_state(sid, "ended")
     assert (ended["status"], ended["conversation_id"], ended["dial_at"]) == ("completed", None, None)
+    assert ":" in sid and stage.state(quote(sid, safe="")) == ended
     forget(stage, sid)
     kept = stage.state(sid)
     assert (kept["code"], kept["source"], kept["state"]) == (200, "postgres", "ended")
@@ -499,7 +501,8 @@ def test_the_state_of_no_call(stage):
     unknown = stage.state("EL_nobody_2026")
     assert unknown["code"] == 404 and "no call has this call_sid" in unknown["error"]
     assert stage.state("EL_nobody_2026", bearer="no")["code"] == 401
-    assert stage.state("not%20a%20sid")["code"] == 404
+    for none in ("not%20a%20sid", "EL%", "EL%00", "EL_nobody_2026%00", "EL_" + 200 * "%3A"):
+        assert stage.state(none) == {"code": 404}
     os.kill(stage.fleet.redis_server._process.pid, signal.SIGSTOP)
     try:
         assert stage.state("EL_nobody_2026")["code"] == 503
