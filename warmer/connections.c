@@ -16,16 +16,20 @@ enum { SWEEP_MS = 200 };
 
 struct held {
     struct bufferevent *bev;
-    size_t buffer_max;
+    struct connections *all;
     bool busy;        /* a request is being answered */
-    int64_t since_ms; /* when the first byte of the request that is arriving came; 0: none is */
+    bool large;       /* it, or the one that is arriving, has one of the places of large ones */
+    bool waits;       /* for such a place: nothing is read */
+    bool ended;       /* by us: what still comes is nothing */
+    size_t arrived;   /* bytes of the request that is arriving */
+    int64_t since_ms; /* when the first of them came; 0: none is */
 };
 
 struct connections {
     struct connections_spec spec;
     struct event *sweep;
     struct held **held;
-    size_t count;
+    size_t count, large;
     bool paused;
 };
 
@@ -38,8 +42,28 @@ static bool is_dropped(struct bufferevent *bev)
     return !read_cb && !event_cb;
 }
 
+static bool take_large(struct held *held)
+{
+    struct connections *c = held->all;
+    if (!held->large && c->large < c->spec.large_max) {
+        held->large = true;
+        c->large++;
+    }
+    if (!held->large && !held->waits)
+        metric_add(c->spec.large_waits, 1);
+    held->waits = !held->large;
+    return held->large;
+}
+
+static void leave_large(struct held *held)
+{
+    held->all->large -= held->large;
+    held->large = false;
+}
+
 static void let_go(struct connections *c, size_t i)
 {
+    leave_large(c->held[i]);
     bufferevent_decref(c->held[i]->bev); /* with it goes the buffer, and its callback */
     free(c->held[i]);
     c->held[i] = c->held[--c->count];
@@ -56,24 +80,33 @@ static void let_go_of_dropped(struct connections *c)
 
 /* Speaks past evhttp, which is still reading and has nothing to say. It sees the end of the connection
  * and cleans up. */
-static void end_slow(struct connections *c, struct bufferevent *bev)
+static void end_slow(struct connections *c, struct held *held)
 {
     static const char said[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    evutil_socket_t fd = bufferevent_getfd(bev);
+    evutil_socket_t fd = bufferevent_getfd(held->bev);
     metric_add(c->spec.slow, 1);
+    held->since_ms = 0;
+    held->waits = false;
+    held->ended = true;
     if (send(fd, said, sizeof said - 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != EPIPE)
         shutdown(fd, SHUT_RDWR);
+    bufferevent_enable(held->bev, EV_READ);
 }
 
 static void end_slow_ones(struct connections *c)
 {
     int64_t now = clock_mono_ms();
     for (size_t i = 0; i < c->count; i++) {
-        struct held *held = c->held[i];
-        if (held->since_ms && now - held->since_ms > c->spec.request_max_ms) {
-            held->since_ms = 0;
-            end_slow(c, held->bev);
-        }
+        if (c->held[i]->since_ms && now - c->held[i]->since_ms > c->spec.request_max_ms)
+            end_slow(c, c->held[i]);
+    }
+}
+
+static void read_on(struct connections *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->held[i]->waits && take_large(c->held[i]))
+            bufferevent_enable(c->held[i]->bev, EV_READ);
     }
 }
 
@@ -84,20 +117,34 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)what;
     let_go_of_dropped(c);
     end_slow_ones(c);
+    read_on(c);
     if (c->paused && c->count < c->spec.max && c->spec.socket) {
         c->paused = false;
         evconnlistener_enable(evhttp_bound_socket_get_listener(c->spec.socket));
     }
 }
 
+/* A watermark would do the same for what is read ahead, but looks at each line that evhttp takes, too. evhttp goes on
+ * reading when the request that is being answered is over, and its answer taken. */
+static bool too_much(struct held *held, size_t length)
+{
+    const struct connections_spec *spec = &held->all->spec;
+    if (!held->busy && held->arrived >= spec->buffer_max && !take_large(held))
+        return true;
+    return length >= (!held->busy && held->large ? spec->large_buffer_max : spec->buffer_max);
+}
+
 static void on_bytes(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct held *held = arg;
-    if (info->n_added > 0 && !held->busy && !held->since_ms)
-        held->since_ms = clock_mono_ms();
-    /* A watermark would do the same, but looks at each line that evhttp takes, too. evhttp goes on reading when the
-     * request that is being answered is over. */
-    if (info->n_added > 0 && evbuffer_get_length(input) >= held->buffer_max)
+    if (info->n_added == 0 || held->ended)
+        return;
+    if (!held->busy) {
+        held->arrived += info->n_added;
+        if (!held->since_ms)
+            held->since_ms = clock_mono_ms();
+    }
+    if (too_much(held, evbuffer_get_length(input)))
         bufferevent_disable(held->bev, EV_READ);
 }
 
@@ -109,7 +156,7 @@ static void hold(struct connections *c, struct bufferevent *bev)
         return;
     }
     held->bev = bev;
-    held->buffer_max = c->spec.buffer_max;
+    held->all = c;
     bufferevent_incref(bev);
     c->held[c->count++] = held;
     metric_set(c->spec.open, c->count);
@@ -167,6 +214,8 @@ void connections_busy(struct connections *c, struct evhttp_connection *connectio
     if (!held)
         return;
     held->busy = true;
+    held->waits = false;
+    held->arrived = 0;
     held->since_ms = 0;
 }
 
@@ -175,8 +224,10 @@ void connections_idle(struct connections *c, struct evhttp_connection *connectio
     struct held *held = find(c, connection);
     if (!held)
         return;
+    leave_large(held);
     held->busy = false; /* the next request may have come behind the last one */
-    held->since_ms = evbuffer_get_length(bufferevent_get_input(held->bev)) > 0 ? clock_mono_ms() : 0;
+    held->arrived = evbuffer_get_length(bufferevent_get_input(held->bev));
+    held->since_ms = held->arrived > 0 ? clock_mono_ms() : 0;
 }
 
 void connections_stop_accepting(struct connections *c)

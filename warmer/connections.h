@@ -18,10 +18,13 @@ struct connections_spec {
     struct evhttp_bound_socket *socket;
     size_t max;
     int64_t request_max_ms; /* for one request to arrive; then 408 and the end */
-    size_t buffer_max;      /* bytes read ahead of one connection */
+    size_t buffer_max;      /* bytes of a request, and bytes read ahead behind one that is being answered */
+    size_t large_max;       /* requests at once that may be larger; further ones are read on once there is a place */
+    size_t large_buffer_max;
     metric_value *open;   /* gauge */
     metric_value *pauses; /* counter */
     metric_value *slow;   /* counter */
+    metric_value *large_waits; /* counter */
 };
 
 /* NULL when out of memory. Call before the first connection is accepted. */

@@ -55,6 +55,7 @@
     X(COUNTER, slow_requests, "requests_refused_total", "reason=\"slow\"", "requests refused, by reason")         \
     X(COUNTER, unauthorized, "requests_refused_total", "reason=\"key\"", "requests refused, by reason")           \
     X(COUNTER, accept_pauses, "accept_pauses_total", "", "times the connection bound was reached")                \
+    X(COUNTER, large_waits, "large_request_waits_total", "", "requests that were read later: many large ones came at once") \
     X(GAUGE, requests, "http_requests", "", "webhooks that wait for their answer")                                \
     X(GAUGE, opening, "calls_opening", "", "first webhooks that wait for their answer")                           \
     X(GAUGE, connections, "http_connections", "", "open connections of the carrier")                              \

@@ -24,6 +24,7 @@
 #include "warmer/elevenlabs/webhooks.h"
 #include "warmer/gate.h"
 #include "warmer/load.h"
+#include "warmer/outbound/callee.h"
 #include "warmer/outbound/dialled.h"
 #include "warmer/outbound/link.h"
 #include "warmer/wrong.h"
@@ -35,6 +36,7 @@ enum {
     CONNECTION_TIMEOUT_SECONDS = 15, /* as long as the carrier waits (its total timeout) */
     REQUEST_MAX_MS = 10000,          /* for one request to arrive, however it drips */
     CONNECTIONS_MAX = 512,           /* below the usual limit of 1024 descriptors */
+    LARGE_MAX = 8,                   /* requests above BODY_MAX at once: whoever sends them need not have a key */
 };
 
 struct server {
@@ -58,22 +60,23 @@ static const struct route {
     bool ours;      /* may be about a call that we dialled and the carrier knows by another id */
     bool reads;     /* GET; the others are POST */
     bool begins;    /* something new: not while memory is short */
+    int body_max;
 } routes[] = {
-    {"/voice/incoming", gate_carrier, incoming_handle, TAIL_NONE, false, false, true},
-    {"/voice/after/", gate_carrier, after_handle, TAIL_NUMBERS, true, false, false},
-    {"/voice/fallback", gate_carrier, fallback_handle, TAIL_NONE, true, false, false},
-    {"/voice/status", gate_carrier, status_handle, TAIL_NONE, true, false, false},
-    {"/voice/stream", gate_carrier, stream_handle, TAIL_NONE, true, false, false},
-    {"/voice/recording", gate_carrier, recording_handle, TAIL_NONE, true, false, false},
-    {"/voice/outbound/", gate_carrier, answered_handle, TAIL_CALL, false, false, false},
-    {"/voice/machine/", gate_carrier, machine_handle, TAIL_CALL, false, false, false},
-    {"/voice/status/", gate_carrier, dialled_status_handle, TAIL_CALL, false, false, false},
-    {"/calls", gate_api_key, calls_handle, TAIL_NONE, false, false, true},
-    {"/calls/", gate_api_key, call_state_handle, TAIL_CALL, false, true, false},
-    {"/prompts", gate_api_key, prompts_handle, TAIL_NONE, false, false, true},
-    {"/webhooks/elevenlabs/dialogue", gate_tool_key, dialogue_handle, TAIL_NONE, false, false, false},
-    {"/webhooks/elevenlabs/call", gate_tool_key, lookup_handle, TAIL_NONE, false, false, false},
-    {"/webhooks/elevenlabs/personalization", gate_tool_key, personalization_handle, TAIL_NONE, false, false, true},
+    {"/voice/incoming", gate_carrier, incoming_handle, TAIL_NONE, false, false, true, BODY_MAX},
+    {"/voice/after/", gate_carrier, after_handle, TAIL_NUMBERS, true, false, false, BODY_MAX},
+    {"/voice/fallback", gate_carrier, fallback_handle, TAIL_NONE, true, false, false, BODY_MAX},
+    {"/voice/status", gate_carrier, status_handle, TAIL_NONE, true, false, false, BODY_MAX},
+    {"/voice/stream", gate_carrier, stream_handle, TAIL_NONE, true, false, false, BODY_MAX},
+    {"/voice/recording", gate_carrier, recording_handle, TAIL_NONE, true, false, false, BODY_MAX},
+    {"/voice/outbound/", gate_carrier, answered_handle, TAIL_CALL, false, false, false, BODY_MAX},
+    {"/voice/machine/", gate_carrier, machine_handle, TAIL_CALL, false, false, false, BODY_MAX},
+    {"/voice/status/", gate_carrier, dialled_status_handle, TAIL_CALL, false, false, false, BODY_MAX},
+    {"/calls", gate_api_key, calls_handle, TAIL_NONE, false, false, true, CALL_REQUEST_MAX},
+    {"/calls/", gate_api_key, call_state_handle, TAIL_CALL, false, true, false, BODY_MAX},
+    {"/prompts", gate_api_key, prompts_handle, TAIL_NONE, false, false, true, BODY_MAX},
+    {"/webhooks/elevenlabs/dialogue", gate_tool_key, dialogue_handle, TAIL_NONE, false, false, false, BODY_MAX},
+    {"/webhooks/elevenlabs/call", gate_tool_key, lookup_handle, TAIL_NONE, false, false, false, BODY_MAX},
+    {"/webhooks/elevenlabs/personalization", gate_tool_key, personalization_handle, TAIL_NONE, false, false, true, BODY_MAX},
 };
 
 #define HEALTH_PATH "/healthz"
@@ -120,6 +123,8 @@ static const char *reason_of(int code)
         return "Method Not Allowed";
     case 409:
         return "Conflict";
+    case 413:
+        return "Request Entity Too Large";
     case 422:
         return "Unprocessable Entity";
     case 500:
@@ -361,6 +366,11 @@ static void serve(struct server *server, struct evhttp_request *http, const stru
         route->handle(r);
 }
 
+static bool too_large(const struct route *route, struct evhttp_request *http)
+{
+    return evbuffer_get_length(evhttp_request_get_input_buffer(http)) > (size_t)route->body_max;
+}
+
 static void on_request(struct evhttp_request *http, void *arg)
 {
     struct server *server = arg;
@@ -372,6 +382,9 @@ static void on_request(struct evhttp_request *http, void *arg)
     connections_busy(server->connections, evhttp_request_get_connection(http));
     if (health && method == EVHTTP_REQ_GET) {
         answer_health(server, http);
+    } else if (route && too_large(route, http)) {
+        metric_add(&server->w->metrics.malformed, 1);
+        send_status(server, http, 413);
     } else if (route && method == (route->reads ? EVHTTP_REQ_GET : EVHTTP_REQ_POST)) {
         serve(server, http, route, &tail);
     } else {
@@ -390,8 +403,10 @@ static bool start(struct server *server)
                                     .open = &server->w->metrics.connections,
                                     .pauses = &server->w->metrics.accept_pauses,
                                     .slow = &server->w->metrics.slow_requests,
+                                    .large_waits = &server->w->metrics.large_waits,
                                     .request_max_ms = REQUEST_MAX_MS,
-                                    .buffer_max = BODY_MAX + HEADERS_MAX};
+                                    .buffer_max = BODY_MAX + HEADERS_MAX,
+                                    .large_max = LARGE_MAX, .large_buffer_max = CALL_REQUEST_MAX + HEADERS_MAX};
     int fd = listen_socket(server->w->config.listen);
     if (fd < 0)
         return false;
@@ -421,7 +436,7 @@ struct server *server_new(struct warmer *w)
     }
     evhttp_set_timeout(server->http, CONNECTION_TIMEOUT_SECONDS);
     evhttp_set_max_headers_size(server->http, HEADERS_MAX);
-    evhttp_set_max_body_size(server->http, BODY_MAX);
+    evhttp_set_max_body_size(server->http, CALL_REQUEST_MAX); /* of all routes; on_request knows which one it is */
     evhttp_set_allowed_methods(server->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
                                                  EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
     evhttp_set_gencb(server->http, on_request, server);

@@ -407,6 +407,15 @@ def test_the_same_request_again_when_its_time_is_past(stage):
     assert (again.status, again.body) == (202, b'{"calls":[]}')
 
 
+@pytest.mark.parametrize("context_bytes", [500, 8000])
+def test_as_many_callees_as_a_request_may_have(stage, context_bytes):
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    callees = [{"driver_id": f"d{n}", "to": new_number(), "context": {"notes": "x" * context_bytes}} for n in range(200)]
+    results = stage.call(*callees, schedule_at=at)
+    assert [(one["driver_id"], one["status"]) for one in results] == [(one["driver_id"], "scheduled") for one in callees]
+    stage.fleet.redis().delete(outbound_key("queue"), outbound_key("jobs"))
+
+
 @pytest.mark.parametrize(
     "body, said",
     [

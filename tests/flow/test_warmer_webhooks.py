@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
@@ -44,6 +45,7 @@ pytestmark = pytest.mark.usefixtures("programs")
 
 KEY = "the key of the test fleet"
 REQUEST_MAX_S = 10  # of warmer/server.c
+LARGE_MAX = 8  # the same
 FLOOD = 16 * 1024 * 1024  # what a kernel's buffers never hold
 
 
@@ -452,6 +454,51 @@ def test_reading_ahead_of_answers_nobody_takes_is_bounded(fleet):
         text = b""
         while text.count(b"\r\n\r\nok\n") < 100_000:
             text += connection.recv(1 << 20)
+
+
+def test_large_requests_wait_for_each_other_and_nobody_for_them(fleet):
+    """Anybody may send some, and the warmer's memory is for calls."""
+    body = b"x" * 200_000
+    head = f"POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    waits = metric(fleet, "large_request_waits_total")
+    with ExitStack() as stack:
+        held = [stack.enter_context(open_socket(fleet)) for _ in range(LARGE_MAX + 1)]
+        for connection in held:
+            connection.sendall(head + body[:-1])
+        eventually("one to wait", lambda: metric(fleet, "large_request_waits_total") == waits + 1)
+        ring(fleet, new_sid()).connect()
+        for connection in held:
+            connection.sendall(body[-1:])
+        for connection in held:
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert answer.status == 401
+
+
+def test_a_large_request_that_waits_too_long_is_ended(fleet):
+    head = b"POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+    refused = metric(fleet, 'requests_refused_total{reason="slow"}')
+    with ExitStack() as stack:
+        held = [stack.enter_context(open_socket(fleet)) for _ in range(LARGE_MAX + 1)]
+        for connection in held:
+            connection.sendall(head + b"x" * 500_000)
+        for connection in held:
+            assert read_all(connection).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert metric(fleet, 'requests_refused_total{reason="slow"}') == refused + LARGE_MAX + 1
+    eventually("the places", lambda: send(fleet, "POST", "/calls", b"x" * 100_000, {}).status == 401)
+
+
+@pytest.mark.parametrize(("path", "size", "status"), [
+    ("/calls", 2_048_000, 401), ("/calls", 2_048_001, 413), ("/prompts", 65_537, 413), ("/nowhere", 65_537, 404),
+])
+def test_the_size_of_a_request_is_bounded(fleet, path, size, status):
+    with open_socket(fleet) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+        if size <= 2_048_000:
+            connection.sendall(b"x" * size)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == status
 
 
 def test_a_truncated_request_changes_nothing(fleet):

@@ -4,7 +4,11 @@
 
 #include "common/redis/keys.h"
 
-enum { CALLEES_MAX = 200 };
+enum {
+    CALLEES_MAX = 200,
+    CALLEE_BYTES = 10 * 1024, /* a whole one, with its context */
+    CALL_REQUEST_MAX = CALLEES_MAX * CALLEE_BYTES,
+};
 
 /* The request but for its callees. Texts are borrowed from the body. */
 struct call_request {
