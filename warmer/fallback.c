@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
-#include "warmer/after.h"
+#include "warmer/fallback.h"
 #include "warmer/incoming.h"
 
 enum { N_DIGITS_MAX = 4 };
@@ -19,17 +19,20 @@ static int broken_after(const char *url)
     return digits > 0 && digits <= N_DIGITS_MAX ? atoi(at + sizeof path - 1) : -1;
 }
 
-void fallback_handle(struct request *r)
+int fallback_stream(const struct request *r)
 {
     const char *url = form_get(&r->form, "ErrorUrl");
-    int n = broken_after(url);
     metric_add(&r->w->metrics.fallbacks, 1);
     log_warn(r->call_sid, "carrier asked the fallback", log_str("error_code", form_get(&r->form, "ErrorCode")),
              log_str("error_url", url));
-    if (n < 0) {
+    return broken_after(url);
+}
+
+void fallback_handle(struct request *r)
+{
+    r->n = fallback_stream(r);
+    if (r->n < 0)
         incoming_rescue(r);
-        return;
-    }
-    r->n = n;
-    after_handle(r);
+    else
+        after_handle(r);
 }

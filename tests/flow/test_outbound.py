@@ -17,6 +17,7 @@ from flow.outbound_rig import BUSINESS, SHORT, OutboundStage, jobs, new_number, 
 from flow.servers import eventually
 from flow.warmer_rig import metric, post
 from standins import caller
+from standins.carrier import Faults
 from standins.carrier_api import UNKNOWN_NUMBER
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -632,6 +633,40 @@ def test_a_row_that_names_no_business_is_refused(tmp_path):
         assert "no business_id" in result["error"]
         stage.row(result["call_sid"], status="failed", end_reason=result["error"])
         assert jobs(stage.fleet) == {}
+
+
+@pytest.mark.parametrize("lost, streams", [("/voice/after/0", [0, 1]), ("/voice/after/1", [0, 1, 2])])
+def test_a_call_whose_worker_and_next_document_are_lost_goes_on_where_it_broke(lost, streams):
+    """The carrier asks the call's fallback then, which is where the call began."""
+
+    async def stays(call) -> None:
+        await call.wait_for(lambda: len(call.times("stream-started")) == len(streams), 60, "the last stream")
+        call.hang_up()
+
+    with OutboundStage(workers=3, RINGFLEET_RECORD_CALLS="1") as stage:
+        stage.carrier.faults = Faults(lost_webhook=lost)
+        number = stage.meet(new_number(), script=stays)
+        (result,) = stage.call({"to": number})
+        (call,) = stage.dialled(number)
+        for n in streams[1:]:
+            eventually("the stream", lambda: len(call.times("stream-started")) == n)
+            eventually("its worker", lambda: stage.fleet.session(result["call_sid"]).get("claimed_n") == str(n - 1))
+            alive = [one for one in stage.fleet.workers if one.process.poll() is None]
+            carries = lambda: [one for one in alive if one.metrics()["ringfleet_calls_active"] == 1]
+            (worker,) = eventually("its count", carries)
+            worker.signal(signal.SIGKILL)
+            worker.process.wait()
+            stage.route()
+        stage.finish(call)
+        call.check()
+        stage.row(result["call_sid"], status="completed")
+        assert [stream_of(one) for one in call.data("connect")] == streams
+        assert sum(one["body"].count("<Recording") for one in call.data("twiml")) == 1
+        assert metric(stage.fleet, "fallbacks_total") == 1
+
+
+def stream_of(connect: dict[str, str]) -> int:
+    return int(re.search(r"/voice/after/(\d+)#", connect["action"])[1])
 
 
 def test_rate_and_places():

@@ -9,6 +9,7 @@ import uuid
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Awaitable, Callable, NamedTuple
+from urllib.parse import urldefrag
 
 import aiohttp
 
@@ -55,6 +56,7 @@ class Call:
         self.began_wall = time.time()
         self.direction = "inbound"
         self.status_url = carrier.status_url
+        self.fallback_url = ""
         self._sequence = 0  # of the next status callback
         self._carrier = carrier
         self._answered_ms: float | None = None
@@ -333,6 +335,10 @@ class Call:
 
     async def _document(self, url: str, status: str, extra: Form) -> twiml.Document | None:
         answer = await self._carrier.post(self, url, self._form(status) + extra)
+        if answer is None and self.fallback_url:
+            extra = extra + [("ErrorCode", "11200"), ("ErrorUrl", urldefrag(url).url)]
+            url = self.fallback_url
+            answer = await self._carrier.post(self, url, self._form(status) + extra)
         if answer is None:
             self.note("application-error", url)
             return None

@@ -39,6 +39,7 @@ class Faults:
     duplicate_incoming: bool = False
     forge_signature: bool = False  # on webhooks
     forge_media_signature: bool = False
+    lost_webhook: str | None = None  # those whose URL ends so are never answered
     replace_token: str | None = None  # what every <Parameter> of the media stream says instead
     status_delay_s: float = 0
     status_copies: int = 1  # 0: the callback is lost
@@ -126,6 +127,9 @@ class Carrier:
         rules = overrides(url)
         token = str(uuid.uuid4())
         began = now_ms()
+        if self.faults.lost_webhook and urldefrag(url).url.endswith(self.faults.lost_webhook):
+            call.note("lost", url)
+            return None
         failure = "11205 no attempt"
         for attempt in range(rules.retries + 1):
             left_s = rules.total_ms / 1000 - (now_ms() - began) / 1000

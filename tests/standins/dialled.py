@@ -31,6 +31,7 @@ class DialledCall(Call):
         self.form = form
         self.person = person
         self.status_url = form.get("StatusCallback", [""])[0]
+        self.fallback_url = form.get("FallbackUrl", [""])[0]
         self.events_wanted = form.get("StatusCallbackEvent", ["completed"])
         self.date_created = time.time()
 
@@ -57,12 +58,7 @@ class DialledCall(Call):
         extra = [("AnsweredBy", self.person.answered_by)] if waits else []
         if late:
             self._judging = asyncio.create_task(self._judge())
-        for name in ("Url", "FallbackUrl"):
-            if name in self.form:
-                document = await self._document(self.form[name][0], "in-progress", extra)
-                if document is not None:
-                    await self._obey(document)
-                    return
+        await self._obey(await self._document(self.form["Url"][0], "in-progress", extra))
 
     async def _judge(self) -> None:
         await asyncio.sleep(self.person.judged_s)

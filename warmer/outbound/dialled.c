@@ -1,12 +1,14 @@
 /* POST /voice/outbound/{call_sid}: somebody, or a machine, has picked up a call that we dialled. Everything is in
  * Redis already; what the carrier knows now is added, and the call gets its first stream. It may come before the
- * API has answered that it dialled: then this is how we learn of it. */
+ * API has answered that it dialled: then this is how we learn of it. It is the call's fallback, too, which is asked
+ * when any document could not be had: then the call goes on where it broke. */
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/redis/functions.h"
 #include "warmer/after.h"
 #include "warmer/ask.h"
+#include "warmer/fallback.h"
 #include "warmer/outbound/dialled.h"
 #include "warmer/outbound/link.h"
 #include "warmer/outbound/queue.h"
@@ -73,11 +75,12 @@ static void heard_of(struct request *r)
 void answered_handle(struct request *r)
 {
     const char *who = form_get(&r->form, "AnsweredBy");
-    log_info(r->call_sid, "call answered", log_str("by", *who ? who : "unknown"),
-             log_str("provider_call_sid", form_get(&r->form, "CallSid")));
+    r->n = *form_get(&r->form, "ErrorUrl") ? fallback_stream(r) : -1;
+    if (r->n < 0)
+        log_info(r->call_sid, "call answered", log_str("by", *who ? who : "unknown"),
+                 log_str("provider_call_sid", form_get(&r->form, "CallSid")));
     heard_of(r);
     keep_answered_by(r, who);
-    r->n = -1;
     after_handle(r);
 }
 
