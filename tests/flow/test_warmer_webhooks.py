@@ -501,6 +501,18 @@ def test_the_size_of_a_request_is_bounded(fleet, path, size, status):
         assert answer.status == status
 
 
+@pytest.mark.parametrize(("path", "size", "status"), [("/calls", 200_000, 401), ("/prompts", 65_537, 413)])
+def test_a_size_that_is_not_said_is_bounded_too(fleet, path, size, status):
+    request = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode() + b"x" * size
+    with open_socket(fleet) as connection:
+        for _ in range(LARGE_MAX + 2):  # each gives its place back
+            connection.sendall(chunked(request))
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            answer.read()
+            assert answer.status == status
+
+
 def test_a_truncated_request_changes_nothing(fleet):
     sid = new_sid()
     with open_socket(fleet) as connection:
