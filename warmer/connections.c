@@ -86,11 +86,12 @@ static void end_slow(struct connections *c, struct held *held)
     evutil_socket_t fd = bufferevent_getfd(held->bev);
     metric_add(c->spec.slow, 1);
     held->since_ms = 0;
-    held->waits = false;
     held->ended = true;
     if (send(fd, said, sizeof said - 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != EPIPE)
         shutdown(fd, SHUT_RDWR);
-    bufferevent_enable(held->bev, EV_READ);
+    if (held->waits) /* evhttp was reading before, and reads the end now */
+        bufferevent_enable(held->bev, EV_READ);
+    held->waits = false;
 }
 
 static void end_slow_ones(struct connections *c)
