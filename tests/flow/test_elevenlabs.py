@@ -1,5 +1,7 @@
 """The demo's call with an ElevenLabs agent, and what is different about agents."""
 
+import asyncio
+
 import pytest
 
 from flow import first_call
@@ -7,8 +9,10 @@ from flow.fleet import MEDIA_URL
 from flow.servers import eventually
 from flow.stage import Stage
 from scenarios import harbour_dental
+from standins import speech
 from standins.call import Call
 from standins.elevenlabs import Agents
+from standins.elevenlabs_session import Session
 from standins.scenario import Reply, Scenario, tool, turn
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -78,6 +82,7 @@ def stage(evidence):
     provider = stage.provider
     provider.input_format = provider.output_format = "ulaw_8000"
     provider.corrections, provider.hangs_up = True, False
+    provider.audio_speed, provider.on_event = 5.0, None
 
 
 def set_scenario(stage: Stage, scenario: Scenario) -> None:
@@ -164,6 +169,77 @@ def test_a_lost_conversation_is_taken_up(stage):
     (again,) = [one for one in stage.provider.talking() if one.user_id == call.sid][1:]
     prompt = again.overrides["agent.prompt.prompt"]
     assert "Do not greet again" in prompt and f"assistant: {greeting(stage, call)}" in prompt
+    stage.check(call)
+
+
+def lost_while_speaking(stage: Stage, *said: str) -> tuple[Call, Session]:
+    """A call whose conversation is lost a second into what the agent says, which is the greeting or the
+    answer to the last of these words; and the conversation that took it up."""
+
+    async def script(call):
+        await call.wait_started()
+        for words in said:
+            await call.wait_assistant_quiet()
+            await call.say(speech.speak(words, speech.CALLER), words)
+        await call.hear(1000)
+        (session,) = stage.provider.open()
+        session.drop()
+        await call.wait_for(
+            lambda: any(one.begun() for one in stage.provider.open()), 15, "another conversation"
+        )
+        (again,) = stage.provider.open()
+        await call.wait_for(again.idle, 15, "what was left to be said")
+        await call.wait_assistant_quiet()
+        call.hang_up()
+
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    stage.check(call)
+    (_, again) = [one for one in stage.provider.talking() if one.user_id == call.sid]
+    return call, again
+
+
+@pytest.mark.parametrize("speed", [5.0, 1.5])  # all of the sound has come, or little of it
+def test_a_conversation_lost_in_the_greeting(stage, speed):
+    """Nobody is greeted twice: the next conversation says the rest."""
+    stage.provider.audio_speed = speed
+    call, again = lost_while_speaking(stage)
+    (_, heard, cut), (_, rest, _) = messages(stage, call.sid)
+    assert again.overrides["agent.first_message"] == rest
+    assert f"{heard} {rest}" == greeting(stage, call) and cut
+    prompt = again.overrides["agent.prompt.prompt"]
+    assert "Do not greet again" in prompt and f"assistant: {heard}\n" in prompt
+
+
+def test_a_conversation_lost_while_the_agent_speaks(stage):
+    """The answer under way is neither lost nor begun again."""
+    story = "There is a lot to tell, so please sit down and listen. " * 2 + "That is all."
+    set_scenario(stage, Scenario("a story", GREETING, (turn("Tell me about it.", story),)))
+    call, again = lost_while_speaking(stage, "Tell me about it.")
+    _, _, (_, heard, cut), (_, rest, _) = messages(stage, call.sid)
+    assert again.overrides["agent.first_message"] == rest
+    assert f"{heard} {rest}" == story and cut
+    assert f"caller: Tell me about it.\nassistant: {heard}\n" in again.overrides["agent.prompt.prompt"]
+
+
+def test_a_conversation_lost_before_the_answer_sounds(stage):
+    """Its words had come."""
+
+    def drop_after_the_words(session, direction, event):
+        if event["type"] == "agent_response":
+            stage.provider.on_event = None
+            asyncio.get_running_loop().call_soon(session.drop)
+
+    async def script(call):
+        await call.wait_assistant_quiet()
+        (session,) = stage.provider.open()
+        stage.provider.on_event = drop_after_the_words
+        await call.say(speech.speak("What time is it?", speech.CALLER), "What time is it?")
+        await call.wait_for(lambda: session.closed_ms, 15, "the loss")
+        await call.wait_assistant_quiet()
+        call.hang_up()
+
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    assert [one[1] for one in messages(stage, call.sid)][1:] == ["What time is it?", "It is noon."]
     stage.check(call)
 
 

@@ -61,6 +61,7 @@ struct ai_settings {
     const char *call_sid;
     const char *greeting;            /* "" for none */
     const struct history *past;      /* turns before this session */
+    const char *unsaid;              /* what the session before had still to say; NULL: nothing */
     struct json_t *tools;            /* array of {"type":"function", name, description, parameters} */
 };
 

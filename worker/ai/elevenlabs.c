@@ -279,10 +279,13 @@ static char *prompt_with_past(const char *prompt, const struct history *past)
     return text;
 }
 
-/* An agent always begins to speak. One that takes a conversation up does so with the last thing the
- * caller heard from us, in whatever language that was, and never by greeting again. */
+/* An agent always begins to speak. One that takes a conversation up goes on where the one before was
+ * cut off, or else says again the last thing that the caller heard from us, in whatever language that
+ * was; it never greets again. */
 static const char *first_words(const struct ai_settings *s)
 {
+    if (s->unsaid)
+        return s->unsaid;
     for (int i = s->past->count - 1; i >= 0; i--) {
         if (strcmp(s->past->turns[i].speaker, "assistant") == 0)
             return s->past->turns[i].text;

@@ -157,6 +157,7 @@ char *ai_leg_settings(const struct call *c)
         .call_sid = c->sid,
         .greeting = ctx->greeting,
         .past = &c->claim.history,
+        .unsaid = c->unsaid,
         .voice = ai_leg_voice(c),
         .language = ctx->language,
         .transcription_model = c->transcribed ? c->w->config->ai_transcription_model : "",
@@ -191,6 +192,8 @@ void ai_leg_configure(struct call *c)
 {
     struct timeval patience = {CONFIGURE_SECONDS, 0};
     c->transcribed = *c->w->config->ai_transcription_model != '\0';
+    if (c->w->provider->agent)
+        retell_cut(c);
     send_settings(c);
     if (c->w->provider->agent)
         c->rejoin = NULL; /* it has heard all, and speaks first */
@@ -218,6 +221,8 @@ void ai_leg_ready(struct call *c, const struct ai_event *ev)
         journal_fact(&c->journal, json_pack("{s:s}", "conversation_id", ev->session));
     c->ai_tries = 0;
     evtimer_del(&c->redial);
+    if (c->w->provider->agent && c->past_greeting)
+        answers_expect(c); /* it begins to speak, in the middle of a call as well */
     if (!c->configured) {
         c->configured = true;
         metric_observe_us(&c->w->metrics.ai_ready_seconds, ready_ms * 1000);

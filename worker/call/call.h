@@ -147,6 +147,7 @@ struct call {
     bool configured;    /* an AI session was ready before */
     bool past_greeting; /* nobody is greeted twice, whichever worker or AI session comes next */
     const char *rejoin; /* what a session that replaces a lost one is asked to do; NULL: nothing */
+    char *unsaid;       /* agents: what the lost one had still to say, and the next has not begun to; NULL: nothing */
     int ai_tries;       /* dials since a session last worked */
     struct {
         struct ws_conn *ws; /* opened beside the one in use; NULL: none */

@@ -69,6 +69,7 @@ static void forget(struct call *c)
     greeting_release(c);
     tail_release(&c->tail);
     free(c->tool_ids.hashes);
+    free(c->unsaid);
     free(c->reorder);
     worker_defer(w, &c->deferred, release, c);
 }

@@ -34,7 +34,7 @@ static void cut_turn(struct turn *turn, bool whole, int64_t heard_ms, int64_t se
 {
     if (!whole && !turn->judged)
         turn_cut(turn, heard_ms, sent_ms);
-    turn->interrupted = !whole;
+    turn->interrupted = turn->interrupted || !whole;
     turn->complete = whole || turn->judged || !word_comes;
     turn->ended_ms = clock_wall_ms();
 }

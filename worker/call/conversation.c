@@ -11,6 +11,7 @@
 #include "worker/call/call_turns.h"
 #include "worker/call/greeting.h"
 #include "worker/call/media.h"
+#include "worker/call/retell.h"
 #include "worker/tools/call_tools.h"
 
 /* The caller speaks over us: silence at once, and the AI remembers only what was heard. */
@@ -103,6 +104,14 @@ static void drop_late_audio(struct call *c, const struct ai_event *ev)
     c->unheard_index = ev->content_index;
 }
 
+/* What the session before left unsaid is what this one says first. */
+static struct turn *open_answer(struct call *c, const char *item)
+{
+    free(c->unsaid);
+    c->unsaid = NULL;
+    return call_turns_open(c, false, item);
+}
+
 static void on_audio(struct call *c, const struct ai_event *ev)
 {
     struct turn *turn;
@@ -116,7 +125,7 @@ static void on_audio(struct call *c, const struct ai_event *ev)
     c->answer.perceptible = true;
     turn = turns_find(&c->turns, ev->item);
     if (!turn)
-        turn = call_turns_open(c, false, ev->item);
+        turn = open_answer(c, ev->item);
     turn->sounded = true;
     if (c->state == CALL_GREETING)
         greeting_begins(c);
@@ -131,7 +140,7 @@ static void on_text(struct call *c, const struct ai_event *ev)
     if (dropped(c, ev))
         return;
     answers_go_on(c);
-    turn = call_turns_open(c, false, ev->item);
+    turn = open_answer(c, ev->item);
     if (ev->kind == AI_TEXT)
         turn_append(turn, ev->text ? ev->text : "");
     else
@@ -251,18 +260,26 @@ void conversation_hung_up(struct call *c)
     media_end_words(c);
 }
 
-/* Words of the caller that no session will transcribe any more; the tail lets the next one hear them. */
+/* Words of the caller that no session will transcribe any more; the tail lets the next one hear them. Nor does
+ * one say any more what was heard of an answer that was cut. */
+static void expect_no_words(struct call *c)
+{
+    for (int i = 0; i < c->turns.count; i++) {
+        struct turn *turn = &c->turns.open[i];
+        if (turn->caller || turn->interrupted)
+            turn->complete = true;
+    }
+}
+
 void conversation_session_lost(struct call *c)
 {
+    expect_no_words(c);
+    if (c->w->provider->agent)
+        retell_keep_unsaid(c);
     c->answer.under_way = false;
     *c->answer.id = *c->dropped_response = *c->unheard_item = '\0';
     answers_forget(c);
     call_turns_drop_unsaid(c);
-    for (int i = 0; i < c->turns.count; i++) {
-        struct turn *turn = &c->turns.open[i];
-        if (turn->caller)
-            turn->complete = true;
-    }
     call_turns_finish_heard(c);
 }
 

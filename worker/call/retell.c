@@ -1,11 +1,18 @@
 #include "worker/call/retell.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "common/base/clock.h"
 #include "worker/call/ai_leg.h"
 #include "worker/call/call_turns.h"
+#include "worker/call/media.h"
 
-enum { PAST_ID_SIZE = 20 };
+enum {
+    PAST_ID_SIZE = 20,
+    SPOKEN_MS_PER_BYTE = 70, /* of a text, rather too much: what is said twice is better than what is lost */
+};
 
 void retell_keys(struct call *c, const char *item, const char *text)
 {
@@ -49,4 +56,63 @@ void retell_all(struct call *c)
         snprintf(id, sizeof id, "past_%d", n++);
         ai_leg_send(c, c->w->provider->past_turn(id, turn->caller ? "caller" : "assistant", turn->text));
     }
+}
+
+/* ---- agents ---- */
+
+static void say_first(struct call *c, const char *words)
+{
+    char *all = NULL;
+    words += strspn(words, " ");
+    if (!*words || asprintf(&all, "%s%s%s", words, c->unsaid ? " " : "", c->unsaid ? c->unsaid : "") < 0)
+        return;
+    free(c->unsaid);
+    c->unsaid = all;
+}
+
+/* Of a turn that takes of_ms only what takes ms stays. */
+static void leave_rest(struct call *c, struct turn *turn, int64_t ms, int64_t of_ms)
+{
+    char *whole = turn->text ? strdup(turn->text) : NULL;
+    if (!whole)
+        return;
+    turn_cut(turn, ms, of_ms);
+    turn->interrupted = turn->interrupted || ms < of_ms;
+    say_first(c, whole + strlen(turn->text));
+    free(whole);
+}
+
+/* The words of an answer come before its sound, and nobody says how long they take. */
+static void expect_no_sound(struct call *c)
+{
+    int last = c->playout.item_count - 1;
+    struct turn *turn = last >= 0 && c->answer.under_way ? turns_find(&c->turns, c->playout.items[last].id) : NULL;
+    if (turn && turn->text && !turn->complete)
+        leave_rest(c, turn, playout_item_sent_ms(&c->playout, last), (int64_t)strlen(turn->text) * SPOKEN_MS_PER_BYTE);
+}
+
+void retell_keep_unsaid(struct call *c)
+{
+    for (int i = c->turns.count - 1; i >= 0; i--) {
+        const struct turn *turn = &c->turns.open[i];
+        if (!turn->caller && !turn->complete && !turn->sounded && turn->text)
+            say_first(c, turn->text);
+    }
+    expect_no_sound(c);
+}
+
+void retell_cut(struct call *c)
+{
+    int64_t now = clock_mono_ms();
+    for (int i = c->playout.item_count - 1; i >= 0; i--) {
+        struct turn *turn = turns_find(&c->turns, c->playout.items[i].id);
+        if (!turn)
+            continue;
+        leave_rest(c, turn, playout_item_heard_ms(&c->playout, i, now), playout_item_sent_ms(&c->playout, i));
+        turn->complete = true;
+        turn->ended_ms = clock_wall_ms();
+    }
+    if (c->playout.item_count > 0)
+        media_clear(c);
+    call_turns_journal(c, false);
 }

@@ -265,6 +265,11 @@ static void test_the_first_message_of_a_later_session(void **state)
     assert_memory_equal(prompt, "Be brief.\n\n", 11);
     assert_non_null(strstr(prompt, "assistant: Hello?\ncaller: Jane here\nassistant: What day, Jane?\ncaller: Thu\n"));
     json_decref(message);
+    settings.unsaid = "At what time?";
+    message = session(&settings);
+    agent = json_object_get(json_object_get(message, "conversation_config_override"), "agent");
+    assert_string_equal(json_string_value(json_object_get(agent, "first_message")), "At what time?");
+    json_decref(message);
 }
 
 static void test_written(void **state)
