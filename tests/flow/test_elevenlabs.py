@@ -83,6 +83,7 @@ def stage(evidence):
     provider.input_format = provider.output_format = "ulaw_8000"
     provider.corrections, provider.hangs_up = True, False
     provider.audio_speed, provider.on_event = 5.0, None
+    stage.carrier.on_event = None
 
 
 def set_scenario(stage: Stage, scenario: Scenario) -> None:
@@ -255,6 +256,68 @@ def test_a_wrong_format_is_refused(stage, side):
     (row,) = stage.fleet.sql("select end_reason from call_log where call_sid = %s", call.sid)
     assert row["end_reason"] == "ai_refused"
     stage.check(call)
+
+
+# ---- what the agent is asked to say ----
+
+STORY = "There is a lot to tell, so please sit down and listen. " * 5 + "That is all."
+MESSAGE = "This is Harbour Dental. Please call us back."
+
+
+def ended(stage: Stage, call: Call) -> tuple[str, str]:
+    session = stage.fleet.session(call.sid)
+    return session["reason"], session["verdict"]
+
+
+@pytest.mark.parametrize("heard_ms", [0, 1000])  # before the agent answers, and while it does
+def test_a_machine_that_is_found_out_gets_the_message(stage, heard_ms):
+    """The agent cannot be stopped: what it says of itself is not played, and then it is asked."""
+    words = "You have reached the machine of the Millers. Please leave your message."
+    set_scenario(stage, Scenario("a machine", GREETING, (turn(words, STORY),), unscripted=MESSAGE))
+    stage.provider.audio_speed = 3
+    played = []  # bytes, when the rest was cut
+
+    def on_event(call, event):
+        if event.kind == "twiml" and "/voice/incoming" in event.data["url"]:
+            found = {"answered_by": "pending", "voicemail_message": MESSAGE}
+            stage.fleet.redis().hset(stage.fleet.key(call.sid), mapping=found)
+        if event.kind == "clear":
+            played.append(len(call.received))
+
+    async def script(call):
+        await call.wait_assistant_quiet()
+        await call.say(speech.speak(words, speech.CALLER), words)
+        await call.hear(heard_ms)
+        stage.fleet.redis().hset(stage.fleet.key(call.sid), "answered_by", "machine_end_beep")
+
+    stage.carrier.on_event = on_event
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    assert ended(stage, call) == ("voicemail", "hangup")
+    assert messages(stage, call.sid)[-1] == ("assistant", MESSAGE, False)
+    message = speech.speak(MESSAGE, speech.ASSISTANT)
+    assert call.unplayed_ms == 0 and call.received.endswith(message)
+    if heard_ms:
+        assert len(call.received) - played[-1] == len(message)
+        assert messages(stage, call.sid)[-2][2]
+    stage.check(call)
+
+
+def test_the_goodbye_waits_for_the_sentence_under_way():
+    """The call's limit is reached while the agent speaks."""
+    goodbye = "Our time is up. Goodbye."
+    story = Scenario("a story", GREETING, (turn("Tell me about it.", STORY),), unscripted=goodbye)
+    provider = Agents(story)
+    provider.audio_speed = 2
+    env = environment(provider) | {"RINGFLEET_MAX_CALL_SECONDS": "10"}
+    with Stage(story, provider=provider, env=env) as stage:
+        call = stage.finish(stage.start_call(*NUMBERS))
+        assert ended(stage, call) == ("time_limit", "hangup")
+        assert [one[1:] for one in messages(stage, call.sid)][-2:] == [(STORY, False), (goodbye, False)]
+        assert call.unplayed_ms == 0
+        (session,) = provider.talking()
+        (asked,) = session.received("user_message")
+        assert "reached its limit" in asked.event["text"]
+        stage.check(call)
 
 
 # ---- where the agent is found ----

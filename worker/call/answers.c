@@ -40,21 +40,11 @@ bool answers_over(const struct call *c)
     return c->w->provider->agent && c->answer.under_way && clock_mono_ms() >= c->answer.over_ms;
 }
 
-/* An agent answers by itself; only what it cannot know of is worth a message, and not while it
- * speaks. */
-static void hint_agent(struct call *c, const char *instructions)
-{
-    if (!instructions || c->answer.under_way)
-        return;
-    answers_expect(c);
-    ai_leg_send(c, c->w->provider->response(instructions));
-}
-
 /* Out of memory: an answer without its instructions is better than none. */
 static void want_answer(struct call *c, const char *instructions)
 {
     c->answer.wanted = true;
-    c->answer.with_words = c->speaking;
+    c->answer.with_words = c->speaking || c->w->provider->agent; /* which does not say that it is about to answer */
     if (instructions) {
         free(c->answer.wanted_with);
         c->answer.wanted_with = strdup(instructions);
@@ -100,20 +90,15 @@ void answers_next(struct call *c)
     free(c->answer.asked_with);
     c->answer.asked_with = c->answer.wanted_with;
     c->answer.wanted_with = NULL;
-    c->answer.wanted = false;
-    c->answer.under_way = true;
-    c->answer.sign_ms = clock_mono_ms();
+    c->answer.wanted = c->answer.muted = false;
+    answers_expect(c);
     ai_leg_send(c, c->w->provider->response(c->answer.asked_with));
 }
 
 void answers_ask(struct call *c, const char *instructions)
 {
-    if (c->w->provider->agent) {
-        hint_agent(c, instructions);
-        return;
-    }
-    if (c->state == CALL_PARTING && !instructions)
-        return;
+    if (!instructions && (c->w->provider->agent || c->state == CALL_PARTING))
+        return; /* an agent answers by itself: only what it cannot know of is worth a message */
     c->answer.to_tools = false;
     want_answer(c, instructions);
     answers_next(c);

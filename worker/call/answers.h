@@ -4,7 +4,7 @@
 
 /* Asks the AI to speak: at once, or when the answer under way is done and the caller's words are over; those
  * are answered without being asked about. instructions may be NULL; then
- * nothing is asked for in a call that is parting. */
+ * nothing is asked for in a call that is parting, or of an agent. */
 void answers_ask(struct call *c, const char *instructions);
 
 /* Asks the AI to speak to what its tools have answered, once all of them have. */

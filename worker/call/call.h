@@ -95,6 +95,7 @@ struct call {
         bool wanted;    /* ask for one as soon as none is */
         bool to_tools;   /* wanted for what tools have answered, and for nothing else */
         bool with_words; /* wanted while the caller speaks: the answer to those words will be it */
+        bool muted;      /* it cannot be stopped: nothing that is said before the next one is asked for is heard */
         bool perceptible; /* the one under way has brought a sound, or called a tool */
         int64_t sign_ms;     /* when the one under way was asked for, or last heard of */
         int64_t over_ms;     /* agents: nothing heard of it until then, and it was complete */

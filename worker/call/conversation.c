@@ -66,6 +66,8 @@ static void on_caller_transcript(struct call *c, const struct ai_event *ev)
 /* The caller speaks, and the agent has not decided yet whether that is an interruption. */
 static void on_speech_noticed(struct call *c, const struct ai_event *ev)
 {
+    if (c->machine)
+        return;
     media_speaking(c, true);
     watch_caller(&c->watch);
     call_turns_open(c, true, ev->item);
@@ -86,19 +88,20 @@ static void on_heard(struct call *c, const struct ai_event *ev)
 static void on_hung_up(struct call *c)
 {
     c->answer.under_way = false;
+    answers_forget(c); /* nobody is there to say it */
     media_answer_done(c);
     call_part(c, REASON_AGENT_HANGUP);
 }
 
 static bool dropped(const struct call *c, const struct ai_event *ev)
 {
-    return *c->dropped_response && strcmp(ev->response, c->dropped_response) == 0;
+    return c->answer.muted || (*c->dropped_response && strcmp(ev->response, c->dropped_response) == 0);
 }
 
 static void drop_late_audio(struct call *c, const struct ai_event *ev)
 {
     metric_add(&c->w->metrics.late_audio_dropped, 1);
-    if (strcmp(ev->item, c->cut_item) == 0)
+    if (!c->w->provider->truncate || strcmp(ev->item, c->cut_item) == 0)
         return;
     snprintf(c->unheard_item, sizeof c->unheard_item, "%s", ev->item);
     c->unheard_index = ev->content_index;
@@ -115,11 +118,11 @@ static struct turn *open_answer(struct call *c, const char *item)
 static void on_audio(struct call *c, const struct ai_event *ev)
 {
     struct turn *turn;
+    answers_go_on(c);
     if (dropped(c, ev)) {
         drop_late_audio(c, ev);
         return;
     }
-    answers_go_on(c);
     if (c->w->provider->agent)
         media_speaking(c, false);
     c->answer.perceptible = true;
@@ -137,9 +140,9 @@ static void on_audio(struct call *c, const struct ai_event *ev)
 static void on_text(struct call *c, const struct ai_event *ev)
 {
     struct turn *turn;
+    answers_go_on(c);
     if (dropped(c, ev))
         return;
-    answers_go_on(c);
     turn = open_answer(c, ev->item);
     if (ev->kind == AI_TEXT)
         turn_append(turn, ev->text ? ev->text : "");

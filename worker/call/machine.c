@@ -80,17 +80,23 @@ void machine_look(struct call *c)
     c->machine_look.ticket = ticket_send(c->w, on_word, c, (int)ARRAY_LEN(argv), argv);
 }
 
+static void stop_answer(struct call *c)
+{
+    if (!c->w->provider->cancel) {
+        c->answer.muted = true;
+    } else if (c->answer.under_way) {
+        snprintf(c->dropped_response, sizeof c->dropped_response, "%s", c->answer.id);
+        ai_leg_send(c, c->w->provider->cancel());
+    }
+}
+
 /* Like a caller who speaks over us, but that nobody is there to be answered. */
 static void fall_silent(struct call *c)
 {
-    if (c->answer.under_way) {
-        snprintf(c->dropped_response, sizeof c->dropped_response, "%s", c->answer.id);
-        if (c->w->provider->cancel)
-            ai_leg_send(c, c->w->provider->cancel());
-    }
+    stop_answer(c);
     if (c->playout.item_count > 0) {
         snprintf(c->cut_item, sizeof c->cut_item, "%s", c->playout.items[c->playout.item_count - 1].id);
-        call_turns_cut(c, true);
+        call_turns_cut(c, c->w->provider->truncate != NULL); /* who cannot be told of it will not tell what was heard */
         media_clear(c);
     }
     call_turns_drop_unsaid(c);
