@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("programs")
 
 NUMBERS = (harbour_dental.CALLER_NUMBER, harbour_dental.BUSINESS_NUMBER)
 GREETING = "Thank you for calling Harbour Dental. May I have your name, please?"
+STORY = "There is a lot to tell, so please sit down and listen. " * 5 + "That is all."
 SHORT = Scenario(
     "short", GREETING, (turn("What time is it?", "It is noon."),), caller_hangs_up=True
 )
@@ -213,12 +214,11 @@ def test_a_conversation_lost_in_the_greeting(stage, speed):
 
 def test_a_conversation_lost_while_the_agent_speaks(stage):
     """The answer under way is neither lost nor begun again."""
-    story = "There is a lot to tell, so please sit down and listen. " * 2 + "That is all."
-    set_scenario(stage, Scenario("a story", GREETING, (turn("Tell me about it.", story),)))
+    set_scenario(stage, Scenario("a story", GREETING, (turn("Tell me about it.", STORY),)))
     call, again = lost_while_speaking(stage, "Tell me about it.")
     _, _, (_, heard, cut), (_, rest, _) = messages(stage, call.sid)
     assert again.overrides["agent.first_message"] == rest
-    assert f"{heard} {rest}" == story and cut
+    assert f"{heard} {rest}" == STORY and cut
     assert f"caller: Tell me about it.\nassistant: {heard}\n" in again.overrides["agent.prompt.prompt"]
 
 
@@ -244,6 +244,34 @@ def test_a_conversation_lost_before_the_answer_sounds(stage):
     stage.check(call)
 
 
+def test_a_conversation_lost_as_the_caller_interrupts(stage):
+    """No word comes any more on what was heard of the answer: it is known by our own marks."""
+    turns = turn("Tell me about it.", STORY), turn("Stop, please.", "Of course.")
+    set_scenario(stage, Scenario("interrupted", GREETING, turns))
+    stage.provider.corrections = False
+
+    def drop_after_the_interruption(session, direction, event):
+        if event["type"] == "interruption":
+            stage.provider.on_event = None
+            asyncio.get_running_loop().call_soon(session.drop)
+
+    async def script(call):
+        await call.wait_assistant_quiet()
+        await call.say(speech.speak("Tell me about it.", speech.CALLER), "Tell me about it.")
+        await call.hear(1500)
+        stage.provider.on_event = drop_after_the_interruption
+        await call.say(speech.speak("Stop, please.", speech.CALLER), "Stop, please.")
+        await call.wait_assistant_quiet()
+        call.hang_up()
+
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    (_, again) = [one for one in stage.provider.talking() if one.user_id == call.sid]
+    heard = messages(stage, call.sid)[2][1]
+    assert heard and STORY.startswith(heard) and len(heard) < len(STORY)
+    assert f"assistant: {heard}\n" in again.overrides["agent.prompt.prompt"]
+    stage.check(call)
+
+
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_a_wrong_format_is_refused(stage, side):
     """With anything but mu-law both ways the caller, or the agent, would hear noise."""
@@ -260,7 +288,6 @@ def test_a_wrong_format_is_refused(stage, side):
 
 # ---- what the agent is asked to say ----
 
-STORY = "There is a lot to tell, so please sit down and listen. " * 5 + "That is all."
 MESSAGE = "This is Harbour Dental. Please call us back."
 
 
