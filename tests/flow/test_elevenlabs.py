@@ -153,6 +153,29 @@ def test_an_agent_that_does_not_say_what_was_heard(stage):
     stage.check(call)
 
 
+def test_a_message_whose_conversation_is_lost_is_left_to_its_end(stage):
+    """To a machine: the rest of the message, and then nothing more."""
+    set_scenario(stage, SHORT)
+    message = "This is Harbour Dental. We wanted to remind you of your appointment tomorrow at noon. Please call us back."
+
+    def on_event(call, event):
+        if event.kind == "twiml" and "/voice/incoming" in event.data["url"]:
+            found = {"answered_by": "machine_end_beep", "voicemail_message": message}
+            stage.fleet.redis().hset(stage.fleet.key(call.sid), mapping=found)
+
+    async def script(call):
+        await call.wait_started()
+        await call.hear(1500)
+        (session,) = stage.provider.open()
+        session.drop()
+
+    stage.carrier.on_event = on_event
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    assert " ".join(text for _, text, *_ in messages(stage, call.sid)) == message
+    assert ended(stage, call) == ("voicemail", "hangup") and call.unplayed_ms == 0
+    stage.check(call)
+
+
 def test_a_lost_conversation_is_taken_up(stage):
     """A new conversation knows what was said, and does not greet again."""
 

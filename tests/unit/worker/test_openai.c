@@ -194,8 +194,9 @@ static void expect(char *text, const char *path, const char *wanted)
 
 static void test_written(void **state)
 {
-    struct ai_settings settings = {"Say \"hi\"\n", "marin", "he", "gpt-4o-mini-transcribe", "CA1", "", NULL,
-                                   json_pack("[{s:s, s:s}]", "type", "function", "name", "wave")};
+    struct ai_settings settings = {.instructions = "Say \"hi\"\n", .voice = "marin", .language = "he",
+                                   .transcription_model = "gpt-4o-mini-transcribe", .call_sid = "CA1", .greeting = "",
+                                   .tools = json_pack("[{s:s, s:s}]", "type", "function", "name", "wave")};
     char *text = provider_openai.session(&settings), out[64];
     size_t n;
     (void)state;
