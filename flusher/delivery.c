@@ -7,7 +7,7 @@
 #include "common/base/log.h"
 #include "flusher/dead.h"
 
-enum { ATTEMPTS_MAX = 5 }; /* at a call on which Postgres fails without saying that an entry is at fault */
+enum { ATTEMPTS_MAX = 5 }; /* at a call on which Postgres fails strangely, without saying that an entry is at fault */
 
 /* Calls that satisfy the test go to the front, in their order. Returns how many. */
 static size_t to_front(struct flush_call *calls, size_t count, bool (*test)(const struct flush_call *call))
@@ -85,14 +85,12 @@ static void report(struct delivery *d, const struct flush_call *calls, size_t co
     }
 }
 
-/* The call is left where it is, and comes again when it has lain for claim_idle_ms; after some attempts it is parked,
- * with its journal, and somebody must look. */
-static enum delivery_result hold(struct delivery *d, struct flush_call *call, const struct db_error *error)
+/* A call on which Postgres fails strangely is parked after some attempts, with its journal, and somebody must look. */
+static enum delivery_result doubt(struct delivery *d, const struct flush_call *call, const struct db_error *error)
 {
     struct ended_entry entry = index_entry(call);
     int64_t attempts = ended_attempts(d->ended, d->apply.redis, &entry);
     bool ok = attempts >= 0;
-    call->held = true;
     log_error(call->sid, "Postgres fails on this call", log_int("attempts", attempts),
               log_str("error", error->message), log_str("sqlstate", error->sqlstate));
     if (ok && attempts >= ATTEMPTS_MAX) {
@@ -101,6 +99,19 @@ static enum delivery_result hold(struct delivery *d, struct flush_call *call, co
         metric_add(&d->metrics->calls_parked, ok);
     }
     return ok ? DELIVERY_MADE : DELIVERY_NO_REDIS;
+}
+
+/* The call is left where it is, and comes again when it has lain for claim_idle_ms. */
+static enum delivery_result hold(struct delivery *d, struct flush_call *call, const struct db_error *error)
+{
+    static _Thread_local struct log_limit limit;
+    call->held = true;
+    if (pg_fault_is_strange(error->sqlstate))
+        return doubt(d, call, error);
+    if (log_allow(&limit))
+        log_warn(call->sid, "the call waits: Postgres does not take it now", log_str("error", error->message),
+                 log_str("sqlstate", error->sqlstate));
+    return DELIVERY_MADE;
 }
 
 static enum apply_result apply_timed(struct delivery *d, struct flush_call *calls, size_t count, struct db_error *error)
@@ -117,10 +128,8 @@ static enum apply_result apply_timed(struct delivery *d, struct flush_call *call
     return result;
 }
 
-/* An error that is nobody's in particular is brought home to its call: half of the calls, then half of those. */
 static enum delivery_result apply(struct delivery *d, struct flush_call *calls, size_t count, struct db_error *error)
 {
-    enum delivery_result result;
     if (count == 0)
         return DELIVERY_MADE;
     switch (apply_timed(d, calls, count, error)) {
@@ -132,12 +141,10 @@ static enum delivery_result apply(struct delivery *d, struct flush_call *calls, 
     case APPLY_NO_POSTGRES:
         break;
     }
-    if (!pg_fault_is_strange(error->sqlstate) || !db_idle(d->apply.postgres))
+    if (!pg_fault_may_be_partial(error->sqlstate) || !db_idle(d->apply.postgres))
         return DELIVERY_NO_POSTGRES;
-    if (count == 1)
-        return hold(d, calls, error);
-    result = apply(d, calls, count / 2, error);
-    return result == DELIVERY_MADE ? apply(d, calls + count / 2, count - count / 2, error) : result;
+    metric_add(&d->metrics->failures, 1);
+    return count == 1 ? hold(d, calls, error) : DELIVERY_TOO_MUCH;
 }
 
 /* One page of each call: read, write, say done for those that are finished. Puts the ones that go on

@@ -1,5 +1,5 @@
 /* Ended calls on their way from one shard of Redis to Postgres: page by page, a transaction each, and done once their
- * journals are read to the end. What Postgres cannot take is brought home to its call. One thread. */
+ * journals are read to the end. One thread. */
 #pragma once
 #include "flusher/apply.h"
 #include "flusher/config.h"
@@ -20,7 +20,8 @@ struct delivery {
 void delivery_release(struct delivery *delivery);
 
 enum delivery_result {
-    DELIVERY_MADE,
+    DELIVERY_MADE,        /* a call that Postgres does not take by itself either stays pending, or is parked */
+    DELIVERY_TOO_MUCH,    /* error says why; fewer of the calls at once may go through */
     DELIVERY_NO_REDIS,
     DELIVERY_NO_POSTGRES, /* error says why */
     DELIVERY_NO_MEMORY,

@@ -21,6 +21,7 @@ struct ended {
     char (*names)[KEY_SIZE];      /* per partition: key of its index */
     char (*cursors)[CURSOR_SIZE]; /* per partition: where XAUTOCLAIM goes on */
     char (*own)[CURSOR_SIZE];     /* per partition: what we hold was read up to here; ALL_READ: all of it */
+    bool *asked;                  /* per shard: for new calls, since something was taken over */
     const char **argv;
     redisReply **replies;
 };
@@ -41,14 +42,16 @@ struct ended *ended_new(const struct key_space *keys, const char *consumer, int6
     e->cursors = calloc(partitions, sizeof *e->cursors);
     e->argv = calloc(READ_ARGS + 2 * partitions, sizeof *e->argv);
     e->own = calloc(partitions, sizeof *e->own);
+    e->asked = calloc(partitions, sizeof *e->asked);
     e->replies = calloc(partitions, sizeof(redisReply *));
-    if (!e->names || !e->cursors || !e->own || !e->argv || !e->replies) {
+    if (!e->names || !e->cursors || !e->own || !e->asked || !e->argv || !e->replies) {
         ended_free(e);
         return NULL;
     }
     for (int p = 0; p < keys->partitions; p++) {
         key_of_partition(e->names[p], keys, KEY_ENDED, p);
         snprintf(e->cursors[p], CURSOR_SIZE, "0-0");
+        e->asked[p] = true;
     }
     ended_rewind(e);
     return e;
@@ -61,6 +64,7 @@ void ended_free(struct ended *ended)
     free(ended->names);
     free(ended->cursors);
     free(ended->own);
+    free(ended->asked);
     free(ended->argv);
     free(ended->replies);
     free(ended);
@@ -72,10 +76,15 @@ void ended_list_release(struct ended_list *list)
     memset(list, 0, sizeof *list);
 }
 
+static void rewind_partition(struct ended *e, int p)
+{
+    snprintf(e->own[p], CURSOR_SIZE, "0-0");
+}
+
 void ended_rewind(struct ended *ended)
 {
     for (int p = 0; p < ended->keys->partitions; p++)
-        snprintf(ended->own[p], CURSOR_SIZE, "0-0");
+        rewind_partition(ended, p);
 }
 
 /* -- groups ----------------------------------------------------------------------------------- */
@@ -297,9 +306,10 @@ static bool take_replies(struct ended *e, redisContext *redis, struct ended_list
 
 bool ended_read(struct ended *ended, const struct redis_shard *shard, int64_t block_ms, struct ended_list *list)
 {
-    bool ok;
+    bool ok, news = all_read(ended, shard);
     memset(list, 0, sizeof *list);
     ok = read_surely(ended, shard, block_ms) && take_replies(ended, shard->redis, list);
+    ended->asked[shard->number] = ended->asked[shard->number] || (ok && news);
     forget_replies(ended);
     return ok;
 }
@@ -325,14 +335,17 @@ static int64_t claim_partition(struct ended *e, redisContext *redis, int p)
 int64_t ended_claim(struct ended *ended, const struct redis_shard *shard)
 {
     int64_t total = 0;
+    if (!ended->asked[shard->number])
+        return 0;
     for (int i = 0; i < shard->count; i++) {
         int64_t claimed = claim_partition(ended, shard->redis, shard->partitions[i]);
         if (claimed < 0)
             return -1;
         total += claimed;
     }
-    if (total > 0)
-        ended_rewind(ended);
+    for (int i = 0; i < shard->count && total > 0; i++)
+        rewind_partition(ended, shard->partitions[i]);
+    ended->asked[shard->number] = total == 0;
     return total;
 }
 

@@ -35,7 +35,8 @@ void ended_list_release(struct ended_list *list);
 /* The next read begins with what this consumer holds: after a start, a lost connection, a failure. */
 void ended_rewind(struct ended *ended);
 
-/* Takes over entries that another consumer has held for too long, and rewinds if there were any.
+/* Takes over entries that a consumer (this one too) has held for too long, and rewinds if there were any. Then not again
+ * until new calls were asked for: they must not wait for ever behind calls that never get through.
  * Returns how many; -1: Redis failed. */
 RF_NODISCARD int64_t ended_claim(struct ended *ended, const struct redis_shard *shard);
 

@@ -14,6 +14,7 @@
 #include "flusher/reach.h"
 #include "flusher/retry.h"
 #include "flusher/sweep.h"
+#include "impatient_sql.h"
 
 enum {
     READ_WAIT_MS = 1000, /* of a lane that does not sweep */
@@ -22,7 +23,7 @@ enum {
     PAUSE_LAST_MS = 160, /* which nobody can wait for: a blocking read sees one slot */
 };
 
-/* A statement that waits for somebody's lock gives up and is tried again; so nothing hangs for ever. */
+/* A statement that waits for somebody's lock gives up; so nothing hangs for ever. */
 static const char session_options[] = "-c lock_timeout=10s -c statement_timeout=60s "
                                       "-c idle_in_transaction_session_timeout=60s";
 
@@ -43,6 +44,8 @@ struct lane {
     int64_t pause_ms;
     PGconn *postgres;
     struct retry postgres_retry;
+    size_t most;    /* calls at once: halved when that is too much, doubled when it goes well */
+    bool impatient; /* locks are not waited for as long as usual */
     struct delivery delivery;
 };
 
@@ -78,6 +81,7 @@ static void postgres_lost(struct lane *l)
 {
     PQfinish(l->postgres);
     l->postgres = NULL;
+    l->impatient = false;
     metric_set(&l->metrics.postgres_up, 0);
 }
 
@@ -109,7 +113,7 @@ static bool postgres_ready(struct lane *l)
 /* A transaction that was crossed by another one; the connection is as good as before. */
 static bool crossed(const struct lane *l, const struct db_error *error)
 {
-    static const char *const codes[] = {"40001", "40P01", "55P03"};
+    static const char *const codes[] = {"40001", "40P01"};
     for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
         if (strcmp(error->sqlstate, codes[i]) == 0)
             return db_idle(l->postgres);
@@ -132,7 +136,19 @@ static void delivery_failed(struct lane *l, const struct db_error *error)
 
 /* -- ended calls ------------------------------------------------------------------------------ */
 
-static bool deliver(struct lane *l, const struct ended_entry *entries, size_t count)
+static void lose_patience(struct lane *l)
+{
+    struct db_error ignored;
+    l->impatient = l->impatient || db_run(l->postgres, impatient_sql[0].text, &ignored);
+}
+
+static void be_patient(struct lane *l)
+{
+    struct db_error ignored;
+    l->impatient = l->impatient && !db_run(l->postgres, "reset lock_timeout", &ignored);
+}
+
+static enum delivery_result deliver(struct lane *l, const struct ended_entry *entries, size_t count)
 {
     struct db_error error = {0};
     enum delivery_result result;
@@ -147,7 +163,45 @@ static bool deliver(struct lane *l, const struct ended_entry *entries, size_t co
         (void)db_out_of_memory(&error);
     if (result == DELIVERY_NO_POSTGRES || result == DELIVERY_NO_MEMORY)
         delivery_failed(l, &error);
-    return result == DELIVERY_MADE;
+    else if (strcmp(error.sqlstate, PG_LOCK_NOT_AVAILABLE) == 0)
+        lose_patience(l);
+    return result;
+}
+
+/* Only lane 0 sweeps. */
+static bool sweep(struct lane *l)
+{
+    bool ok = l->number != 0 || sweep_run(&l->sweep, l->shard);
+    if (!ok)
+        redis_lost(l);
+    return ok;
+}
+
+/* What is too much at once is tried in halves, down to the calls that do not go through at all: those stay pending, the
+ * others do not wait for them. Up to the end of what was too much nothing larger is tried. */
+static void deliver_all(struct lane *l, const struct ended_list *list)
+{
+    size_t batch_calls = (size_t)l->spec->config->batch_calls, doubtful = 0, n;
+    bool ok = true;
+    be_patient(l);
+    for (size_t i = 0; i < list->count && ok && !stopping(l); ok = ok && sweep(l)) {
+        n = list->count - i < l->most ? list->count - i : l->most;
+        switch (deliver(l, list->entries + i, n)) {
+        case DELIVERY_MADE:
+            i += n;
+            if (l->delivery.committed && i >= doubtful)
+                l->most = 2 * l->most < batch_calls ? 2 * l->most : batch_calls;
+            break;
+        case DELIVERY_TOO_MUCH:
+            doubtful = i + n;
+            l->most = n / 2;
+            break;
+        case DELIVERY_NO_REDIS:
+        case DELIVERY_NO_POSTGRES:
+        case DELIVERY_NO_MEMORY:
+            ok = false;
+        }
+    }
 }
 
 static int by_sid_then_id(const void *a, const void *b)
@@ -160,7 +214,6 @@ static int by_sid_then_id(const void *a, const void *b)
 static void flush_next(struct lane *l)
 {
     struct ended_list list;
-    size_t most = (size_t)l->spec->config->batch_calls;
     bool ok = ended_read(l->ended, l->shard, l->number == 0 ? sweep_wait_ms(&l->sweep, l->shard) : READ_WAIT_MS, &list);
     l->served = true;
     l->waited = l->waited || l->shard->alone || list.count > 0;
@@ -168,10 +221,10 @@ static void flush_next(struct lane *l)
         redis_lost(l);
     else
         reach_worked(l->reach, l->shard);
-    if (list.count > 0)
+    if (ok && list.count > 0) {
         qsort(list.entries, list.count, sizeof *list.entries, by_sid_then_id);
-    for (size_t i = 0; i < list.count && ok && !stopping(l); i += most)
-        ok = deliver(l, list.entries + i, list.count - i < most ? list.count - i : most);
+        deliver_all(l, &list);
+    }
     ended_list_release(&list);
 }
 
@@ -186,9 +239,7 @@ static void serve(struct lane *l, int i)
     }
     if (!l->shard)
         return;
-    if (l->number == 0 && !sweep_run(&l->sweep, l->shard))
-        redis_lost(l);
-    else if (postgres_ready(l))
+    if (sweep(l) && postgres_ready(l))
         flush_next(l);
 }
 
@@ -243,6 +294,7 @@ struct lane *lane_new(const struct lane_spec *spec, int number, const char *cons
     l->spec = spec;
     l->number = number;
     l->pause_ms = PAUSE_FIRST_MS;
+    l->most = (size_t)spec->config->batch_calls;
     snprintf(l->consumer, sizeof l->consumer, "%s", consumer);
     l->ended = ended_new(spec->keys, l->consumer, spec->config->batch_calls, spec->config->claim_idle_ms,
                          &l->metrics.groups_made);

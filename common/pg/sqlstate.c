@@ -29,6 +29,12 @@ bool pg_fault_is_strange(const char *sqlstate)
            !has_class(sqlstate, passing, ARRAY_LEN(passing));
 }
 
+bool pg_fault_may_be_partial(const char *sqlstate)
+{
+    return pg_fault_is_strange(sqlstate) ||
+           (sqlstate && (strcmp(sqlstate, PG_LOCK_NOT_AVAILABLE) == 0 || strcmp(sqlstate, PG_QUERY_CANCELED) == 0));
+}
+
 bool pg_answer_lost(const PGresult *result)
 {
     return PQresultStatus(result) == PGRES_FATAL_ERROR && !PQresultErrorField(result, PG_DIAG_SQLSTATE);

@@ -4,6 +4,9 @@
 
 #include "common/base/base.h"
 
+#define PG_LOCK_NOT_AVAILABLE "55P03" /* lock_timeout */
+#define PG_QUERY_CANCELED "57014"     /* statement_timeout */
+
 enum pg_fault {
     PG_FAULT_SERVER, /* connection, shutdown, resources, deadlock, serialization, read-only: retry later */
     PG_FAULT_DATA,   /* the entry's own: bad value, too long for an index, violated constraint; it will fail again */
@@ -17,6 +20,10 @@ enum pg_fault pg_fault_of(const char *sqlstate);
 /* Of a server's fault: whether it is none of the kinds that pass by themselves (connection, transaction, resources,
  * intervention, system). An internal error that comes again and again is most likely one row's. */
 bool pg_fault_is_strange(const char *sqlstate);
+
+/* Of a server's fault: whether a part of what was asked may go through by itself, since a row is strange, or locked by
+ * somebody, or all of it took too long. */
+bool pg_fault_may_be_partial(const char *sqlstate);
 
 /* An error that libpq made itself, without a SQLSTATE: out of memory, or the connection is lost. An answer may be
  * missing then, a sync too: whatever comes next is not known to belong to what was asked. */

@@ -89,6 +89,75 @@ def test_what_passes_is_waited_for(rig, sqlstate, calls):
         assert flusher.metrics()["ringfleet_flush_failures_total"] > 0
 
 
+def with_options(rig, **options: object) -> str:
+    """A URL whose session options are these and no others."""
+    words = "%20".join(f"-c%20{name}%3D{value}" for name, value in options.items())
+    return f"{rig.postgres.url('flusher')}&options={words}"
+
+
+def flushed(rig) -> set[str]:
+    return {row["call_sid"] for row in rig.sql("select call_sid from call_flush")}
+
+
+def sleep_on_turns(rig, seconds: float, only: str = "%") -> None:
+    rig.sql(
+        f"""create function yawn() returns trigger language plpgsql as $$
+        begin
+            if new.message like '{only}' then
+                perform pg_sleep({seconds});
+            end if;
+            return new;
+        end $$"""
+    )
+    rig.sql("create trigger yawn before insert on conversation_turn for each row execute function yawn()")
+
+
+def test_a_row_that_somebody_holds_keeps_only_its_call_waiting(rig):
+    business = rig.one("insert into business (name, phone_number) values ('B', '+14155550199') returning id")["id"]
+    lead = rig.one("insert into lead (business_id, phone_number) values (%s, '+14155550123') returning id", business)["id"]
+    ended_calls(rig, 19)
+    call = rig.call("CA19").open().claim()
+    call.append("lead_update", lead_id=lead, field="notes", value="waited for")
+    call.turn("CA19 0")
+    call.turn("CA19 1")
+    call.end()
+    with psycopg.connect(rig.postgres.url("forgotten")) as connection:
+        connection.execute("select from lead where id = %s for update", (lead,))
+        flusher = rig.start(flush_threads=1, claim_idle_ms=200, database_url=with_options(rig, lock_timeout=200))
+        eventually("all the others", lambda: flushed(rig) == {f"CA{i}" for i in range(19)})
+        tried = flusher.metrics()["ringfleet_flush_failures_total"]
+        eventually("more attempts than a strange error gets",
+                   lambda: flusher.metrics()["ringfleet_flush_failures_total"] >= tried + 7)  # fmt: skip
+        rig.call("later").open().claim().end()
+        eventually("one that ended meanwhile", lambda: "later" in flushed(rig))
+        assert "CA19" not in flushed(rig) and rig.redis.xlen(ENDED) == 1
+    rig.wait_flushed()
+    assert all_there(rig, 20) and rig.dead() == []
+    assert rig.one("select notes from lead")["notes"] == "waited for"
+
+
+@pytest.mark.parametrize("calls", [40, 300], ids=["statement", "copy"])
+def test_a_batch_that_takes_too_long_comes_in_pieces(rig, calls):
+    sleep_on_turns(rig, seconds=0.5 / calls)  # of two turns each: more than twice what is allowed
+    ended_calls(rig, calls)
+    flusher = rig.start(claim_idle_ms=2000, database_url=with_options(rig, statement_timeout=400))
+    rig.wait_flushed(60)
+    assert all_there(rig, calls) and rig.dead() == []
+    assert flusher.metrics()["ringfleet_flush_failures_total"] > 0
+
+
+def test_a_call_that_never_gets_through_does_not_keep_new_ones_waiting(rig):
+    """Although each attempt at it takes longer than it may lie."""
+    sleep_on_turns(rig, seconds=30, only="CA0 %")
+    ended_calls(rig, 1)
+    flusher = rig.start(flush_threads=1, claim_idle_ms=100, database_url=with_options(rig, statement_timeout=500))
+    eventually("two attempts", lambda: flusher.metrics()["ringfleet_flush_failures_total"] >= 2)
+    for i in range(1, 6):
+        rig.call(f"CA{i}").open().claim().end()
+    eventually("the new ones", lambda: flushed(rig) == {f"CA{i}" for i in range(1, 6)})
+    assert rig.dead() == []
+
+
 @pytest.mark.parametrize("calls", [20, 300], ids=["statement", "copy"])
 def test_a_call_that_breaks_the_server_is_isolated_and_parked(rig, calls):
     storm(rig, "XX000", times=1_000_000, only="CA7 1")

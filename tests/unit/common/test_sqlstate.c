@@ -71,8 +71,20 @@ static void test_what_is_strange(void **state)
     }
 }
 
+static void test_what_may_be_a_part_s(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *sqlstate = rows[i].sqlstate ? rows[i].sqlstate : "NULL";
+        bool partial = strstr("XX000 55P03 57014", sqlstate) && strlen(sqlstate) == 5;
+        if (pg_fault_may_be_partial(rows[i].sqlstate) != partial)
+            fail_msg("%s is %staken for a part's", sqlstate, partial ? "not " : "");
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whose_fault), cmocka_unit_test(test_what_is_strange)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whose_fault), cmocka_unit_test(test_what_is_strange),
+                                       cmocka_unit_test(test_what_may_be_a_part_s)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
