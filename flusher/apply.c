@@ -153,14 +153,28 @@ static bool apply_piece(struct transaction *t, int type, const struct pick *pick
     return apply_piece(t, type, picks, count / 2) && apply_piece(t, type, picks + count / 2, count - count / 2);
 }
 
+static bool apply_types(struct transaction *t)
+{
+    const size_t *begin = t->selection.begin;
+    bool ok = true;
+    for (int type = 0; type < JOURNAL_TYPE_COUNT && ok; type++)
+        ok = apply_piece(t, type, t->selection.picks + begin[type], begin[type + 1] - begin[type]);
+    return ok;
+}
+
+/* A constraint that waits for the commit may do so, since the row that it asks for may come with a later type. Only if
+ * it is broken even then it must not wait: it would blame all entries for one. */
 static bool apply_piecewise(struct transaction *t)
 {
     PGconn *pg = t->apply->postgres;
-    const size_t *begin = t->selection.begin;
-    /* A constraint that waits for the commit would blame all entries for one. */
-    bool ok = db_run(pg, "set constraints all immediate", t->error);
-    for (int type = 0; type < JOURNAL_TYPE_COUNT && ok; type++)
-        ok = apply_piece(t, type, t->selection.picks + begin[type], begin[type + 1] - begin[type]);
+    size_t never_tried = t->dead.count;
+    bool ok = db_run(pg, "savepoint pieces", t->error) && apply_types(t);
+    if (ok && !db_run(pg, "set constraints all immediate", t->error)) {
+        ok = pg_fault_of(t->error->sqlstate) == PG_FAULT_DATA &&
+             db_run(pg, "rollback to savepoint pieces; set constraints all immediate", t->error);
+        t->dead.count = never_tried;
+        ok = ok && apply_types(t);
+    }
     return ok && note_run(&t->apply->note, pg, &t->selection, t->calls, t->count, t->error) &&
            ledger_move(pg, t->calls, t->count, t->error);
 }

@@ -344,6 +344,26 @@ def test_a_deferred_constraint_blames_only_its_entry(rig):
     assert [entry["sqlstate"] for entry in rig.dead()] == ["23505"]
 
 
+def test_a_deferred_constraint_may_wait_for_the_last_entry(rig):
+    """Turns whose session's row comes after them, in a batch that has a bad entry."""
+    rig.sql(
+        "alter table conversation_turn add constraint of_a_session foreign key (call_sid)"
+        " references call_session deferrable initially deferred"
+    )
+    ended_call(rig, "CA1")
+    ended_call(rig, "CA2")
+    call = rig.call("CA3").open().claim()
+    call.turn("before")
+    call.turn("said by nobody known", speaker="robot")
+    call.turn("after")
+    call.end()
+    rig.start()
+    rig.wait_flushed()
+    assert [(entry["call_sid"], entry["sqlstate"]) for entry in rig.dead()] == [("CA3", "23514")]
+    assert [len(rig.turns(sid)) for sid in ("CA1", "CA2")] == [2, 2]
+    assert rig.turns("CA3") == ["before", "after"]
+
+
 def test_a_gap_in_the_journal_is_told(rig):
     call = rig.call("CA1").open().claim()
     call.turn("one")
