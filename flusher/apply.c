@@ -175,7 +175,7 @@ static bool apply_piecewise(struct transaction *t)
         t->dead.count = never_tried;
         ok = ok && apply_types(t);
     }
-    return ok && note_run(&t->apply->note, pg, &t->selection, t->calls, t->count, t->error) &&
+    return ok && note_run(&t->apply->note, pg, &t->selection, &t->dead, t->calls, t->count, t->error) &&
            ledger_move(pg, t->calls, t->count, t->error);
 }
 
@@ -208,20 +208,11 @@ static void report_dead(const struct dead_letter *letter)
               log_str("type", entry->type_name.str), log_str("sqlstate", letter->sqlstate));
 }
 
-static bool was_refused(const struct transaction *t, const struct journal_entry *entry)
-{
-    for (size_t i = 0; i < t->dead.count; i++) {
-        if (t->dead.letters[i].entry == entry)
-            return true;
-    }
-    return false;
-}
-
 static void count_applied(struct transaction *t)
 {
     const struct selection *s = &t->selection;
     for (size_t i = 0; i < s->begin[JOURNAL_TYPE_COUNT]; i++) {
-        if (was_refused(t, s->picks[i].entry))
+        if (dead_has(&t->dead, s->picks[i].entry))
             continue;
         s->picks[i].call->applied++;
         s->picks[i].call->turns += s->picks[i].entry->type == JOURNAL_TURN;
@@ -295,8 +286,9 @@ void apply_release(struct apply *apply)
     turn_copy_release(&apply->copy);
 }
 
-bool apply_entry(PGconn *conn, struct flush_call *call, const struct journal_entry *entry, struct db_error *error)
+bool apply_entry(PGconn *conn, const struct note *note, struct flush_call *call, const struct journal_entry *entry,
+                 struct db_error *error)
 {
     const struct pick pick = {call, entry};
-    return execute_type(conn, entry->type, &pick, 1, error);
+    return execute_type(conn, entry->type, &pick, 1, error) && note_entry(note, conn, &pick, error);
 }

@@ -30,6 +30,7 @@ enum apply_result {
 RF_NODISCARD enum apply_result apply_calls(struct apply *apply, struct flush_call *calls, size_t count,
                                            struct db_error *error);
 
-/* Applies one entry, in a transaction that the caller has begun, whatever the ledger says. */
-RF_NODISCARD bool apply_entry(PGconn *conn, struct flush_call *call, const struct journal_entry *entry,
-                              struct db_error *error);
+/* Applies one entry and notes what is left to do, in a transaction that the caller has begun, whatever the ledger
+ * says. */
+RF_NODISCARD bool apply_entry(PGconn *conn, const struct note *note, struct flush_call *call,
+                              const struct journal_entry *entry, struct db_error *error);

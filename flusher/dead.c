@@ -35,6 +35,15 @@ void dead_release(struct dead_list *list)
     memset(list, 0, sizeof *list);
 }
 
+bool dead_has(const struct dead_list *list, const struct journal_entry *entry)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->letters[i].entry == entry)
+            return true;
+    }
+    return false;
+}
+
 /* Each byte above 0x7F as the character of that number: readable, and the bytes can be had back. */
 static json_t *json_of_bytes(const char *bytes, size_t len)
 {

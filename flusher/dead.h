@@ -22,6 +22,7 @@ struct dead_list {
 RF_NODISCARD bool dead_add(struct dead_list *list, const char *call_sid, const struct journal_entry *entry,
                            const char *sqlstate, const char *message);
 void dead_release(struct dead_list *list);
+bool dead_has(const struct dead_list *list, const struct journal_entry *entry);
 
 /* Keeps them all in Redis, once each however often it is asked. false: Redis failed, nothing may be
  * committed. */

@@ -9,6 +9,7 @@
 
 struct replay {
     struct sql sql;
+    struct note note;
     PGconn *conn;
 };
 
@@ -31,7 +32,9 @@ struct replay *replay_new(const struct flusher_config *config)
     r->conn = db_connect(config->database_url, "", &error);
     if (!r->conn)
         return fail(r, "Postgres", error.message);
-    if (!db_prepare(r->conn, r->sql.statements, r->sql.count, &error))
+    r->note = note_wanted(config);
+    if (!db_prepare(r->conn, r->sql.statements, r->sql.count, &error) ||
+        !note_prepare(&r->note, r->conn, config, &error))
         return fail(r, "the statements do not fit the schema", error.message);
     return r;
 }
@@ -79,7 +82,7 @@ static bool apply(struct replay *r, const struct letter *letter, const struct jo
     bool new;
     snprintf(call.sid, sizeof call.sid, "%s", letter->call_sid);
     return db_run(r->conn, "begin", error) && take(r, letter, &new, error) &&
-           (!new || apply_entry(r->conn, &call, entry, error)) && db_run(r->conn, "commit", error);
+           (!new || apply_entry(r->conn, &r->note, &call, entry, error)) && db_run(r->conn, "commit", error);
 }
 
 static bool replay_entry(struct replay *r, struct look *look, const struct letter *letter)

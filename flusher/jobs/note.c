@@ -44,18 +44,33 @@ static void add_recording(const struct note *note, struct pgarray params[PARAMS]
         add(params, recording_trade.name, sid->str, pick->call->sid, url->str);
 }
 
-static void fill(const struct note *note, struct pgarray params[PARAMS], const struct selection *selection,
-                 const struct flush_call *calls, size_t count)
+static void begin(struct pgarray params[PARAMS])
 {
-    const size_t *begin = selection->begin;
     for (int i = 0; i < PARAMS; i++)
         pgarray_init(&params[i], PGARRAY_TEXT_OID);
-    for (size_t i = begin[JOURNAL_RECORDING]; note->recordings && i < begin[JOURNAL_RECORDING + 1]; i++)
-        add_recording(note, params, &selection->picks[i]);
+}
+
+/* refused: NULL if nothing was. */
+static void fill(const struct note *note, struct pgarray params[PARAMS], const struct selection *selection,
+                 const struct dead_list *refused, const struct flush_call *calls, size_t count)
+{
+    const size_t *bounds = selection->begin;
+    begin(params);
+    for (size_t i = bounds[JOURNAL_RECORDING]; note->recordings && i < bounds[JOURNAL_RECORDING + 1]; i++) {
+        if (!refused || !dead_has(refused, selection->picks[i].entry))
+            add_recording(note, params, &selection->picks[i]);
+    }
     for (size_t i = 0; note->hooks && i < count; i++) {
         if (calls[i].is_new)
             add(params, hook_trade.name, calls[i].sid, calls[i].sid, NULL);
     }
+}
+
+static bool run(PGconn *conn, struct pgarray params[PARAMS], struct db_error *error)
+{
+    bool ok = db_params_ok(params, PARAMS, error) && db_execute(conn, NAME, params, PARAMS, NULL, NULL, error);
+    db_params_release(params, PARAMS);
+    return ok;
 }
 
 bool note_send(const struct note *note, PGconn *conn, const struct selection *selection, const struct flush_call *calls,
@@ -65,21 +80,28 @@ bool note_send(const struct note *note, PGconn *conn, const struct selection *se
     bool ok = true;
     if (!note->recordings && !note->hooks)
         return true;
-    fill(note, params, selection, calls, count);
+    fill(note, params, selection, NULL, calls, count);
     ok = db_params_ok(params, PARAMS, error) && db_send(conn, NAME, params, PARAMS);
     db_params_release(params, PARAMS);
     return ok;
 }
 
-bool note_run(const struct note *note, PGconn *conn, const struct selection *selection, const struct flush_call *calls,
-              size_t count, struct db_error *error)
+bool note_run(const struct note *note, PGconn *conn, const struct selection *selection, const struct dead_list *refused,
+              const struct flush_call *calls, size_t count, struct db_error *error)
 {
     struct pgarray params[PARAMS];
-    bool ok = true;
     if (!note->recordings && !note->hooks)
         return true;
-    fill(note, params, selection, calls, count);
-    ok = db_params_ok(params, PARAMS, error) && db_execute(conn, NAME, params, PARAMS, NULL, NULL, error);
-    db_params_release(params, PARAMS);
-    return ok;
+    fill(note, params, selection, refused, calls, count);
+    return run(conn, params, error);
+}
+
+bool note_entry(const struct note *note, PGconn *conn, const struct pick *pick, struct db_error *error)
+{
+    struct pgarray params[PARAMS];
+    if (!note->recordings || pick->entry->type != JOURNAL_RECORDING)
+        return true;
+    begin(params);
+    add_recording(note, params, pick);
+    return run(conn, params, error);
 }

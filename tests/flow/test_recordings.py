@@ -367,6 +367,26 @@ def test_a_call_without_jobs_leaves_none(rig, carrier, settings):
     assert row(rig)["status"] == "available" and len(rig.turns("CA1")) == 2
 
 
+def test_a_recording_that_is_refused_is_not_fetched(rig, carrier, settings, tmp_path):
+    """Until somebody replays it."""
+    media = carrier.media["RE1"] = Media(SOUND)
+    own = tmp_path / "sql"
+    own.mkdir()
+    (own / "apply_recording.sql").write_text(
+        "select ringfleet_refuse('no recordings here') from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[],"
+        " $5::text[], $6::text[]) as e (call_sid, seq, at_ms, recording_sid, url, duration)"
+    )
+    rig.start(**settings | {"sql_dir": own})
+    recorded_call(rig, "CA1", "RE1", carrier.url_of("RE1"), turns=1)
+    rig.wait_flushed()
+    assert [letter["type"] for letter in rig.dead()] == ["recording"]
+    assert rig.sql("select * from after_call_job") == [] and media.requests == []
+    replayed = rig.command("dead", "replay", "all", **settings)
+    assert replayed.returncode == 0 and rig.dead() == [], replayed
+    wait_job(rig, "recording", "RE1")
+    assert_stored(rig)
+
+
 def test_a_store_that_cannot_be_written_to_is_said_at_start(rig, settings, tmp_path):
     wrong = rig.command(**settings | {"recording_store": "/proc/store"})
     assert wrong.returncode == 1 and "/proc/store" in wrong.stderr, wrong
