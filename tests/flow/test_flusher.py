@@ -616,6 +616,30 @@ def test_a_call_without_a_worker_is_ended(rig):
     assert rig.redis.hget(rig.call("CA2").session, "reason") == "never_connected"
 
 
+def test_the_last_end_of_a_call_counts_until_the_carrier_has_said_it(rig):
+    def ended(call) -> tuple:
+        row = rig.one("select end_reason, (extract(epoch from ended_at) * 1000)::bigint as at from call_log")
+        last = {stream: rig.redis.xrevrange(stream, count=1) for stream in (call.writes, call.event_stream)}
+        times = {stream: int(entries[0][1]["at"]) for stream, entries in last.items() if entries}
+        return row["end_reason"], [stream for stream, at in times.items() if at == row["at"]]
+
+    call = rig.call("CA1").open().claim(lease_ms=1)
+    rig.start(reap_grace_ms=0)
+    eventually("it to be reaped", lambda: rig.redis.zcard(LIVE) == 0)
+    rig.wait_flushed()
+    assert ended(call) == ("worker_lost", [call.writes])
+    call.reclaim().turn("its worker had only been cut off")
+    call.end()
+    rig.wait_flushed()
+    assert ended(call) == ("hangup", [call.writes])
+    call.status("completed", 3, final=True, duration=12)
+    rig.wait_flushed()
+    assert ended(call) == ("hangup", [call.event_stream])
+    call.reclaim().end("late_hangup")
+    rig.wait_flushed()
+    assert ended(call) == ("late_hangup", [call.event_stream])
+
+
 def test_the_grace_is_waited_for(rig):
     rig.call("CA1").open().claim(lease_ms=1)
     flusher = rig.start(reap_grace_ms=60_000)

@@ -212,6 +212,22 @@ def test_a_late_end_is_the_calls_end_once(call):
     assert [entry["type"] for _, entry in call.db.xrange(call.writes)][1:] == ["turn", "call_end"]
 
 
+@pytest.mark.parametrize("made, ends", [(-MINUTE, 0), (MINUTE, MINUTE)], ids=["before", "after"])
+def test_a_late_end_is_not_later_than_it_was(call, made, ends):
+    """The call was reaped fifteen minutes ago, and went on until its last entry was made, if that was later; how long
+    the disk was away does not count."""
+    call.open()
+    owned(call)
+    call.db.zadd(call.live, {call.sid: PAST})
+    call.reap(lease="-1")
+    reaped_ms = int(call.field("ended_ms")) - 15 * MINUTE
+    call.db.hset(call.session, "ended_ms", reaped_ms)
+    call.late(("1-2", "a", reaped_ms + made), leaving="end", end="1-3", reason="hangup")
+    _, entry = call.db.xrange(call.writes)[-1]
+    assert (entry["type"], int(entry["at"])) == ("call_end", reaped_ms + ends)
+    assert int(call.field("ended_ms")) == reaped_ms + ends
+
+
 def test_a_late_end_that_was_in_time_after_all_changes_nothing(call):
     call.open()
     owned(call)

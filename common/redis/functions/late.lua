@@ -50,12 +50,15 @@ local function rf_late(keys, args)
   local last_epoch, seq = last_id(writes)
   local epoch = math.max(number_field(session, 'epoch', 0), last_epoch) + 1
   local added, again, refused, at = 0, 0, 0, 8
+  local now, ended_ms = now_ms(), 0
+  if over then ended_ms = number_field(session, 'ended_ms', now) end
   local function add(id, ...)
     seq, added, known[id] = seq + 1, added + 1, true
     redis.call('XADD', writes, int(epoch) .. '-' .. int(seq), ...)
   end
   while at <= #args do
     local id, past = args[at], at + 3 + args[at + 2]
+    ended_ms = math.max(ended_ms, tonumber(args[at + 1]))
     if known[id] then
       again = again + 1
     elseif taken_ms and tonumber(args[at + 1]) > taken_ms then
@@ -69,9 +72,10 @@ local function rf_late(keys, args)
   end
   local entries, ends = added, args[3] == 'end' and not taken_ms and not known[args[4]]
   if ends then
-    add(args[4], 'type', 'call_end', 'by', 'worker', 'at', int(now_ms()), 'reason', args[5], 'metrics', args[7],
+    ended_ms = over and math.min(ended_ms, now) or now -- not later for having waited on a disk
+    add(args[4], 'type', 'call_end', 'by', 'worker', 'at', int(ended_ms), 'reason', args[5], 'metrics', args[7],
       'spooled', args[4])
-    redis.call('HSET', session, 'phase', 'ended', 'reason', args[5], 'verdict', args[6], 'ended_ms', int(now_ms()))
+    redis.call('HSET', session, 'phase', 'ended', 'reason', args[5], 'verdict', args[6], 'ended_ms', int(ended_ms))
   end
   if added > 0 then redis.call('HSET', session, 'epoch', int(epoch)) end
   if args[3] == 'left' and not taken_ms then redis.call('HSET', session, 'handed_over', field(session, 'epoch')) end
