@@ -8,7 +8,7 @@
     X(COUNTER, entries_dead, "journal_entries_dead_total", "", "journal entries kept in the dead stream instead") \
     X(COUNTER, journal_gaps, "journal_gaps_total", "", "calls whose journal lacked an entry")                    \
     X(COUNTER, refused_live, "db_write_refused_live_call_total", "", "calls not flushed because they were live") \
-    X(COUNTER, claimed, "redeliveries_total", "", "ended calls taken over from a flusher that went silent")      \
+    X(COUNTER, claimed, "redeliveries_total", "", "ended calls that lay too long: their flusher is silent, or Postgres did not take them") \
     X(COUNTER, failures, "flush_failures_total", "", "transactions that failed and will be repeated")            \
     X(COUNTER, calls_parked, "calls_parked_total", "", "calls on which Postgres always fails, kept in the dead stream") \
     X(COUNTER, reaped, "calls_reaped_total", "", "calls ended because their lease had lapsed")                   \
