@@ -183,7 +183,7 @@ static bool apply_piecewise(struct transaction *t)
 
 static enum apply_result run(struct transaction *t, bool together)
 {
-    if (!ledger_take(t->apply->postgres, t->calls, t->count, t->error))
+    if (!ledger_take(t->apply->postgres, t->apply->impatient, t->calls, t->count, t->error))
         return APPLY_NO_POSTGRES;
     if (!selection_make(&t->selection, t->calls, t->count, &t->dead)) {
         db_out_of_memory(t->error);

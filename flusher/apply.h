@@ -9,6 +9,7 @@ struct apply {
     PGconn *postgres;
     redisContext *redis;
     const struct key_space *keys;
+    bool impatient;        /* locks are not waited for as long as usual */
     bool copy_turns;       /* large batches may bring their turns by COPY: apply_turn.sql is the built-in one */
     struct turn_copy copy;
     struct note note;      /* what is left for the jobs after the call */

@@ -14,7 +14,6 @@
 #include "flusher/reach.h"
 #include "flusher/retry.h"
 #include "flusher/sweep.h"
-#include "impatient_sql.h"
 
 enum {
     READ_WAIT_MS = 1000, /* of a lane that does not sweep */
@@ -45,7 +44,6 @@ struct lane {
     PGconn *postgres;
     struct retry postgres_retry;
     size_t most;    /* calls at once: halved when that is too much, doubled when it goes well */
-    bool impatient; /* locks are not waited for as long as usual */
     struct delivery delivery;
 };
 
@@ -81,7 +79,6 @@ static void postgres_lost(struct lane *l)
 {
     PQfinish(l->postgres);
     l->postgres = NULL;
-    l->impatient = false;
     metric_set(&l->metrics.postgres_up, 0);
 }
 
@@ -136,18 +133,6 @@ static void delivery_failed(struct lane *l, const struct db_error *error)
 
 /* -- ended calls ------------------------------------------------------------------------------ */
 
-static void lose_patience(struct lane *l)
-{
-    struct db_error ignored;
-    l->impatient = l->impatient || db_run(l->postgres, impatient_sql[0].text, &ignored);
-}
-
-static void be_patient(struct lane *l)
-{
-    struct db_error ignored;
-    l->impatient = l->impatient && !db_run(l->postgres, "reset lock_timeout", &ignored);
-}
-
 static enum delivery_result deliver(struct lane *l, const struct ended_entry *entries, size_t count)
 {
     struct db_error error = {0};
@@ -164,7 +149,7 @@ static enum delivery_result deliver(struct lane *l, const struct ended_entry *en
     if (result == DELIVERY_NO_POSTGRES || result == DELIVERY_NO_MEMORY)
         delivery_failed(l, &error);
     else if (strcmp(error.sqlstate, PG_LOCK_NOT_AVAILABLE) == 0)
-        lose_patience(l);
+        l->delivery.apply.impatient = true; /* up to the end of what is at hand */
     return result;
 }
 
@@ -183,7 +168,7 @@ static void deliver_all(struct lane *l, const struct ended_list *list)
 {
     size_t batch_calls = (size_t)l->spec->config->batch_calls, doubtful = 0, n;
     bool ok = true;
-    be_patient(l);
+    l->delivery.apply.impatient = false;
     for (size_t i = 0; i < list->count && ok && !stopping(l); ok = ok && sweep(l)) {
         n = list->count - i < l->most ? list->count - i : l->most;
         switch (deliver(l, list->entries + i, n)) {

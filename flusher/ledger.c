@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "impatient_sql.h"
+
 enum { PARAMS = 1 + 2 * STREAM_COUNT };
 
 /* Writes are gapless in lo over all epochs, so lo alone says what is new, also where a worker had to
@@ -96,13 +98,14 @@ static bool all_new(const struct flush_call *calls, size_t count)
     return true;
 }
 
-static bool take_new(PGconn *conn, struct taking *t, struct db_error *error)
+static bool take_new(PGconn *conn, bool impatient, struct taking *t, struct db_error *error)
 {
     struct pgarray params[PARAMS];
     bool ok = fill_params(params, t->calls, t->count, false, error);
     if (ok) {
         db_pipeline_begin(conn);
-        ok = db_send_text(conn, "begin") && db_send(conn, "ledger_take", params, PARAMS);
+        ok = db_send_text(conn, "begin") && (!impatient || db_send_text(conn, impatient_sql[0].text)) &&
+             db_send(conn, "ledger_take", params, PARAMS);
         ok = db_pipeline_end(conn, on_taken, t, error) && (ok || db_out_of_memory(error));
     }
     db_params_release(params, PARAMS);
@@ -120,7 +123,7 @@ static bool lock_old(PGconn *conn, struct taking *t, struct db_error *error)
     return ok;
 }
 
-bool ledger_take(PGconn *conn, struct flush_call *calls, size_t count, struct db_error *error)
+bool ledger_take(PGconn *conn, bool impatient, struct flush_call *calls, size_t count, struct db_error *error)
 {
     struct taking t = {calls, count};
     for (size_t i = 0; i < count; i++) {
@@ -128,7 +131,7 @@ bool ledger_take(PGconn *conn, struct flush_call *calls, size_t count, struct db
         memset(calls[i].mark, 0, sizeof calls[i].mark);
         set_target(&calls[i]);
     }
-    return take_new(conn, &t, error) && (all_new(calls, count) || lock_old(conn, &t, error));
+    return take_new(conn, impatient, &t, error) && (all_new(calls, count) || lock_old(conn, &t, error));
 }
 
 bool ledger_send_move(PGconn *conn, const struct flush_call *calls, size_t count, struct db_error *error)

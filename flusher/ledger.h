@@ -5,8 +5,8 @@
 #include "flusher/database.h"
 
 /* Begins the transaction, makes the calls' ledger rows ours, and learns where each call stands: fills is_new,
- * mark and target. calls are in order of sid, each once. */
-RF_NODISCARD bool ledger_take(PGconn *conn, struct flush_call *calls, size_t count, struct db_error *error);
+ * mark and target. calls are in order of sid, each once. impatient: the transaction waits for no lock as long as usual. */
+RF_NODISCARD bool ledger_take(PGconn *conn, bool impatient, struct flush_call *calls, size_t count, struct db_error *error);
 
 /* Moves the rows of calls that were there before to their targets; the new ones are there already.
  * The first is for a pipeline, and its result comes at the pipeline's end. */

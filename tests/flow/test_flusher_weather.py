@@ -90,7 +90,7 @@ def test_what_passes_is_waited_for(rig, sqlstate, calls):
 
 
 def with_options(rig, **options: object) -> str:
-    """A URL whose session options are these and no others."""
+    """A URL whose session options are these, over the usual ones."""
     words = "%20".join(f"-c%20{name}%3D{value}" for name, value in options.items())
     return f"{rig.postgres.url('flusher')}&options={words}"
 

@@ -140,7 +140,17 @@ def test_a_business_that_is_busy_keeps_no_other_waiting(queue, ahead):
     assert answer[:2] == ["DIAL", "EL_b"]
 
 
-@pytest.mark.parametrize("ahead", [10, 50, 500])
+def test_one_take_puts_no_more_than_a_few_calls_back(queue):
+    """Redis does nothing else meanwhile, and live calls wait."""
+    for n in range(1 + 500):
+        queue.add(f"EL_a{n:04}", "1", due_ms=n + 1)
+    assert queue.take()[0] == "DIAL"
+    now_ms = queue.now_ms()
+    assert queue.take()[0] == "LATER"
+    assert queue.db.zcount(queue.keys[0], 0, now_ms) == 500 - 50
+
+
+@pytest.mark.parametrize("ahead", [10, 50, 200])
 def test_an_account_that_may_not_dial_yet_keeps_no_other_waiting(queue, ahead):
     """Nor does it lose its turn: the calls behind it are only looked at."""
     for n in range(1 + ahead):

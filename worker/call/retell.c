@@ -11,7 +11,10 @@
 
 enum {
     PAST_ID_SIZE = 20,
-    SPOKEN_MS_PER_BYTE = 70, /* of a text, rather too much: what is said twice is better than what is lost */
+    /* Of a text, rather too much: what is said twice is better than what is lost. A character of three bytes is a
+     * syllable, or a word. */
+    SPOKEN_MS_PER_LETTER = 70,
+    SPOKEN_MS_PER_SYLLABLE = 210,
 };
 
 void retell_keys(struct call *c, const char *item, const char *text)
@@ -82,13 +85,24 @@ static void leave_rest(struct call *c, struct turn *turn, int64_t ms, int64_t of
     free(whole);
 }
 
+static int64_t spoken_ms(const char *text)
+{
+    int64_t ms = 0;
+    for (; *text; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if ((byte & 0xC0) != 0x80)
+            ms += byte < 0xE0 ? SPOKEN_MS_PER_LETTER : SPOKEN_MS_PER_SYLLABLE;
+    }
+    return ms;
+}
+
 /* The words of an answer come before its sound, and nobody says how long they take. */
 static void expect_no_sound(struct call *c)
 {
     int last = c->playout.item_count - 1;
     struct turn *turn = last >= 0 && c->answer.under_way ? turns_find(&c->turns, c->playout.items[last].id) : NULL;
     if (turn && turn->text && !turn->complete)
-        leave_rest(c, turn, playout_item_sent_ms(&c->playout, last), (int64_t)strlen(turn->text) * SPOKEN_MS_PER_BYTE);
+        leave_rest(c, turn, playout_item_sent_ms(&c->playout, last), spoken_ms(turn->text));
 }
 
 void retell_keep_unsaid(struct call *c)
@@ -98,7 +112,8 @@ void retell_keep_unsaid(struct call *c)
         if (!turn->caller && !turn->complete && !turn->sounded && turn->text)
             say_first(c, turn->text);
     }
-    expect_no_sound(c);
+    if (c->state != CALL_PARTING) /* then there is no next one: what came is all that is said */
+        expect_no_sound(c);
 }
 
 void retell_cut(struct call *c)

@@ -449,10 +449,11 @@ static bool prepare_tls(struct sock *s, const char *server_name)
 
 /* A peer who falls silent without a word (a firewall that forgot us) is noticed: by what it does not acknowledge, and
  * while there is nothing to acknowledge by being asked. Without it only a kernel's last retransmission tells, after a quarter
- * of an hour. */
+ * of an hour. With a bound on silence Linux gives up after the first such question, not after TCP_KEEPCNT of them: the
+ * interval is the whole time for an answer, in which the packet is not sent again. */
 static void expect_life(int fd)
 {
-    int on = 1, idle_s = SOCK_IDLE_SECONDS, every_s = SOCK_SILENT_MS / 2000, silent_ms = SOCK_SILENT_MS;
+    int on = 1, idle_s = SOCK_IDLE_SECONDS, every_s = SOCK_SILENT_MS / 1000, silent_ms = SOCK_SILENT_MS;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);

@@ -9,10 +9,11 @@
 --   key:<hash of an Idempotency-Key>   hash, which expires: digest, stamp, until, code, answer (rf_once), and of each of its
 --           calls queued:<call_sid>, with its due_ms: it outlives the call, so that nobody is called again
 
--- A call whose business has no place free is looked at again after BUSY_WAIT_MS. Calls whose account may not dial yet keep
--- their turn at the head: those behind them are looked at too, TAKE_SCAN at once and TAKE_MAX in all, since they may be
--- another account's. Behind as many there may be more, which are looked at after NEXT_WAIT_MS.
-local BUSY_WAIT_MS, NEXT_WAIT_MS, TAKE_SCAN, TAKE_MAX = 500, 50, 50, 1000
+-- A call whose business has no place free is looked at again after BUSY_WAIT_MS. Behind as many as are looked at at once
+-- there may be others, which wait for no place of that business: those are looked at after NEXT_WAIT_MS. Calls whose account
+-- may not dial yet keep their turn at the head, and those behind them are looked at too, up to TAKE_MAX in all: they may be
+-- another account's. More in one call of the function would keep live calls waiting for Redis.
+local BUSY_WAIT_MS, NEXT_WAIT_MS, TAKE_SCAN, TAKE_MAX = 500, 50, 50, 250
 
 -- nil: it is none. A job that is not as it should be must not keep the others waiting.
 local function read_job(text)
@@ -169,7 +170,7 @@ local function rf_take(keys, args)
       end
     end
     looked = looked + #due
-  until #due < TAKE_SCAN or looked >= TAKE_MAX
+  until #due < TAKE_SCAN or looked - rated >= TAKE_SCAN or looked >= TAKE_MAX
   if put_back and #due == TAKE_SCAN then wait = math.min(wait, NEXT_WAIT_MS) end
   local next = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
   if next[2] and tonumber(next[2]) > now then wait = math.min(wait, tonumber(next[2]) - now) end
