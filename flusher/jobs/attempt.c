@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
+#include "common/base/utf8.h"
 
 enum { TEXT_SIZE = 501, DELAY_MAX_MS = 3600000, AWAY_MS = 1000, STRIKE_RETRIES = 30 };
 
@@ -106,6 +107,16 @@ static void report(const struct attempt *a)
     }
 }
 
+static void tell_refused(const struct attempt *a, const PGresult *result)
+{
+    static struct log_limit limit;
+    if (log_allow(&limit))
+        log_error(a->job.call_sid, "the end of a job cannot be written, it is tried again",
+                  log_str("job", job_trades[a->kind]->name), log_str("subject", a->job.subject),
+                  log_str("error", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)),
+                  log_int("suppressed", limit.suppressed));
+}
+
 static void on_settled(PGresult *const *results, void *arg)
 {
     struct attempt *a = arg;
@@ -119,7 +130,9 @@ static void on_settled(PGresult *const *results, void *arg)
     } else if (settled && is_ours(settled)) {
         report(a);
         release(a);
-    } /* else it is written again when it is tended */
+    } else if (settled) {
+        tell_refused(a, settled);
+    } /* it is written again when it is tended */
 }
 
 /* A recording that is given up is told to the user's own table as well. */
@@ -156,7 +169,7 @@ static void end(struct job *job, const char *state, int64_t delay_ms, bool takes
     a->state = state;
     a->delay_ms = delay_ms;
     a->takes_back = takes_back;
-    snprintf(a->text, sizeof a->text, "%s", text); /* before abandon: it may be the work's */
+    utf8_copy(a->text, sizeof a->text, text); /* before abandon: it may be the work's */
     job_trades[a->kind]->abandon(job);
     write_end(a);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/foreign_json.h"
+#include "common/base/utf8.h"
 
 static const char *text_at(const json_t *object, const char *key)
 {
@@ -21,7 +22,8 @@ static bool error_is(const json_t *error, const char *name)
 static void read_error(struct transcript_answer *a, int status)
 {
     const json_t *error = json_object_get(a->_body, "error");
-    snprintf(a->_why, sizeof a->_why, "the transcription service answered %d %s", status, text_at(error, "message"));
+    int len = snprintf(a->_why, sizeof a->_why, "the transcription service answered %d ", status);
+    utf8_copy(a->_why + len, sizeof a->_why - (size_t)len, text_at(error, "message"));
     a->text = a->_why;
     if (status == 413 || (status == 400 && error_is(error, "invalid_value")))
         a->verdict = TRANSCRIPT_TOO_LONG;

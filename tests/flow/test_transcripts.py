@@ -187,6 +187,28 @@ def test_refused_for_good(rig, carrier, service, settings):
     assert "not this file" in dead["error"] and dead["attempts"] == 1
 
 
+@pytest.mark.parametrize("letters", ["", "a", "ab"])
+def test_a_reason_in_any_language_is_kept(rig, carrier, service, settings, letters):
+    """It is cut, but never inside a character, which Postgres would refuse."""
+    service.faults.append((400, "unsupported_value", letters + "文" * 300))
+    rig.start(**settings)
+    call_without_turns(rig, carrier)
+    dead = wait_job(rig, "transcript", "RE1", "dead")
+    assert dead["error"].endswith(" " + letters + dead["error"].count("文") * "文")
+    assert dead["error"].count("文") > 40 and dead["attempts"] == 1
+
+
+def test_an_end_that_postgres_refuses_is_told_and_written_again(rig, carrier, service, settings):
+    rig.sql("alter table after_call_job add constraint none_dead check (state <> 'dead')")
+    service.faults.append((400, "unsupported_value", "not this file"))
+    flusher = rig.start(**settings | {"job_lease_seconds": 60})
+    call_without_turns(rig, carrier)
+    told = "the end of a job cannot be written, it is tried again"
+    eventually("the refusal in the log", lambda: told in flusher.text())
+    rig.sql("alter table after_call_job drop constraint none_dead")
+    assert wait_job(rig, "transcript", "RE1", "dead")["attempts"] == 1
+
+
 def test_a_flusher_that_is_killed_pays_for_no_piece_twice(rig, carrier, service, settings):
     service.hold_after = 1
     first = rig.start(**settings)
