@@ -1,5 +1,7 @@
 #include "common/http/client.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,6 +174,22 @@ static curl_socket_t open_public(void *arg, curlsocktype purpose, struct curl_so
     return r->refused ? CURL_SOCKET_BAD : socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
+/* Before each request, also on a connection that was kept, and was perhaps opened for one that may go anywhere. */
+static int ask_public(void *arg, char *to, char *from, int to_port, int from_port)
+{
+    struct http_request *r = arg;
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    if (inet_pton(AF_INET, to, &in.sin_addr) == 1)
+        r->refused = !address_public((const struct sockaddr *)&in);
+    else
+        r->refused = inet_pton(AF_INET6, to, &in6.sin6_addr) != 1 || !address_public((const struct sockaddr *)&in6);
+    return r->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 static CURLcode use_trusted(CURL *easy, void *ctx, void *arg)
 {
     struct http_request *r = arg;
@@ -293,6 +311,8 @@ static bool prepare(struct http_request *r, const struct http_spec *spec)
     if (spec->public_only) {
         curl_easy_setopt(r->easy, CURLOPT_OPENSOCKETFUNCTION, open_public);
         curl_easy_setopt(r->easy, CURLOPT_OPENSOCKETDATA, r);
+        curl_easy_setopt(r->easy, CURLOPT_PREREQFUNCTION, ask_public);
+        curl_easy_setopt(r->easy, CURLOPT_PREREQDATA, r);
     }
     if (spec->once) {
         curl_easy_setopt(r->easy, CURLOPT_FRESH_CONNECT, 1L);

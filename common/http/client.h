@@ -47,7 +47,8 @@ struct http_spec {
     size_t answer_max;                     /* a longer answer is a failure, or is cut */
     bool cut;                              /* a longer answer ends there: status, body, and error http_cut */
     bool public_only;                      /* only https:, and only addresses of the public internet, looked at
-                                              where the socket is made: whatever a name is resolved to */
+                                              where the socket is made, and again before each request: whatever a
+                                              name is resolved to, and whoever opened a connection that is kept */
     bool once;                             /* on a connection of its own: libcurl sends a request again if a kept one
                                               turns out to be dead, also one that must not arrive twice */
     int timeout_ms;                        /* for all of it, name look-up to last byte */

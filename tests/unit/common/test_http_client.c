@@ -11,6 +11,7 @@
 #include <event2/listener.h>
 
 #include "common/http/client.h"
+#include "tests/unit/common/tls_server.h"
 
 /* A client and the server it asks, on one loop. */
 static struct event_base *base;
@@ -228,6 +229,32 @@ static void test_only_public_addresses(void **state)
     assert_non_null(strstr(answer.error, "rotocol"));
 }
 
+/* No socket is made for a request over a connection that another one has opened. */
+static void test_a_kept_connection_is_no_way_around(void **state)
+{
+    struct tls_server own;
+    struct http_spec spec = {.answer_max = 100};
+    (void)state;
+    tls_server_start(&own);
+    spec.trusted = own.trusted;
+    snprintf(url, sizeof url, "https://127.0.0.1:%d/", own.port);
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(ask_spec(&spec, ""));
+        event_base_dispatch(base);
+        assert_string_equal(answer.error, "");
+        assert_int_equal(answer.status, 200);
+    }
+    spec.public_only = true;
+    assert_non_null(ask_spec(&spec, ""));
+    event_base_dispatch(base);
+    assert_string_equal(answer.error, http_not_public);
+    assert_int_equal(answer.status, 0);
+    http_client_free(client);
+    client = NULL;
+    tls_server_release(&own);
+    assert_int_equal(own.answered, 2);
+}
+
 static void test_method_and_headers(void **state)
 {
     (void)state;
@@ -406,6 +433,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_may_have_arrived, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_long_answer_may_be_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_only_public_addresses, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_kept_connection_is_no_way_around, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_method_and_headers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_how_long_to_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancelled_requests_say_nothing, set_up, tear_down),
