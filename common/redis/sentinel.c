@@ -208,7 +208,8 @@ static bool find_with(const struct redis_place *place, const struct redis_url *u
     redisContext *ctx = redisConnectWithTimeout(place->host, place->port, tv);
     redisReply *reply = NULL;
     bool found = false;
-    if (ctx && !ctx->err && (!url->tls || redis_tls_begin(ctx, place->host)) && redisSetTimeout(ctx, tv) == REDIS_OK)
+    /* The time limit first: the TLS handshake is under it, too. */
+    if (ctx && !ctx->err && redisSetTimeout(ctx, tv) == REDIS_OK && (!url->tls || redis_tls_begin(ctx, place->host)))
         reply = question(ctx, url);
     if (reply)
         found = read_primary(reply, url, primary, error, size);

@@ -75,14 +75,15 @@ static redisContext *begin(const struct redis_sync_spec *spec, const struct redi
     struct timeval tv = {spec->timeout_ms / 1000, (spec->timeout_ms % 1000) * 1000};
     redisContext *ctx = place ? redisConnectWithTimeout(place->host, place->port, tv)
                               : redisConnectUnixWithTimeout(spec->url->unix_path, tv);
-    bool connected = ctx && !ctx->err && (!spec->url->tls || redis_tls_begin(ctx, place->host));
+    /* The time limit first: the TLS handshake is under it, too. */
+    bool connected = ctx && !ctx->err && redisSetTimeout(ctx, tv) == REDIS_OK &&
+                     (!spec->url->tls || redis_tls_begin(ctx, place->host));
     why->misfit = false;
     if (!connected) {
         snprintf(why->text, sizeof why->text, "cannot connect to Redis: %s",
                  !ctx ? "out of memory" : *ctx->errstr ? ctx->errstr : "TLS cannot begin");
         return give_up(ctx);
     }
-    redisSetTimeout(ctx, tv);
     return say_hello(ctx, spec, cluster, why) ? ctx : give_up(ctx);
 }
 

@@ -1,10 +1,14 @@
 #include "common/redis/sync.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/redis/functions.h"
+#include "common/redis/tls.h"
 #include "tests/unit/loopback.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/common/redis_server.h"
@@ -107,6 +111,34 @@ static void test_memory_full(void **state)
     redis_server_do(&server, "swordfish", "CONFIG SET maxmemory 0");
 }
 
+/* The kernel takes the connection, and nobody ever begins TLS on it. */
+static void test_a_server_that_says_nothing(void **state)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof in;
+    static const char *const schemes[] = {"rediss", "rediss+sentinel"};
+    struct redis_url url;
+    struct redis_sync_spec spec = {.url = &url, .name = "tester", .timeout_ms = 100};
+    struct redis_place found;
+    bool cluster;
+    int silent;
+    (void)state;
+    if (!redis_tls_built())
+        skip();
+    silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(silent, (struct sockaddr *)&in, sizeof in), 0);
+    assert_int_equal(listen(silent, 4), 0);
+    assert_int_equal(getsockname(silent, (struct sockaddr *)&in, &len), 0);
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s://127.0.0.1:%d%s", schemes[i], ntohs(in.sin_port), i > 0 ? "/m" : "");
+        assert_int_equal(redis_url_parse(text, &url, why.text, sizeof why.text), 0);
+        assert_null(redis_sync_find(&spec, &found, &cluster, &why));
+        redis_url_release(&url);
+    }
+    close(silent);
+}
+
 static bool fits(const struct key_space *keys, bool look)
 {
     redisContext *ctx = connect_as("redis://:swordfish@127.0.0.1:PORT", keys, look);
@@ -136,6 +168,7 @@ int main(void)
         cmocka_unit_test(test_says_hello),     cmocka_unit_test(test_wrong_password),
         cmocka_unit_test(test_no_password),    cmocka_unit_test(test_nobody_listens),
         cmocka_unit_test(test_memory_full),    cmocka_unit_test(test_partitions),
+        cmocka_unit_test(test_a_server_that_says_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
