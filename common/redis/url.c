@@ -120,6 +120,8 @@ static const char *take_parts(struct redis_url *url, const struct evhttp_uri *ur
     const char *path = evhttp_uri_get_path(uri), *userinfo = evhttp_uri_get_userinfo(uri), *wrong;
     if (!scheme)
         return "wanted redis://, rediss://, redis+sentinel:// or unix://";
+    if (evhttp_uri_get_query(uri) || evhttp_uri_get_fragment(uri))
+        return "nothing may stand behind ? or # (in a password they are %3F and %23)";
     if (userinfo && *userinfo && !take_userinfo(url, userinfo))
         return "cannot decode user and password";
     if (scheme->port == 0) {

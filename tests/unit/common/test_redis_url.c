@@ -144,6 +144,12 @@ static void test_bad(void **state)
         {"unix://relative", "wanted unix:///path"},
         {"unix://", "wanted unix:///path"},
         {"redis://user:pa ss@h", "not a URL"},
+        {"redis://h:6379?db=3", "nothing may stand behind ? or #"},
+        {"redis://h/0?ssl=true", "nothing may stand behind ? or #"},
+        {"redis://h/0?", "nothing may stand behind ? or #"},
+        {"redis://a,b#c", "nothing may stand behind ? or #"},
+        {"redis+sentinel://h/m?db=3", "nothing may stand behind ? or #"},
+        {"unix:///run/redis.sock?db=3", "nothing may stand behind ? or #"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
