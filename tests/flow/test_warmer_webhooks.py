@@ -457,19 +457,26 @@ def test_reading_ahead_of_answers_nobody_takes_is_bounded(fleet):
 
 
 def test_large_requests_wait_for_each_other_and_nobody_for_them(fleet):
-    """Anybody may send some, and the warmer's memory is for calls."""
-    body = b"x" * 200_000
+    """Anybody may send some, and the warmer's memory is for calls: one that waits is not read, so its sender waits."""
+    body = b"x" * 2_000_000
     head = f"POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     waits = metric(fleet, "large_request_waits_total")
     with ExitStack() as stack:
-        held = [stack.enter_context(open_socket(fleet)) for _ in range(LARGE_MAX + 1)]
+        *held, last = (stack.enter_context(open_socket(fleet)) for _ in range(LARGE_MAX + 1))
+        for connection in (*held, last):  # little of a request is in the kernel
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
         for connection in held:
             connection.sendall(head + body[:-1])
-        eventually("one to wait", lambda: metric(fleet, "large_request_waits_total") == waits + 1)
+        last.sendall(head)
+        sent = flood(last, b"x" * 1000, len(body))
+        assert sent < len(body)
+        assert metric(fleet, "large_request_waits_total") == waits + 1
         ring(fleet, new_sid()).connect()
         for connection in held:
             connection.sendall(body[-1:])
-        for connection in held:
+        last.settimeout(20)
+        last.sendall(body[sent:])
+        for connection in (*held, last):
             answer = http.client.HTTPResponse(connection)
             answer.begin()
             assert answer.status == 401
