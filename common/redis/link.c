@@ -296,14 +296,21 @@ static void begin(struct redis_link *l)
         go_to(l, &url->places[l->turn++ % url->place_count]);
 }
 
+/* A planned fail-over leaves clients connected to a replica, which answers PING and refuses every write. A cluster's node
+ * says itself where its slots are now. */
+static bool must_be_primary(const struct redis_link *l)
+{
+    return !l->is_cluster;
+}
+
 static void on_pong(redisAsyncContext *ctx, void *r, void *arg)
 {
     struct redis_link *l = ctx->data;
     (void)arg;
     if (l && r)
         l->silent_since_ms = 0;
-    if (l && r && l->spec.url->master && !redis_is_primary(r))
-        redisAsyncDisconnect(ctx); /* Sentinel has another now */
+    if (l && r && must_be_primary(l) && !redis_is_primary(r))
+        redisAsyncDisconnect(ctx); /* there is another now */
 }
 
 static void on_named(const char *error, const struct redis_place *primary, void *arg)
@@ -331,7 +338,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         l->asking = ask_sentinel(l, on_named);
     if (l->state == STATE_UP && !l->silent_since_ms) {
         l->silent_since_ms = clock_mono_ms();
-        redisAsyncCommand(l->ctx, on_pong, NULL, l->spec.url->master ? "ROLE" : "PING");
+        redisAsyncCommand(l->ctx, on_pong, NULL, must_be_primary(l) ? "ROLE" : "PING");
     }
     arm(l, TICK_MS);
 }

@@ -4,7 +4,7 @@
  * loop, says hello (AUTH, SELECT, a look at INFO, our functions), then calls on_up. A lost or silent connection (a
  * PING a second, answered within the timeout) calls every waiting callback with a NULL reply, meaning "unknown,
  * look before you send again", then on_down, and is tried again with back-off and jitter. So is one to a primary that is none
- * any more: it says so itself (ROLE instead of PING), or its Sentinels do (sentinel_disagrees).
+ * any more: it says so itself (ROLE instead of PING, but of a cluster's node), or its Sentinels do (sentinel_disagrees).
  *
  * Without a place of its own, and when the server turns out to be a node of a cluster, the hello ends with that: what
  * follows (router.h) has links of its own to the primaries.

@@ -269,6 +269,46 @@ static void test_silent_server_is_dropped(void **state)
     TURN_UNTIL(f, f->ups == 2);
 }
 
+/* A planned fail-over: who is connected stays so, and is answered, but cannot write any more. */
+static void test_primary_that_becomes_a_replica(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_start(&f->server, NULL);
+    begin(f, "redis://127.0.0.1:PORT");
+    TURN_UNTIL(f, f->ups == 1);
+    redis_server_do(&f->server, NULL, "REPLICAOF 127.0.0.1 1");
+    TURN_UNTIL(f, f->downs == 1);
+    redis_server_do(&f->server, NULL, "REPLICAOF NO ONE");
+    TURN_UNTIL(f, f->ups == 2);
+    assert_int_equal(f->downs, 1); /* the replica was not taken again */
+}
+
+/* By the last look at what was asked; a new one is sent when that has come. */
+static bool refused_role(struct fixture *f)
+{
+    bool refused = strstr(f->text, "cmdstat_role:calls=0");
+    if (!refused && *f->text) {
+        *f->text = '\0';
+        assert_int_equal(send_words(f, "INFO", "commandstats", NULL), 0);
+    }
+    return refused;
+}
+
+/* A user who may not ask is believed to have a primary. */
+static void test_role_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    redis_server_start(&f->server, NULL);
+    redis_server_do(&f->server, NULL, "ACL SETUSER default -role");
+    begin(f, "redis://127.0.0.1:PORT");
+    TURN_UNTIL(f, f->ups == 1);
+    ask(f, "INFO", "commandstats");
+    TURN_UNTIL(f, refused_role(f));
+    ask(f, "ECHO", "still here");
+    assert_string_equal(f->text, "still here");
+    assert_int_equal(f->downs, 0);
+}
+
 static void test_password(void **state)
 {
     struct fixture *f = *state;
@@ -462,6 +502,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_killed_and_restarted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_server_that_starts_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silent_server_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_primary_that_becomes_a_replica, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_role_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_password, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_password, setup, teardown),
         cmocka_unit_test_setup_teardown(test_risk_is_told_once, setup, teardown),
