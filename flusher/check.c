@@ -54,7 +54,7 @@ static bool check_redis(const struct flusher_config *config)
 {
     const struct key_space keys = {config->key_prefix, (int)config->partitions};
     struct redis_url url;
-    const struct redis_sync_spec spec = {&url, &keys, "flusher-check", REDIS_TIMEOUT_MS, true, false};
+    const struct redis_sync_spec spec = {&url, &keys, "flusher-check", REDIS_TIMEOUT_MS, true, false, 0};
     struct redis_shards *shards;
     char wrong[256];
     bool ok;

@@ -317,8 +317,10 @@ static void on_named(const char *error, const struct redis_place *primary, void 
 {
     struct redis_link *l = arg;
     l->asking = NULL;
-    if (!error && sentinel_disagrees(&l->others_named, primary, &l->to))
-        drop(l, "the Sentinels name another primary");
+    if (error || !sentinel_disagrees(&l->others_named, primary, &l->to))
+        return;
+    l->turn--; /* who disagreed is asked where to: the next may be the one that led here */
+    drop(l, "the Sentinels name another primary");
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -222,11 +222,12 @@ static bool find_with(const struct redis_place *place, const struct redis_url *u
     return found;
 }
 
-bool sentinel_find(const struct redis_url *url, int timeout_ms, struct redis_place *primary, char *error,
+bool sentinel_find(const struct redis_url *url, int first, int timeout_ms, struct redis_place *primary, char *error,
                    size_t error_size)
 {
     for (int i = 0; i < url->place_count; i++) {
-        if (find_with(&url->places[i], url, timeout_ms, primary, error, error_size))
+        const struct redis_place *place = &url->places[(first + i) % url->place_count];
+        if (find_with(place, url, timeout_ms, primary, error, error_size))
             return true;
     }
     return false;

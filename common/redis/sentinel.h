@@ -26,9 +26,10 @@ typedef void sentinel_fn(const char *error, const struct redis_place *primary, v
 RF_NODISCARD struct sentinel_ask *sentinel_ask(const struct sentinel_spec *spec, sentinel_fn *fn, void *arg);
 void sentinel_cancel(struct sentinel_ask *ask); /* accepts NULL */
 
-/* Blocks: asks all of them in turn, each for at most timeout_ms. false: one sentence in error. */
-RF_NODISCARD bool sentinel_find(const struct redis_url *url, int timeout_ms, struct redis_place *primary, char *error,
-                                size_t error_size);
+/* Blocks: asks all of them in turn from the first-th (modulo their number), each for at most timeout_ms. false: one
+ * sentence in error. */
+RF_NODISCARD bool sentinel_find(const struct redis_url *url, int first, int timeout_ms, struct redis_place *primary,
+                                char *error, size_t error_size);
 
 /* The same of only one of them (which, modulo their number). */
 RF_NODISCARD bool sentinel_find_one(const struct redis_url *url, int which, int timeout_ms, struct redis_place *primary);

@@ -15,7 +15,7 @@ struct redis_shards {
     struct redis_shard *shards;
     int count;
     int *partitions; /* room for the lists of all shards */
-    int turn;        /* the nodes, or Sentinels, are asked in turn: one may be behind */
+    int turn;        /* the nodes are asked in turn, as the Sentinels are: one may be behind */
     int others_named;
 };
 
@@ -216,8 +216,10 @@ bool redis_shards_find(struct redis_shards *shards, struct redis_refusal *why)
     if (ask_a_node(shards, why))
         return true;
     redis = redis_sync_find(&shards->spec, &found, &cluster, why);
-    if (!redis)
+    if (!redis) {
+        shards->spec.sentinel++; /* one that is behind leads to a server that is dead */
         return false;
+    }
     if (!cluster)
         return take_server(shards, redis, &found, why);
     taken = take_cluster(shards, redis, &found, why);
@@ -227,12 +229,13 @@ bool redis_shards_find(struct redis_shards *shards, struct redis_refusal *why)
 
 enum redis_primacy redis_shards_primacy(struct redis_shards *shards)
 {
-    const struct redis_url *url = shards->spec.url;
+    struct redis_sync_spec *spec = &shards->spec;
     struct redis_place named;
-    if (!url->master || shards->count == 0 || !sentinel_find_one(url, ++shards->turn, PRIMACY_TIMEOUT_MS, &named))
+    if (!spec->url->master || shards->count == 0 ||
+        !sentinel_find_one(spec->url, ++spec->sentinel, PRIMACY_TIMEOUT_MS, &named))
         return REDIS_PRIMARY;
     if (sentinel_disagrees(&shards->others_named, &named, &shards->shards->_place))
-        return REDIS_REPLACED;
+        return REDIS_REPLACED; /* who named another is the next to be asked where to */
     return shards->others_named > 0 ? REDIS_DOUBTED : REDIS_PRIMARY;
 }
 

@@ -97,8 +97,9 @@ static redisContext *find_by_sentinel(const struct redis_sync_spec *spec, struct
                                       struct redis_refusal *why)
 {
     why->misfit = false;
-    return sentinel_find(spec->url, spec->timeout_ms, found, why->text, sizeof why->text) ? begin(spec, found, NULL, why)
-                                                                                          : NULL;
+    if (!sentinel_find(spec->url, spec->sentinel, spec->timeout_ms, found, why->text, sizeof why->text))
+        return NULL;
+    return begin(spec, found, NULL, why);
 }
 
 /* Several addresses can only be the nodes of one cluster: journals that are spread over servers by chance would never

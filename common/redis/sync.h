@@ -19,6 +19,7 @@ struct redis_sync_spec {
     int timeout_ms;               /* bounds each step and every later command */
     bool look;      /* it does not load this version's functions, nor record partitions, which are the fleet's */
     bool functions; /* a look that loads them all the same, since it is to call one */
+    int sentinel;   /* the one that is asked first, modulo their number */
 };
 
 /* Connects to the server at place and says hello. NULL, with the reason in why. Free with redisFree. */

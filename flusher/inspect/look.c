@@ -14,7 +14,7 @@ enum { TIMEOUT_MS = 5000, CHANGE_PAUSE_MS = 100 };
 
 static bool begin(struct look *look, const struct flusher_config *config, const struct options *options, bool functions)
 {
-    const struct redis_sync_spec spec = {&look->_url, &look->keys, "flusher-look", TIMEOUT_MS, true, functions};
+    const struct redis_sync_spec spec = {&look->_url, &look->keys, "flusher-look", TIMEOUT_MS, true, functions, 0};
     struct redis_refusal why = {.text = "out of memory"};
     redisReply *time;
     *look = (struct look){.config = config, .options = options};

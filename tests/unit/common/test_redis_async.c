@@ -16,6 +16,7 @@
 #include "tests/unit/capture.h"
 #include "tests/unit/loopback.h"
 #include "tests/unit/unit.h"
+#include "tests/unit/common/redis_sentinel.h"
 #include "tests/unit/common/redis_server.h"
 
 enum { GIVE_UP_SECONDS = 20 };
@@ -309,6 +310,33 @@ static void test_role_is_refused(void **state)
     assert_int_equal(f->downs, 0);
 }
 
+/* One of three Sentinels is cut off, and leads to the former primary, which thinks that it still is one. */
+static void test_a_sentinel_that_is_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_server former = {.port = 0};
+    struct redis_sentinel sentinels[3];
+    char url[128];
+    redis_server_start(&former, NULL);
+    redis_server_start(&f->server, NULL);
+    redis_server_do(&f->server, NULL, "SET who primary");
+    for (int i = 0; i < 3; i++)
+        redis_sentinel_start(&sentinels[i], i == 0 ? former.port : f->server.port);
+    for (int first = 0; first < 3; first++) {
+        f->ups = 0;
+        begin(f, redis_sentinel_url(sentinels, first, url));
+        TURN_UNTIL(f, f->ups == (first == 0 ? 2 : 1));
+        ask(f, "GET", "who");
+        assert_string_equal(f->text, "primary");
+        redis_async_free(f->ra);
+        f->ra = NULL;
+        redis_url_release(&f->url);
+    }
+    for (int i = 0; i < 3; i++)
+        redis_sentinel_kill(&sentinels[i]);
+    redis_server_release(&former);
+}
+
 static void test_password(void **state)
 {
     struct fixture *f = *state;
@@ -504,6 +532,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_silent_server_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_primary_that_becomes_a_replica, setup, teardown),
         cmocka_unit_test_setup_teardown(test_role_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_sentinel_that_is_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(test_password, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_password, setup, teardown),
         cmocka_unit_test_setup_teardown(test_risk_is_told_once, setup, teardown),

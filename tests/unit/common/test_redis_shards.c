@@ -8,6 +8,7 @@
 #include "common/redis/functions.h"
 #include "common/redis/slot.h"
 #include "tests/unit/common/redis_cluster.h"
+#include "tests/unit/common/redis_sentinel.h"
 #include "tests/unit/unit.h"
 
 enum { PARTITIONS = 16, TIMEOUT_MS = 5000 };
@@ -16,17 +17,22 @@ static const struct key_space keys = {"rf", PARTITIONS};
 static struct redis_url url;
 static struct redis_refusal why;
 
-static struct redis_shards *shards_at(uint16_t port)
+static struct redis_shards *shards_by(const char *text)
 {
     const struct redis_sync_spec spec = {.url = &url, .keys = &keys, .name = "tester", .timeout_ms = TIMEOUT_MS};
-    char text[64];
     struct redis_shards *shards;
-    snprintf(text, sizeof text, "redis://127.0.0.1:%u", port);
     assert_int_equal(redis_url_parse(text, &url, why.text, sizeof why.text), 0);
     shards = redis_shards_new(&spec);
     assert_non_null(shards);
     assert_int_equal(redis_shards_count(shards), 0);
     return shards;
+}
+
+static struct redis_shards *shards_at(uint16_t port)
+{
+    char text[64];
+    snprintf(text, sizeof text, "redis://127.0.0.1:%u", port);
+    return shards_by(text);
 }
 
 static void release(struct redis_shards *shards)
@@ -153,6 +159,68 @@ static void test_a_node_is_lost(void **state)
     release(shards);
 }
 
+struct split {
+    struct redis_server former, primary;
+    struct redis_sentinel sentinels[3];
+};
+
+/* One of three Sentinels is cut off, and names the former primary. */
+static void split(struct split *s)
+{
+    *s = (struct split){.former.port = 0};
+    redis_server_start(&s->former, NULL);
+    redis_server_start(&s->primary, NULL);
+    for (int i = 0; i < 3; i++)
+        redis_sentinel_start(&s->sentinels[i], i == 0 ? s->former.port : s->primary.port);
+}
+
+static void join(struct split *s)
+{
+    for (int i = 0; i < 3; i++)
+        redis_sentinel_kill(&s->sentinels[i]);
+    redis_server_release(&s->former);
+    redis_server_release(&s->primary);
+}
+
+static void test_a_sentinel_that_is_behind(void **state)
+{
+    struct split s;
+    char text[128];
+    (void)state;
+    split(&s);
+    for (int first = 0; first < 3; first++) {
+        struct redis_shards *shards = shards_by(redis_sentinel_url(s.sentinels, first, text));
+        assert_true(redis_shards_find(shards, &why));
+        if (first == 0) {
+            assert_int_equal(redis_shards_at(shards, 0)->_place.port, s.former.port);
+            assert_int_equal(redis_shards_primacy(shards), REDIS_DOUBTED);
+            assert_int_equal(redis_shards_primacy(shards), REDIS_REPLACED);
+            redis_shard_lose(redis_shards_at(shards, 0));
+            assert_true(redis_shards_find(shards, &why));
+        }
+        assert_int_equal(redis_shards_at(shards, 0)->_place.port, s.primary.port);
+        for (int i = 0; i < 6; i++)
+            assert_int_not_equal(redis_shards_primacy(shards), REDIS_REPLACED);
+        release(shards);
+    }
+    join(&s);
+}
+
+static void test_a_sentinel_that_names_a_dead_primary(void **state)
+{
+    struct redis_shards *shards;
+    struct split s;
+    char text[128];
+    (void)state;
+    split(&s);
+    redis_server_kill(&s.former);
+    shards = shards_by(redis_sentinel_url(s.sentinels, 0, text));
+    assert_false(redis_shards_find(shards, &why));
+    assert_true(redis_shards_find(shards, &why)); /* the next was asked */
+    release(shards);
+    join(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +228,8 @@ int main(void)
         cmocka_unit_test(test_a_server_has_all),
         cmocka_unit_test(test_a_partition_moves),
         cmocka_unit_test(test_a_node_is_lost),
+        cmocka_unit_test(test_a_sentinel_that_is_behind),
+        cmocka_unit_test(test_a_sentinel_that_names_a_dead_primary),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, redis_cluster_setup, redis_cluster_teardown);
