@@ -25,6 +25,7 @@ struct spool_return {
     const struct key_space *keys;
     struct redis_shards *shards;
     bool stale; /* the shards are to be found (again) */
+    bool sure;  /* of the primary, for this file */
     int64_t next_ms, wait_ms;
     const char *argv[ARGS_MAX];
     size_t lens[ARGS_MAX];
@@ -72,21 +73,41 @@ static void lost(struct spool_return *r, struct redis_shard *shard)
     r->next_ms = clock_mono_ms() + r->wait_ms;
 }
 
+static bool find(struct spool_return *r, struct redis_refusal *why)
+{
+    if (r->stale && !redis_shards_find(r->shards, why)) {
+        lost(r, NULL);
+        return false;
+    }
+    r->stale = false;
+    return true;
+}
+
+/* A connection may be older than the Sentinels' last choice: what a primary takes after it was replaced is gone. Once
+ * for each file, or a Sentinel that is behind would keep a long one from ever being through. */
+static bool make_sure(struct spool_return *r, struct redis_refusal *why)
+{
+    enum redis_primacy primacy = r->sure ? REDIS_PRIMARY : redis_shards_primacy(r->shards);
+    r->sure = primacy == REDIS_PRIMARY;
+    if (r->sure)
+        return true;
+    snprintf(why->text, sizeof why->text, "the Sentinels name another primary");
+    if (primacy == REDIS_REPLACED)
+        lost(r, redis_shards_at(r->shards, 0));
+    return false; /* after a doubt the next Sentinel tells, next time */
+}
+
 static struct redis_shard *reach(struct spool_return *r, const char *key, char why[256])
 {
     struct redis_refusal refusal = {.text = "no node of the cluster has the call's slot"};
-    struct redis_shard *shard;
-    if (r->stale && !redis_shards_find(r->shards, &refusal)) {
-        snprintf(why, 256, "%.255s", refusal.text);
-        lost(r, NULL);
-        return NULL;
+    struct redis_shard *shard = NULL;
+    if (find(r, &refusal) && make_sure(r, &refusal)) {
+        shard = redis_shards_of(r->shards, redis_slot(key, strlen(key)));
+        if (shard && redis_shard_connect(r->shards, shard, &refusal))
+            return shard;
+        lost(r, shard);
     }
-    r->stale = false;
-    shard = redis_shards_of(r->shards, redis_slot(key, strlen(key)));
-    if (shard && redis_shard_connect(r->shards, shard, &refusal))
-        return shard;
     snprintf(why, 256, "%.255s", refusal.text);
-    lost(r, shard);
     return NULL;
 }
 
@@ -257,6 +278,7 @@ enum spool_result spool_return_file(struct spool_return *r, const uint8_t *bytes
     size_t at = SPOOL_HEAD_SIZE;
     enum spool_result result;
     memset(tally, 0, sizeof *tally);
+    r->sure = false;
     if (!spool_head_read(bytes, len))
         return SPOOL_NOT_OURS;
     switch (spool_record_read(bytes, len, &at, &record)) {

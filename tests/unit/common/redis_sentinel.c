@@ -39,7 +39,8 @@ static void serve(int listener, uint16_t primary)
 void redis_sentinel_start(struct redis_sentinel *s, uint16_t primary)
 {
     int listener;
-    s->port = free_port();
+    if (!s->port)
+        s->port = free_port();
     listener = listen_at(s->port);
     s->pid = fork();
     assert_true(s->pid >= 0);

@@ -9,7 +9,8 @@ struct redis_sentinel {
     uint16_t port;
 };
 
-/* Returns when it accepts connections. primary: a port of 127.0.0.1. */
+/* Zero s before the first start; a second one after a kill gets the same port. Returns when it accepts connections.
+ * primary: a port of 127.0.0.1. */
 void redis_sentinel_start(struct redis_sentinel *s, uint16_t primary);
 
 /* The URL of three of them, from the first-th on. */

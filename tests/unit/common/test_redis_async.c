@@ -315,7 +315,7 @@ static void test_a_sentinel_that_is_behind(void **state)
 {
     struct fixture *f = *state;
     struct redis_server former = {.port = 0};
-    struct redis_sentinel sentinels[3];
+    struct redis_sentinel sentinels[3] = {{.port = 0}};
     char url[128];
     redis_server_start(&former, NULL);
     redis_server_start(&f->server, NULL);
