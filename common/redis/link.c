@@ -21,6 +21,7 @@ enum {
     SILENT_MS = 5000,        /* no answer for this long: the connection is dead */
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 5000,
+    BACKOFF_SENTINEL_MAX_MS = 1000, /* they are asked once a second anyway, and leases run out while a primary is replaced */
 };
 
 enum state { STATE_WAITING, STATE_RESOLVING, STATE_CONNECTING, STATE_HELLO, STATE_UP };
@@ -56,6 +57,7 @@ static void arm(struct redis_link *l, int ms)
 static void lost(struct redis_link *l, const char *why)
 {
     enum state before = l->state;
+    int most = l->spec.url->master ? BACKOFF_SENTINEL_MAX_MS : BACKOFF_MAX_MS;
     int wait = l->backoff_ms / 2 + (int)random_below((uint32_t)l->backoff_ms / 2 + 1);
     l->state = STATE_WAITING;
     l->ctx = NULL;
@@ -66,7 +68,7 @@ static void lost(struct redis_link *l, const char *why)
     if (log_allow(&l->limit))
         log_warn(NULL, "redis connection lost", log_str("why", why), log_str("host", l->to.host),
                  log_int("port", l->to.port), log_int("retry_ms", wait), log_int("suppressed", l->limit.suppressed));
-    l->backoff_ms = l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : l->backoff_ms * 2;
+    l->backoff_ms = l->backoff_ms * 2 > most ? most : l->backoff_ms * 2;
     arm(l, wait);
     if (before == STATE_UP && l->spec.on_down)
         l->spec.on_down(l->spec.arg);
