@@ -212,7 +212,7 @@ class Cast:
         mark = self.mark(case)
         self.fleet.sql(
             "with new as (insert into business (name, phone_number, timezone, language)"
-            " values (%s, %s, 'UTC', 'en') returning id)"
+            " values (%s, %s, 'UTC', 'en-GB') returning id)"
             " insert into business_settings"
             " (business_id, voice, greeting_inbound, prompt_compact, prompt_full)"
             " select id, 'marin', %s, %s, %s from new",

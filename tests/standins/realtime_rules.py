@@ -5,6 +5,7 @@ the rules the schema does not express. What depends on the state of a session is
 """
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -201,6 +202,10 @@ def _check_session(session: dict, model: str) -> None:
     if transcription and transcription.get("model") not in TRANSCRIBERS:
         where = "session.audio.input.transcription.model"
         raise Refused("invalid_value", "unknown transcription model", where)
+    language = (transcription or {}).get("language", "en")
+    if not re.fullmatch("[a-z]{2}", language):
+        where = "session.audio.input.transcription.language"
+        raise Refused("invalid_value", f"{language!r} is no ISO 639-1 code", where)
     detection = source.get("turn_detection") or {}
     if not 0 <= detection.get("threshold", 0.5) <= 1:
         where = "session.audio.input.turn_detection.threshold"

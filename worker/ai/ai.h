@@ -55,7 +55,7 @@ void ai_event_release(struct ai_event *ev);
 struct ai_settings {
     const char *instructions;
     const char *voice;
-    const char *language;            /* ISO 639-1 or "" */
+    const char *language;            /* the business's: "de", "de-AT", or "" */
     const char *transcription_model; /* "" for none */
     /* for agents, which know everything from the first message on */
     const char *call_sid;

@@ -192,6 +192,35 @@ static void expect(char *text, const char *path, const char *wanted)
     json_decref(event);
 }
 
+static char *session_in(const char *language)
+{
+    struct ai_settings settings = {.instructions = "", .voice = "marin", .language = language, .call_sid = "CA1",
+                                   .transcription_model = "gpt-4o-mini-transcribe", .greeting = "",
+                                   .tools = json_array()};
+    char *text = provider_openai.session(&settings);
+    json_decref(settings.tools);
+    return text;
+}
+
+/* The service takes ISO 639-1 alone, and refuses all settings for one bad value. */
+static void test_the_language_is_sent_as_two_letters(void **state)
+{
+    static const char *const reduced[][2] = {{"he", "he"}, {"de-AT", "de"}, {"PT_br", "pt"}};
+    static const char *const left_out[] = {"", "d", "fil", "zh1", "12", "-de", "german", "\xc3\xa9"};
+    (void)state;
+    for (size_t i = 0; i < sizeof reduced / sizeof *reduced; i++) {
+        char *text = session_in(reduced[i][0]);
+        expect(text, "session.audio.input.transcription.language", reduced[i][1]);
+        free(text);
+    }
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
+        char *text = session_in(left_out[i]);
+        expect(text, "session.audio.input.transcription.model", "gpt-4o-mini-transcribe");
+        assert_null(strstr(text, "\"language\""));
+        free(text);
+    }
+}
+
 static void test_written(void **state)
 {
     struct ai_settings settings = {.instructions = "Say \"hi\"\n", .voice = "marin", .language = "he",
@@ -251,6 +280,7 @@ int main(void)
         cmocka_unit_test_teardown(test_the_sessions_end, forget),
         cmocka_unit_test(test_closes),
         cmocka_unit_test(test_written),
+        cmocka_unit_test(test_the_language_is_sent_as_two_letters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
