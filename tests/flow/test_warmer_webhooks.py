@@ -46,6 +46,7 @@ pytestmark = pytest.mark.usefixtures("programs")
 KEY = "the key of the test fleet"
 REQUEST_MAX_S = 10  # of warmer/server.c
 LARGE_MAX = 8  # the same
+ONCE_MORE = "#rt=3000&rc=2&rp=ct,rt,5xx"  # by itself the carrier does not repeat what was answered 503
 FLOOD = 16 * 1024 * 1024  # what a kernel's buffers never hold
 
 
@@ -593,9 +594,11 @@ def test_a_recording_begins_with_the_first_stream():
         assert recording.attributes == {
             "channels": "dual",
             "trim": "do-not-trim",
-            "recordingStatusCallback": f"{PUBLIC_URL}/voice/recording",
+            "recordingStatusCallback": f"{PUBLIC_URL}/voice/recording{ONCE_MORE}",
             "recordingStatusCallbackEvent": "completed absent",
         }
+        (stream,) = connect.children
+        assert stream.attributes["statusCallback"] == f"{PUBLIC_URL}/voice/stream{ONCE_MORE}"
         assert after(fleet, sid, 0).names() == ["Connect"]  # it goes on over all streams
 
 
