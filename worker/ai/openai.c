@@ -288,8 +288,8 @@ static char *dumped(json_t *event)
     return text;
 }
 
-/* Of the ISO 639-1 code that a tag such as "de-AT" begins with; false if it does not. One bad value and the service
- * discards all settings. */
+/* The ISO 639-1 code that a tag such as "de-AT" begins with; false if it begins with none. For one bad value the
+ * service discards all settings. */
 static bool take_iso_639_1(char out[3], const char *tag)
 {
     if (strcspn(tag, "-_") != 2 || !isalpha((unsigned char)tag[0]) || !isalpha((unsigned char)tag[1]))
