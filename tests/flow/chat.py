@@ -1,8 +1,9 @@
 """Long calls whose every word is known, through one or several workers; and whether anything was lost."""
 
 import contextlib
+from collections.abc import Callable
 
-from flow.servers import eventually
+from flow.servers import RedisServer, eventually
 from flow.stage import Stage
 from scenarios import harbour_dental
 from standins import caller, g711, speech
@@ -70,8 +71,8 @@ class Own(Conversation):
 
 
 @contextlib.contextmanager
-def fleet_of(workers: int, **env: str):
-    with Stage(CHAT, workers=workers, env={"RINGFLEET_AI_POOL_SIZE": "0", **env}) as stage:
+def fleet_of(workers: int, redis: Callable = RedisServer, **env: str):
+    with Stage(CHAT, workers=workers, redis=redis, env={"RINGFLEET_AI_POOL_SIZE": "0", **env}) as stage:
         stage.provider.play(Own)
         yield stage
 

@@ -8,7 +8,7 @@ import pytest
 from redis import ResponseError
 
 from flow.chat import NUMBERS, check_gapless, check_whole, fleet_of, talk, underway
-from flow.servers import eventually
+from flow.servers import RedisServer, eventually
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -53,13 +53,8 @@ def test_redis_restarted_in_mid_call():
 
 def test_redis_whose_disk_fails_in_mid_call():
     """It refuses every write (MISCONF), and answers everything else; meanwhile a new call is not accepted."""
-    with fleet_of(1) as stage:
-        server, worker = stage.fleet.redis_server, stage.fleet.workers[0]
-        server.stop()
-        server.configure(enable_protected_configs="yes")
-        server.start()
-        for program in stage.fleet.programs():
-            program.wait_ready()
+    with fleet_of(1, redis=lambda at: RedisServer(at, settings={"enable-protected-configs": "yes"})) as stage:
+        (worker,) = stage.fleet.workers
         call = talk(stage)
         underway(stage, call)
         redis = stage.fleet.redis()
