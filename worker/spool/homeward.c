@@ -12,6 +12,7 @@ enum {
     ADOPT_INTERVAL_MS = 5000,
     ADOPTED_MAX = 64, /* open at once */
     AGAIN_MS = 200,
+    PEEK_BYTES = 1024, /* more than the first record may have: a prefix, two SIDs, a worker's id */
 };
 
 void spool_want(struct spool *s, struct spool_file *file)
@@ -63,17 +64,6 @@ static void settle(struct spool *s, struct spool_file *file, bool aside)
     spool_file_free(file);
 }
 
-/* Another fleet's: left where it is, unlocked. */
-static void pass_by(struct spool *s, struct spool_file *file)
-{
-    s->strangers++;
-    spool_uncount(&s->bytes, (uint64_t)file->len);
-    spool_uncount(&s->files, 1);
-    close(file->fd);
-    s->adopted -= file->adopted;
-    spool_file_free(file);
-}
-
 bool spool_return_due_now(const struct spool *s)
 {
     return s->wanted && clock_mono_ms() >= s->again_ms && spool_return_due(s->back);
@@ -105,25 +95,37 @@ bool spool_return_next(struct spool *s)
         log_error(file->call_sid, "a spool file cannot be read; it is kept", log_str("file", file->path));
         settle(s, file, true);
         return true;
-    case SPOOL_NOT_OURS:
-        pass_by(s, file);
-        return true;
     case SPOOL_LATER:
         break;
     }
     spool_want(s, file); /* behind the others */
     s->again_ms = clock_mono_ms() + AGAIN_MS;
     if (log_allow(&s->redis_limit))
-        log_warn(file->call_sid, "spooled entries cannot be returned yet", log_str("error", why),
-                 log_int("suppressed", s->redis_limit.suppressed));
+        log_warn(*tally.call_sid ? tally.call_sid : file->call_sid, "spooled entries cannot be returned yet",
+                 log_str("error", why), log_int("suppressed", s->redis_limit.suppressed));
     return false;
+}
+
+/* Another fleet's is left where it is, unlocked, and takes none of our own's places. */
+static bool pass_by(struct spool *s, int fd)
+{
+    uint8_t head[PEEK_BYTES];
+    size_t len = spool_store_peek(fd, head, sizeof head);
+    if (len == 0 || spool_return_is_ours(s->back, head, len))
+        return false;
+    s->strangers++;
+    close(fd);
+    return true;
 }
 
 static bool adopt(void *arg, int fd, const char *path)
 {
     struct spool *s = arg;
-    struct spool_file *file = spool_file_blank(s);
+    struct spool_file *file;
     struct stat st;
+    if (pass_by(s, fd))
+        return true;
+    file = spool_file_blank(s);
     if (!file || fstat(fd, &st) != 0) {
         free(file);
         close(fd);
@@ -143,13 +145,13 @@ static bool adopt(void *arg, int fd, const char *path)
 void spool_look_for_orphans(struct spool *s)
 {
     int64_t now = clock_mono_ms();
-    if (now < s->adopt_ms || s->adopted > 0)
+    if (now < s->adopt_ms || s->adopted == ADOPTED_MAX)
         return;
     s->adopt_ms = now + ADOPT_INTERVAL_MS;
-    if (s->strangers != s->strangers_before)
-        log_warn(NULL, "spool files of another fleet or version are left alone", log_int("files", s->strangers));
-    s->strangers_before = s->strangers;
     s->strangers = 0;
     if (spool_store_adopt(s->spec.dir, adopt, s) != 0 && errno != ENOENT)
         spool_disk_failed(s, "look into it");
+    if (s->strangers > s->strangers_told)
+        log_warn(NULL, "spool files of another fleet or version are left alone", log_int("files", s->strangers));
+    s->strangers_told = s->strangers;
 }

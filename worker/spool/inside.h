@@ -60,7 +60,7 @@ struct spool {
     /* the thread's */
     struct spool_file *wanted, **wanted_end; /* to be brought back, in turn */
     struct spool_file *touched;              /* to be synced */
-    int adopted, strangers, strangers_before;
+    int adopted, strangers, strangers_told;
     int64_t adopt_ms, again_ms; /* when to look for files again; and to bring one back, after one that could not be */
     uint64_t full_told;
     struct log_limit disk_limit, redis_limit, spooled_limit;

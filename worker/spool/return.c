@@ -238,8 +238,6 @@ static enum spool_result take_owner(struct passage *p, const struct spool_record
     if (record->kind != SPOOL_OWNER || record->count < 4 || !copy_text(p->sid, record->texts[1]) ||
         !copy_text(p->stream_sid, record->texts[2]) || !call_sid_valid(p->sid))
         return SPOOL_UNREADABLE;
-    if (!text_is(record->texts[0], keys->prefix))
-        return SPOOL_NOT_OURS;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         key_of_call(p->keys[i], keys, kinds[i], p->sid);
     memcpy(p->tally->call_sid, p->sid, sizeof p->sid);
@@ -270,6 +268,16 @@ static bool pass_on(struct passage *p, const uint8_t *bytes, size_t len, size_t 
     return (p->r->entries == 0 && !left) || send(p);
 }
 
+bool spool_return_is_ours(const struct spool_return *r, const uint8_t *bytes, size_t len)
+{
+    struct spool_record owner;
+    size_t at = SPOOL_HEAD_SIZE;
+    if (!spool_head_read(bytes, len))
+        return false;
+    return spool_record_read(bytes, len, &at, &owner) != SPOOL_RECORD || owner.kind != SPOOL_OWNER || owner.count == 0 ||
+           text_is(owner.texts[0], r->keys->prefix);
+}
+
 enum spool_result spool_return_file(struct spool_return *r, const uint8_t *bytes, size_t len, struct spool_tally *tally,
                                     char why[256])
 {
@@ -279,8 +287,6 @@ enum spool_result spool_return_file(struct spool_return *r, const uint8_t *bytes
     enum spool_result result;
     memset(tally, 0, sizeof *tally);
     r->sure = false;
-    if (!spool_head_read(bytes, len))
-        return SPOOL_NOT_OURS;
     switch (spool_record_read(bytes, len, &at, &record)) {
     case SPOOL_RECORD:
         result = take_owner(&p, &record);

@@ -16,14 +16,19 @@ struct spool_tally {
     size_t torn;                  /* bytes at the end that are no record */
 };
 
-/* DONE: nothing of the file is needed any more. NOT_OURS: it is another fleet's, or of a version that this one does not
- * read. UNREADABLE: it does not say whose it is. LATER: not all could be done now (why); what was done will be known. */
-enum spool_result { SPOOL_DONE, SPOOL_NOT_OURS, SPOOL_UNREADABLE, SPOOL_LATER };
+/* DONE: nothing of the file is needed any more. UNREADABLE: it does not say which call's it is. LATER: not all could be
+ * done now (why); what was done will be known. */
+enum spool_result { SPOOL_DONE, SPOOL_UNREADABLE, SPOOL_LATER };
 
 /* All borrowed. NULL: out of memory. */
 RF_NODISCARD struct spool_return *spool_return_new(const struct redis_url *url, const struct key_space *keys);
 void spool_return_free(struct spool_return *r); /* accepts NULL */
 
+/* false: a file that begins with these bytes is another fleet's, or of a version that this one does not read. One that is
+ * damaged there does not say, and is ours to look at. */
+bool spool_return_is_ours(const struct spool_return *r, const uint8_t *bytes, size_t len);
+
+/* One that is ours. */
 enum spool_result spool_return_file(struct spool_return *r, const uint8_t *bytes, size_t len, struct spool_tally *tally,
                                     char why[256]);
 

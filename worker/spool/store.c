@@ -92,28 +92,46 @@ bool spool_store_append(int fd, int64_t *len, const uint8_t *bytes, size_t count
     return true;
 }
 
-uint8_t *spool_store_read(int fd, size_t *len)
+/* Up to size bytes from the beginning; fewer where it ends. -1: it cannot be read. */
+static ssize_t read_up_to(int fd, uint8_t *out, size_t size)
 {
-    struct stat st;
-    uint8_t *bytes;
     size_t done = 0;
-    if (fstat(fd, &st) != 0)
-        return NULL;
-    bytes = malloc((size_t)st.st_size + 1);
-    while (bytes && done < (size_t)st.st_size) {
-        ssize_t n = pread(fd, bytes + done, (size_t)st.st_size - done, (off_t)done);
+    while (done < size) {
+        ssize_t n = pread(fd, out + done, size - done, (off_t)done);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0) {
-            free(bytes);
-            return NULL;
-        }
+        if (n < 0)
+            return -1;
         if (n == 0)
             break;
         done += (size_t)n;
     }
-    *len = done;
+    return (ssize_t)done;
+}
+
+uint8_t *spool_store_read(int fd, size_t *len)
+{
+    struct stat st;
+    uint8_t *bytes;
+    ssize_t n;
+    if (fstat(fd, &st) != 0)
+        return NULL;
+    bytes = malloc((size_t)st.st_size + 1);
+    if (!bytes)
+        return NULL;
+    n = read_up_to(fd, bytes, (size_t)st.st_size);
+    if (n < 0) {
+        free(bytes);
+        return NULL;
+    }
+    *len = (size_t)n;
     return bytes;
+}
+
+size_t spool_store_peek(int fd, uint8_t *out, size_t size)
+{
+    ssize_t n = read_up_to(fd, out, size);
+    return n < 0 ? 0 : (size_t)n;
 }
 
 void spool_store_remove(int fd, const char *path)

@@ -17,6 +17,9 @@ RF_NODISCARD bool spool_store_append(int fd, int64_t *len, const uint8_t *bytes,
 /* The whole file; malloc'd. NULL: it cannot be read. */
 uint8_t *spool_store_read(int fd, size_t *len);
 
+/* Its first bytes, as many as there are up to size; how many, or 0 if it cannot be read. */
+size_t spool_store_peek(int fd, uint8_t *out, size_t size);
+
 /* Nobody needs it any more; or: it is kept under another name, for people. The file is closed. */
 void spool_store_remove(int fd, const char *path);
 void spool_store_set_aside(int fd, const char *path);
