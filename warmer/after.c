@@ -12,15 +12,12 @@
 #include "common/base/token.h"
 #include "common/redis/functions.h"
 #include "warmer/ask.h"
+#include "warmer/overrides.h"
 #include "warmer/patience.h"
 #include "warmer/server.h"
 #include "warmer/sorry.h"
 #include "warmer/status.h"
 #include "warmer/wrong.h"
-
-/* Connection overrides of Twilio: read timeout 3 s, two retries, on anything but a 4xx. They are
- * not sent and not signed. */
-#define OVERRIDES "#rt=3000&rc=2&rp=ct,rt,5xx"
 
 enum { URL_MAX = 2048 };
 
@@ -40,9 +37,9 @@ void after_stream(struct twiml *out, const struct warmer_config *config, int n, 
 {
     char action[URL_MAX], status[URL_MAX], recording[URL_MAX];
     bool records = config->record_calls && n == 0; /* a recording goes on over all streams of its call */
-    stpcpy(decimal_put(write_url(action, config, "/voice/after/"), n), OVERRIDES);
-    write_url(status, config, "/voice/stream" OVERRIDES);
-    write_url(recording, config, "/voice/recording" OVERRIDES);
+    stpcpy(decimal_put(write_url(action, config, "/voice/after/"), n), TWILIO_OVERRIDES);
+    write_url(status, config, "/voice/stream" TWILIO_OVERRIDES);
+    write_url(recording, config, "/voice/recording" TWILIO_OVERRIDES);
     twiml_stream(out, &(struct twiml_stream){.wait = wait, .action = action, .media_url = config->media_url,
                                              .status_url = status, .token = token, .call_sid = call_sid,
                                              .recording_url = records ? recording : NULL});
@@ -142,7 +139,7 @@ static void ask_later(struct request *r)
         return;
     }
     log_warn(r->call_sid, "redis did not answer: the call waits", log_int("n", r->n), log_int("pause_seconds", seconds));
-    snprintf(url, sizeof url, "%s/voice/after/%d/%d" OVERRIDES, r->w->config.public_url, r->n, r->vain + 1);
+    snprintf(url, sizeof url, "%s/voice/after/%d/%d" TWILIO_OVERRIDES, r->w->config.public_url, r->n, r->vain + 1);
     twiml_ask_again(&document, wait_of(r, seconds, &r->w->metrics.waits_redis), url);
     request_answer(r, &document);
 }

@@ -11,6 +11,7 @@
 #include "common/base/foreign_json.h"
 #include "common/base/utf8.h"
 #include "warmer/outbound/queue.h"
+#include "warmer/overrides.h"
 
 enum { FORM_MAX = 4096, HTTP_TOO_MANY = 429, HTTP_UNAVAILABLE = 503, CLOCKS_DIFFER_MS = 5000 };
 
@@ -116,7 +117,7 @@ static void add_machine_detection(struct form_text *form, const struct warmer_co
     add(form, "MachineDetection", to_the_end ? "DetectMessageEnd" : "Enable");
     if (!late)
         return;
-    snprintf(url, sizeof url, "%s/voice/machine/%s#rt=3000&rc=2&rp=ct,rt,5xx", config->public_url, call_sid);
+    snprintf(url, sizeof url, "%s/voice/machine/%s" TWILIO_OVERRIDES, config->public_url, call_sid);
     add(form, "AsyncAmd", "true");
     add(form, "AsyncAmdStatusCallback", url);
 }
@@ -132,10 +133,10 @@ static bool twilio_dial(struct provider_request *out, const struct warmer_config
         return false;
     add(&form, "To", job_text(job, "to_number"));
     add(&form, "From", job_text(job, "from_number"));
-    snprintf(url, sizeof url, "%s/voice/outbound/%s#rt=3000&rc=2&rp=ct,rt,5xx", config->public_url, call_sid);
+    snprintf(url, sizeof url, "%s/voice/outbound/%s" TWILIO_OVERRIDES, config->public_url, call_sid);
     add(&form, "Url", url);
     add(&form, "FallbackUrl", url);
-    snprintf(url, sizeof url, "%s/voice/status/%s#rt=3000&rc=2&rp=ct,rt,5xx", config->public_url, call_sid);
+    snprintf(url, sizeof url, "%s/voice/status/%s" TWILIO_OVERRIDES, config->public_url, call_sid);
     add(&form, "StatusCallback", url);
     for (size_t i = 0; i < ARRAY_LEN(events); i++)
         add(&form, "StatusCallbackEvent", events[i]);
