@@ -75,7 +75,8 @@ void db_error_set(PGconn *conn, const PGresult *result, struct db_error *error)
     if (!text)
         text = conn ? PQerrorMessage(conn) : "out of memory";
     snprintf(error->sqlstate, sizeof error->sqlstate, "%s", sqlstate ? sqlstate : "");
-    snprintf(error->message, sizeof error->message, "%.*s", (int)strcspn(text, "\n"), text);
+    snprintf(error->message, sizeof error->message, "%.*s%s", (int)strcspn(text, "\n"), text,
+             pg_shared_session_advice(sqlstate));
 }
 
 static bool succeeded(const PGresult *result)

@@ -98,7 +98,8 @@ static bool postgres_ready(struct lane *l)
         log_info(NULL, "Postgres connected");
         return true;
     }
-    log_error(NULL, pg_fault_of(error.sqlstate) == PG_FAULT_SCHEMA
+    log_error(NULL, *pg_shared_session_advice(error.sqlstate) ? "the session of Postgres is another's"
+                    : pg_fault_of(error.sqlstate) == PG_FAULT_SCHEMA
                         ? "the statements do not fit the schema; flusher migrate brings the default one"
                         : "Postgres is away",
               log_str("error", error.message), log_str("sqlstate", error.sqlstate));

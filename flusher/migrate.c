@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "flusher/database.h"
+#include "flusher/own_session.h"
 #include "migrate_sql.h"
 #include "migrations.h"
 
@@ -229,6 +230,13 @@ int migrate(const char *database_url, int target)
     int code;
     if (!conn)
         return report("cannot connect", &error);
+    if (!own_session(conn, database_url)) {
+        fprintf(stderr, "migrate: a pooler gives each transaction another session of Postgres here, and the lock and the "
+                        "settings of a migration need one for themselves; give --database-url with the address of Postgres "
+                        "itself, or of a pool in session mode\n");
+        PQfinish(conn);
+        return 1;
+    }
     code = run_files(conn, target == MIGRATE_NEWEST ? newest_version() : target, &error);
     PQfinish(conn);
     return code;

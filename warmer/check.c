@@ -60,20 +60,19 @@ static bool is_among(const char *name, const char *const *names, size_t count)
 static PGresult *prepare(PGconn *conn, const struct pg_prepared *want)
 {
     const struct statement *statement = want->statement;
-    char why[512];
+    char why[1024];
     PGresult *result = PQprepare(conn, statement->name, statement->text, 0, NULL);
     if (PQresultStatus(result) == PGRES_COMMAND_OK) {
         PQclear(result);
         result = PQdescribePrepared(conn, statement->name);
     }
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
-        printf("BAD   %s.sql cannot be prepared: %s", statement->name, PQresultErrorMessage(result));
-    else if (!prepared_fits(want, result, why, sizeof why))
-        printf("BAD   %s\n", why);
-    else {
+        prepared_refused(want, result, why, sizeof why);
+    else if (prepared_fits(want, result, why, sizeof why)) {
         printf("ok    %s.sql%s\n", statement->name, statement->overridden ? " (overridden)" : "");
         return result;
     }
+    printf("BAD   %s\n", why);
     PQclear(result);
     return NULL;
 }

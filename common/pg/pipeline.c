@@ -19,7 +19,7 @@ enum {
     SILENT_MS = 5000, /* connecting, preparing, or groups wait, without an answer for this long */
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 5000,
-    WHY_SIZE = 256,
+    WHY_SIZE = 384,
 };
 
 enum state { STATE_WAITING, STATE_RESOLVING, STATE_CONNECTING, STATE_PREPARING, STATE_UP };
@@ -153,7 +153,7 @@ static bool on_prepare_result(struct pg_pipeline *p, const PGresult *result, cha
 {
     const struct pg_prepared *want = &p->spec.statements[p->prepared];
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
-        snprintf(why, size, "%s.sql cannot be prepared: %s", want->statement->name, PQresultErrorMessage(result));
+        prepared_refused(want, result, why, size);
         return false;
     }
     if (p->described && !prepared_fits(want, result, why, size))

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/pg/sqlstate.h"
+
 /* A column's name becomes a field's name: a plain word, and only once. */
 static bool column_name_good(const PGresult *description, int column)
 {
@@ -14,6 +16,16 @@ static bool column_name_good(const PGresult *description, int column)
             return false;
     }
     return true;
+}
+
+void prepared_refused(const struct pg_prepared *want, const PGresult *answer, char *why, size_t size)
+{
+    const char *error = PQresultErrorMessage(answer);
+    size_t len = strlen(error);
+    while (len > 0 && error[len - 1] == '\n')
+        len--;
+    snprintf(why, size, "%s.sql cannot be prepared: %.*s%s", want->statement->name, (int)len, error,
+             pg_shared_session_advice(PQresultErrorField(answer, PG_DIAG_SQLSTATE)));
 }
 
 bool prepared_fits(const struct pg_prepared *want, const PGresult *description, char *why, size_t size)

@@ -11,6 +11,9 @@ struct pg_prepared {
     const char *const *columns; /* these must be in its result (more may), ended by NULL */
 };
 
+/* Says in why that the server does not take the statement, by its answer. */
+void prepared_refused(const struct pg_prepared *want, const PGresult *answer, char *why, size_t size);
+
 /* description is the answer to Describe. Every result column must be named like a field, letters,
  * digits and '_', and no name may come twice. false: one sentence in why. */
 RF_NODISCARD bool prepared_fits(const struct pg_prepared *want, const PGresult *description, char *why, size_t size);

@@ -35,6 +35,15 @@ bool pg_fault_may_be_partial(const char *sqlstate)
            (sqlstate && (strcmp(sqlstate, PG_LOCK_NOT_AVAILABLE) == 0 || strcmp(sqlstate, PG_QUERY_CANCELED) == 0));
 }
 
+const char *pg_shared_session_advice(const char *sqlstate)
+{
+    /* duplicate_prepared_statement, invalid_sql_statement_name */
+    bool shared = sqlstate && (strcmp(sqlstate, "42P05") == 0 || strcmp(sqlstate, "26000") == 0);
+    return shared ? "; a pooler between this and Postgres must keep prepared statements (PgBouncer from 1.21, "
+                    "max_prepared_statements) or pool whole sessions"
+                  : "";
+}
+
 bool pg_answer_lost(const PGresult *result)
 {
     return PQresultStatus(result) == PGRES_FATAL_ERROR && !PQresultErrorField(result, PG_DIAG_SQLSTATE);

@@ -25,6 +25,10 @@ bool pg_fault_is_strange(const char *sqlstate);
  * somebody, or all of it took too long. */
 bool pg_fault_may_be_partial(const char *sqlstate);
 
+/* What is to be done where a prepared statement is there already, or is gone: another's session was given to us. "" for
+ * other errors. Goes behind the error's text. */
+const char *pg_shared_session_advice(const char *sqlstate);
+
 /* An error that libpq made itself, without a SQLSTATE: out of memory, or the connection is lost. An answer may be
  * missing then, a sync too: whatever comes next is not known to belong to what was asked. */
 bool pg_answer_lost(const PGresult *result);

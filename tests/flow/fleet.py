@@ -157,9 +157,11 @@ class Fleet:
         workers: int = 1,
         seed: Path = TESTS / "demo_seed.sql",
         redis: Callable = RedisServer,
+        postgres: Callable = PostgresServer,
         env: dict[str, str] | None = None,
     ) -> None:
-        """`env` is added to the environment of every program; `redis` makes what they meet in, in a directory."""
+        """`env` is added to the environment of every program; `redis` and `postgres` make the servers, each in
+        a directory."""
         self.workers: list[Program] = []
         self._directory = Path(tempfile.mkdtemp(prefix="ringfleet-"))
         self._directory.chmod(0o711)  # postgres may run as another user
@@ -167,7 +169,7 @@ class Fleet:
         self._seed = seed
         self.redis_server = redis(self._directory / "redis")
         self.partitions = int((env or {}).get("RINGFLEET_PARTITIONS", 1))
-        self.postgres = PostgresServer(self._directory / "postgres")
+        self.postgres = postgres(self._directory / "postgres")
         self._env = {
             "RINGFLEET_PUBLIC_URL": PUBLIC_URL,
             "RINGFLEET_MEDIA_URL": MEDIA_URL,

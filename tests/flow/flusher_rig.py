@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence
 
 import redis
 
@@ -101,11 +101,11 @@ class HandMadeCall:
 
 
 class FlusherRig:
-    def __init__(self) -> None:
+    def __init__(self, postgres: Callable = PostgresServer) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="ringfleet-flusher-"))
         self.directory.chmod(0o711)  # postgres may run as another user
         self.redis_server = RedisServer(self.directory / "redis")
-        self.postgres = PostgresServer(self.directory / "postgres")
+        self.postgres = postgres(self.directory / "postgres")
         self.flushers: list[Program] = []
 
     def __enter__(self) -> "FlusherRig":

@@ -82,9 +82,19 @@ static void test_what_may_be_a_part_s(void **state)
     }
 }
 
+static void test_what_a_pooler_did_comes_with_advice(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(pg_shared_session_advice("42P05"), "max_prepared_statements"));
+    assert_string_equal(pg_shared_session_advice("26000"), pg_shared_session_advice("42P05"));
+    assert_string_equal(pg_shared_session_advice("42P01"), "");
+    assert_string_equal(pg_shared_session_advice(NULL), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_whose_fault), cmocka_unit_test(test_what_is_strange),
-                                       cmocka_unit_test(test_what_may_be_a_part_s)};
+                                       cmocka_unit_test(test_what_may_be_a_part_s),
+                                       cmocka_unit_test(test_what_a_pooler_did_comes_with_advice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
