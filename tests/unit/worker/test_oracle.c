@@ -52,10 +52,13 @@ static int depth_of(const char *text, size_t len)
 
 /* UNKNOWN: RFC 8259 allows the text, the library cannot hold it (huge numbers, halves of surrogate pairs, NUL in a
  * name); what our readers skip over they need not hold. Or the library does not tell -0 from 0, which is no number of
- * ours. */
+ * ours. A NUL byte, which RFC 8259 allows nowhere, the library passes over behind a number. */
 static enum verdict judge(const char *text, size_t len, json_t **root)
 {
     json_error_t error;
+    *root = NULL;
+    if (memchr(text, '\0', len))
+        return BAD;
     *root = json_loadb(text, len, JSON_ALLOW_NUL, &error);
     if (*root && memmem(text, len, "-0", 2))
         return UNKNOWN;
