@@ -157,6 +157,13 @@ def test_probes_ask_the_admin_port():
         assert chart.environment(one)["RINGFLEET_ADMIN_LISTEN"] == f"0.0.0.0:{port}"
 
 
+def test_pods_may_have_ipv6_addresses_only():
+    for program, ports in zip(PROGRAMS, ({8080, 8082, 9100}, {8081, 9101}, {9102})):
+        one = container(program, settings={"fleet": {"listenOn": "[::]"}})
+        listens = {value for name, value in chart.environment(one).items() if name.endswith("LISTEN")}
+        assert listens == {f"[::]:{port}" for port in ports}
+
+
 def test_services_lead_to_ports_that_exist():
     for topology in TOPOLOGIES:
         manifests = chart.render(topology)

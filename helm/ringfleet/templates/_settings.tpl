@@ -155,14 +155,14 @@ true
 - {name: RINGFLEET_PARTITIONS, value: {{ $root.Values.fleet.partitions | quote }}}
 - {name: RINGFLEET_KEY_PREFIX, value: {{ $root.Values.fleet.keyPrefix | quote }}}
 {{- if eq $program "warmer" }}
-- {name: RINGFLEET_LISTEN, value: "0.0.0.0:8080"}
-- {name: RINGFLEET_ELEVENLABS_LISTEN, value: "0.0.0.0:8082"}
-- {name: RINGFLEET_ADMIN_LISTEN, value: "0.0.0.0:9100"}
+- {name: RINGFLEET_LISTEN, value: "{{ $root.Values.fleet.listenOn }}:8080"}
+- {name: RINGFLEET_ELEVENLABS_LISTEN, value: "{{ $root.Values.fleet.listenOn }}:8082"}
+- {name: RINGFLEET_ADMIN_LISTEN, value: "{{ $root.Values.fleet.listenOn }}:9100"}
 - {name: RINGFLEET_PUBLIC_URL, value: {{ $root.Values.fleet.publicUrl | quote }}}
 - {name: RINGFLEET_MEDIA_URL, value: {{ $root.Values.fleet.mediaUrl | quote }}}
 {{- else if eq $program "worker" }}
-- {name: RINGFLEET_LISTEN, value: "0.0.0.0:8081"}
-- {name: RINGFLEET_ADMIN_LISTEN, value: "0.0.0.0:9101"}
+- {name: RINGFLEET_LISTEN, value: "{{ $root.Values.fleet.listenOn }}:8081"}
+- {name: RINGFLEET_ADMIN_LISTEN, value: "{{ $root.Values.fleet.listenOn }}:9101"}
 - {name: RINGFLEET_DRAIN_SECONDS, value: {{ (index . 2).drainSeconds | quote }}}
 - name: RINGFLEET_WORKER_ID
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
@@ -170,7 +170,7 @@ true
 - {name: RINGFLEET_SPOOL_DIR, value: /var/spool/ringfleet/journal}
 {{- end }}
 {{- else if has $program (list "flusher" "jobs") }}
-- {name: RINGFLEET_ADMIN_LISTEN, value: "0.0.0.0:9102"}
+- {name: RINGFLEET_ADMIN_LISTEN, value: "{{ $root.Values.fleet.listenOn }}:9102"}
 - {name: RINGFLEET_JOBS, value: {{ ternary "elsewhere" "here" $root.Values.flusher.jobs.separate }}}
 - {name: RINGFLEET_RECORDING_SPOOL, value: /var/spool/ringfleet}
 - name: RINGFLEET_CONSUMER
