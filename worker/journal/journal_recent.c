@@ -41,7 +41,7 @@ void journal_recent_return(struct journal *j, uint64_t last_seq)
     if (!j->recent)
         return;
     for (struct journal_entry *e = j->recent; e; e = e->next, count++)
-        e->copied = (struct stream_id){0, 0}; /* on disk it may be no more */
+        e->on_disk = false; /* it may have been forgotten there */
     j->recent_tail->next = j->head;
     j->tail = j->head ? j->tail : j->recent_tail;
     j->head = j->recent;

@@ -28,14 +28,14 @@ static bool have_file(struct journal *j)
     return j->spool.file != NULL;
 }
 
-static bool put_entry(struct journal *j, const struct journal_entry *e)
+static bool put_entry(struct journal *j, const struct journal_entry *e, struct stream_id first)
 {
     const struct journal_type_row *row = &journal_types[e->type];
     char id[STREAM_ID_SIZE], made[24], at[24];
     struct spool_record record = {.kind = SPOOL_ENTRY};
     snprintf(made, sizeof made, "%" PRId64, e->made_ms);
     snprintf(at, sizeof at, "%" PRId64, e->at_ms);
-    add(&record, stream_id_format(id, (struct stream_id){j->epoch, e->seq}));
+    add(&record, stream_id_format(id, first));
     add(&record, made);
     add_field(&record, "type", row->name);
     add_field(&record, "by", "worker");
@@ -46,19 +46,21 @@ static bool put_entry(struct journal *j, const struct journal_entry *e)
 }
 
 /* Copies what was made until then and is not on disk yet, in order: all of it again if the disk has failed in between,
- * where what it has already is known by its id. false: not all of it. */
+ * where what it has already is known by its id, which stays the first one. false: not all of it. */
 static bool copy_until(struct journal *j, int64_t made_ms)
 {
     if (j->spool.file && spool_hurt(j->spool.file)) {
         for (struct journal_entry *e = j->head; e; e = e->next)
-            e->copied = (struct stream_id){0, 0};
+            e->on_disk = false;
     }
     for (struct journal_entry *e = j->head; e && e->made_ms <= made_ms; e = e->next) {
-        if (e->copied.hi > 0)
+        struct stream_id first = e->copied.hi > 0 ? e->copied : (struct stream_id){j->epoch, e->seq};
+        if (e->on_disk)
             continue;
-        if (!put_entry(j, e))
+        if (!put_entry(j, e, first))
             return false;
-        e->copied = (struct stream_id){j->epoch, e->seq};
+        e->copied = first;
+        e->on_disk = true;
     }
     return true;
 }
@@ -78,7 +80,8 @@ static bool put_end(struct journal *j)
 
 bool journal_spool_beyond(struct journal *j, const struct journal_entry *e)
 {
-    return j->w->spool && spool_usable(j->w->spool) && copy_until(j, INT64_MAX) && put_entry(j, e);
+    return j->w->spool && spool_usable(j->w->spool) && copy_until(j, INT64_MAX) &&
+           put_entry(j, e, (struct stream_id){j->epoch, e->seq});
 }
 
 void journal_spool_bring_back(struct journal *j)
@@ -87,6 +90,7 @@ void journal_spool_bring_back(struct journal *j)
     spool_return_soon(j->spool.file);
 }
 
+/* Of those in memory, whether one may be in the file: also where the disk has failed since. */
 static bool is_copied(const struct journal *j)
 {
     for (const struct journal_entry *e = j->head; e; e = e->next) {
@@ -116,7 +120,7 @@ static int uncopied(const struct journal *j)
 {
     int count = 0;
     for (const struct journal_entry *e = j->head; e; e = e->next)
-        count += e->copied.hi == 0;
+        count += !e->on_disk;
     return count;
 }
 

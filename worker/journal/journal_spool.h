@@ -15,7 +15,8 @@ struct journal_entry {
     int64_t at_ms;   /* since 1970 */
     int64_t made_ms; /* of Redis' clock, as far as the claim told it */
     int64_t kept_ms; /* of our monotonic clock: when Redis acknowledged it */
-    struct stream_id copied; /* the id under which it is on disk; 0-0: it is not */
+    struct stream_id copied; /* the id under which it was first put on disk, for good; 0-0: it never was */
+    bool on_disk;            /* as far as is known: a disk may fail */
     enum journal_type type;
     char *values[JOURNAL_FIELDS_MAX]; /* in the same allocation */
 };

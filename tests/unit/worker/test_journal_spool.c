@@ -480,6 +480,38 @@ static void test_disk_full(void **state)
     expect_held_and_later(f);
 }
 
+/* The disk fails, and the call was ended for its worker meanwhile: what is on disk under its first id, and goes on under
+ * another since it was taken back, comes once. */
+static void test_disk_full_and_reaped(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit before, small;
+    uint64_t written;
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    redis_goes(f);
+    say_numbered(f, 8, 207);
+    small = (struct rlimit){20000, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    wait_until(f, looked(f) && f->journal.spool.file);
+    wait_for(f, metric_get(&m->spool_failed) > 0);
+    setrlimit(RLIMIT_FSIZE, &before);
+    written = metric_get(&shown(f)->spool_written);
+    assert_true(written > 50 && written < 200);
+    redis_server_start(&f->server, NULL); /* the worker has not noticed */
+    redis_server_do(&f->server, NULL, "XADD " WRITES " 4-8 type call_end by flusher");
+    redis_server_do(&f->server, NULL, "HSET " SESSION " epoch 4 phase ended reason worker_lost");
+    wait_until(f, metric_get(&f->w->metrics.journal_reclaimed) == 1);
+    redis_goes(f);
+    wait_until(f, spool_usable(f->w->spool));
+    wait_for(f, looked(f) && metric_get(&m->spool_written) >= written + (uint64_t)f->journal.waiting);
+    journal_release(&f->journal);
+    f->journal.w = NULL;
+    redis_comes(f);
+    wait_for(f, metric_get(&m->spool_files) == 0);
+    expect_turns(f, 8, 207);
+}
+
 static void test_bound_in_bytes(void **state)
 {
     struct fixture *f = *state;
@@ -540,6 +572,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_workers_on_one_volume, begin, end),
         cmocka_unit_test_setup_teardown(test_no_directory, begin, end),
         cmocka_unit_test_setup_teardown(test_disk_full, begin, end),
+        cmocka_unit_test_setup_teardown(test_disk_full_and_reaped, begin, end),
         cmocka_unit_test_setup_teardown(test_bound_in_bytes, begin, end),
         cmocka_unit_test_setup_teardown(test_damaged, begin, end),
     };
