@@ -115,6 +115,20 @@ bool dead_send(const struct dead_list *list, redisContext *redis, const struct k
     return ok;
 }
 
+int64_t dead_doubt_call(const char *call_sid, struct stream_id attempt, redisContext *redis, const struct key_space *keys)
+{
+    char id[STREAM_ID_SIZE];
+    const char *const args[] = {stream_id_format(id, attempt)};
+    redisReply *reply = NULL;
+    int64_t count = -1;
+    if (handover_append(redis, keys, REDIS_FUNCTION("rf_doubt"), dead_keys, 1, call_sid, args, ARRAY_LEN(args)))
+        reply = redis_next(redis);
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+        count = strtoll(reply->element[1]->str, NULL, 10);
+    freeReplyObject(reply);
+    return count;
+}
+
 bool dead_send_call(const char *call_sid, struct stream_id attempt, const struct db_error *error, redisContext *redis,
                     const struct key_space *keys)
 {

@@ -28,6 +28,10 @@ bool dead_has(const struct dead_list *list, const struct journal_entry *entry);
  * committed. */
 RF_NODISCARD bool dead_send(const struct dead_list *list, redisContext *redis, const struct key_space *keys);
 
+/* Postgres fails on the whole call, strangely. Returns how often so far, this time included; -1: Redis failed. */
+RF_NODISCARD int64_t dead_doubt_call(const char *call_sid, struct stream_id attempt, redisContext *redis,
+                                     const struct key_space *keys);
+
 /* Keeps a whole call: Postgres fails whenever it is applied, and does not say that an entry is at fault. Its journal
  * stays in Redis. attempt tells this letter from others of the call. false: Redis failed. */
 RF_NODISCARD bool dead_send_call(const char *call_sid, struct stream_id attempt, const struct db_error *error,

@@ -7,7 +7,7 @@
 #include "common/base/log.h"
 #include "flusher/dead.h"
 
-enum { ATTEMPTS_MAX = 5 }; /* at a call on which Postgres fails strangely, without saying that an entry is at fault */
+enum { DOUBTS_MAX = 5 }; /* about a call on which Postgres fails strangely, without saying that an entry is at fault */
 
 /* Calls that satisfy the test go to the front, in their order. Returns how many. */
 static size_t to_front(struct flush_call *calls, size_t count, bool (*test)(const struct flush_call *call))
@@ -85,15 +85,15 @@ static void report(struct delivery *d, const struct flush_call *calls, size_t co
     }
 }
 
-/* A call on which Postgres fails strangely is parked after some attempts, with its journal, and somebody must look. */
+/* A call on which Postgres fails strangely some times is parked, with its journal, and somebody must look. */
 static enum delivery_result doubt(struct delivery *d, const struct flush_call *call, const struct db_error *error)
 {
     struct ended_entry entry = index_entry(call);
-    int64_t attempts = ended_attempts(d->ended, d->apply.redis, &entry);
-    bool ok = attempts >= 0;
-    log_error(call->sid, "Postgres fails on this call", log_int("attempts", attempts),
+    int64_t doubts = dead_doubt_call(call->sid, call->index_id, d->apply.redis, d->keys);
+    bool ok = doubts > 0;
+    log_error(call->sid, "Postgres fails on this call", log_int("times", doubts),
               log_str("error", error->message), log_str("sqlstate", error->sqlstate));
-    if (ok && attempts >= ATTEMPTS_MAX) {
+    if (ok && doubts >= DOUBTS_MAX) {
         ok = dead_send_call(call->sid, call->index_id, error, d->apply.redis, d->keys) &&
              ended_drop(d->ended, d->apply.redis, &entry);
         metric_add(&d->metrics->calls_parked, ok);

@@ -349,18 +349,6 @@ int64_t ended_claim(struct ended *ended, const struct redis_shard *shard)
     return total;
 }
 
-int64_t ended_attempts(const struct ended *ended, redisContext *redis, const struct ended_entry *entry)
-{
-    char id[STREAM_ID_SIZE];
-    redisReply *reply = redis_ask(redis, "XPENDING %s %s %s %s 1", ended->names[key_partition(ended->keys, entry->sid)],
-                                  FLUSHER_GROUP, stream_id_format(id, entry->id), id);
-    int64_t attempts = reply && reply->type == REDIS_REPLY_ARRAY ? 0 : -1;
-    if (attempts == 0 && reply->elements == 1 && reply->element[0]->elements == 4)
-        attempts = reply->element[0]->element[3]->integer;
-    freeReplyObject(reply);
-    return attempts;
-}
-
 static bool forget(const struct ended *e, const struct redis_shard *shard, const char *idle_ms, const char *consumer)
 {
     bool ok = true;

@@ -40,9 +40,6 @@ void ended_rewind(struct ended *ended);
  * Returns how many; -1: Redis failed. */
 RF_NODISCARD int64_t ended_claim(struct ended *ended, const struct redis_shard *shard);
 
-/* How often the entry was handed out, this time included: the attempts at its call. -1: Redis failed. */
-RF_NODISCARD int64_t ended_attempts(const struct ended *ended, redisContext *redis, const struct ended_entry *entry);
-
 /* Takes consumers off the groups that hold nothing: this one, or those that have been silent for an hour.
  * false: Redis failed. */
 RF_NODISCARD bool ended_leave(const struct ended *ended, const struct redis_shard *shard);

@@ -44,14 +44,15 @@ def ready(flusher) -> bool:
     return flusher.get("/readyz")[0] == 200
 
 
-def storm(rig, sqlstate: str, times: int, only: str = "%") -> None:
-    """The next transactions that write a turn fail so."""
+def storm(rig, sqlstate: str, times: int, only: str = "%", first: tuple[str, int] = ("", 0)) -> None:
+    """The next transactions that write a turn fail so; the first ones, so many, otherwise."""
     rig.sql("create sequence storms")
     rig.sql(
         f"""create function storm() returns trigger language plpgsql as $$
         begin
             if new.message like '{only}' and nextval('storms') <= {times} then
-                raise exception 'thunder' using errcode = '{sqlstate}';
+                raise exception 'thunder' using errcode =
+                    case when currval('storms') <= {first[1]} then '{first[0]}' else '{sqlstate}' end;
             end if;
             return new;
         end $$"""
@@ -180,6 +181,17 @@ def test_a_call_that_breaks_the_server_is_isolated_and_parked(rig, calls):
     assert rig.command("dead", "replay", "CA7").returncode == 0
     rig.wait_flushed()
     assert all_there(rig, calls) and rig.dead() == []
+
+
+def test_an_outage_does_not_use_up_the_patience_with_a_strange_error(rig):
+    """However often the call was taken up in vain while the disk was full."""
+    storm(rig, "XX000", times=9, first=("53100", 6))
+    ended_calls(rig, 1)
+    flusher = rig.start(claim_idle_ms=200)
+    rig.wait_flushed(60)
+    assert all_there(rig, 1) and rig.dead() == []
+    metrics = flusher.metrics()
+    assert metrics["ringfleet_flush_failures_total"] == 9 and metrics["ringfleet_calls_parked_total"] == 0
 
 
 def test_a_bad_entry_in_a_large_batch(rig):

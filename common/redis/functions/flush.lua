@@ -46,6 +46,17 @@ local function rf_dead(keys, args)
 end
 register('rf_dead', rf_dead, { 'allow-oom' })
 
+-- rf_doubt: Postgres failed strangely on a call, by itself. What it fails on for all alike is not counted.
+-- KEYS session
+-- ARGV sid, entry_id (of the index)
+-- -> DOUBTED count (so often, since the call was put on the index)
+local function rf_doubt(keys, args)
+  local count = number_field(keys[1], 'doubts:' .. args[2], 0) + 1
+  redis.call('HSET', keys[1], 'doubts:' .. args[2], int(count))
+  return { 'DOUBTED', int(count) }
+end
+register('rf_doubt', rf_doubt, { 'allow-oom' })
+
 -- rf_replay: a parked call goes back on the index, and its letter off the dead stream.
 -- KEYS session, ended, dead
 -- ARGV sid, letter (its id), entry_id (of the index, that was parked)
@@ -53,7 +64,7 @@ register('rf_dead', rf_dead, { 'allow-oom' })
 local function rf_replay(keys, args)
   local session, ended, dead = keys[1], keys[2], keys[3]
   if redis.call('XDEL', dead, args[2]) == 0 then return { 'GONE' } end
-  redis.call('HDEL', session, 'dead:call:' .. args[3])
+  redis.call('HDEL', session, 'dead:call:' .. args[3], 'doubts:' .. args[3])
   index(session, ended, args[1], 'replay')
   return { 'REPLAYED' }
 end

@@ -12,8 +12,8 @@
 -- Session hash: v, phase (ringing, live, ended), epoch, worker, stream_sid, started_ms, seen_ms (its worker took it),
 -- lost_ms (what comes after that one was asked), ended_ms, reason, verdict, status, status_seq, final, offered_n,
 -- claimed_n, losses (in a row), handed_over, token:<n>, until:<n> (when that token expires), indexed, last_writes
--- (id of the entry that ended the journal), flushed_writes, flushed_events, dead:<stream>:<entry id>; of a call that we
--- dialled also provider_call_sid, conversation_id, said (lines of dialogue that webhooks brought).
+-- (id of the entry that ended the journal), flushed_writes, flushed_events, dead:<stream>:<entry id>, doubts:<entry of the
+-- index>; of a call that we dialled also provider_call_sid, conversation_id, said (lines of dialogue that webhooks brought).
 
 local FORMAT_VERSION = 1
 
