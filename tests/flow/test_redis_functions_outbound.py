@@ -203,3 +203,21 @@ def test_a_dialled_call_whose_job_was_spoilt_is_looked_at(queue):
     queue.db.zadd(queue.keys[KINDS.index("active")], {"EL_1": 1})
     assert queue.take() == ["LOOK", "EL_1", "{"]
     assert queue.over("EL_1") == ["OVER", 1]
+
+
+@pytest.mark.parametrize("text", ["{", None])
+def test_a_call_whose_job_was_spoilt_or_lost_gives_its_place_back(queue, text):
+    """And no other's."""
+    jobs, busy = (queue.keys[KINDS.index(kind)] for kind in ("jobs", "busy"))
+    for n in range(3):
+        queue.add(f"EL_{n}", "1", max_calls=2)
+    queue.add("EL_b", "2")
+    assert [queue.take()[1] for _ in range(3)] == ["EL_0", "EL_1", "EL_b"]
+    queue.db.fcall(named("rf_watch"), 2, jobs, queue.keys[KINDS.index("active")], "CA_watched", LEASE_MS, "{}")
+    assert queue.db.hgetall(busy) == {"1": "2", "2": "1"}
+    if text:
+        queue.db.hset(jobs, "EL_0", text)
+    else:
+        queue.db.hdel(jobs, "EL_0")
+    queue.over("EL_0")
+    assert queue.db.hgetall(busy) == {"1": "1", "2": "1"}

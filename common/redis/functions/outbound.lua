@@ -26,11 +26,31 @@ local function job_text(job, name)
   return type(job[name]) == 'string' and job[name] or ''
 end
 
+-- A call whose job is lost does not say any more whose place it had.
+local function count_places(jobs, active, busy)
+  local taken, places = {}, redis.call('HGETALL', busy)
+  for _, sid in ipairs(redis.call('ZRANGE', active, 0, -1)) do
+    local text = redis.call('HGET', jobs, sid)
+    local job = text and read_job(text)
+    local business = job and job_text(job, 'business_id') or ''
+    if business ~= '' then taken[business] = (taken[business] or 0) + 1 end
+  end
+  for i = 1, #places, 2 do
+    local count = taken[places[i]]
+    if not count then
+      redis.call('HDEL', busy, places[i])
+    elseif count ~= tonumber(places[i + 1]) then
+      redis.call('HSET', busy, places[i], int(count))
+    end
+  end
+end
+
 local function free_place(jobs, active, busy, sid)
   if redis.call('ZREM', active, sid) == 0 then return end
   local text = redis.call('HGET', jobs, sid)
   local job = text and read_job(text)
-  local business = job and job_text(job, 'business_id') or ''
+  if not job then return count_places(jobs, active, busy) end
+  local business = job_text(job, 'business_id')
   if redis.call('HINCRBY', busy, business, -1) <= 0 then redis.call('HDEL', busy, business) end
 end
 
