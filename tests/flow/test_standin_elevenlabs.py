@@ -73,6 +73,7 @@ BEFORE = {  # sent first
     ),
     "unknown field": (initiation(agent="x"), "invalid_message"),
     "empty override": (override(agent={"first_message": ""}), "override_error"),
+    "language of a country": (override(agent={"language": "de-AT"}), "override_error"),
     "null override": (override(tts={"voice_id": None}), "override_error"),
     "unknown override": (override(agent={"voice": "x"}), "override_error"),
     "override of a number": (override(agent="x"), "override_error"),

@@ -55,6 +55,12 @@ _OVERRIDES = {
 }
 
 
+_LANGUAGES = frozenset(
+    "en ja zh de hi fr ko pt pt-br it es id nl tr pl sv bg ro ar cs el fi ms da ta uk ru hu hr sk no vi tl af hy as az"
+    " be bn bs ca et gl ka gu ha he is ga jv kn kk ky lv lt lb mk ml mr ne ps fa pa sr sd sl so sw te th ur cy".split()
+)
+
+
 class Refused(Exception):
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -133,4 +139,6 @@ def _walk(path: str, value: object, rule: object, found: dict[str, object]) -> N
         return
     if value in (None, "") or not isinstance(value, rule):
         raise Refused("override_error", f"override {path} is {value!r}: leave it out")
+    if path == "agent.language" and value not in _LANGUAGES:
+        raise Refused("override_error", f"override {path} is {value!r}, which is no language")
     found[path] = value

@@ -1,5 +1,6 @@
 #include "worker/ai/ai.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,14 @@ void ai_event_release(struct ai_event *ev)
 {
     free(ev->text);
     ev->text = NULL;
+}
+
+bool ai_iso_639_1(char out[3], const char *tag)
+{
+    if (strcspn(tag, "-_") != 2 || !isalpha((unsigned char)tag[0]) || !isalpha((unsigned char)tag[1]))
+        return false;
+    snprintf(out, 3, "%c%c", tolower((unsigned char)tag[0]), tolower((unsigned char)tag[1]));
+    return true;
 }
 
 static bool take_uri(struct ai_target *target, const struct evhttp_uri *uri)

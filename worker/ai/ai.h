@@ -65,6 +65,9 @@ struct ai_settings {
     struct json_t *tools;            /* array of {"type":"function", name, description, parameters} */
 };
 
+/* The ISO 639-1 code that a tag such as "de-AT" begins with; false: it begins with none. */
+RF_NODISCARD bool ai_iso_639_1(char out[3], const char *tag);
+
 struct worker_config;
 
 /* Where a provider's sessions are opened, taken apart once at start. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <event2/buffer.h>
 #include <event2/http.h>
@@ -299,13 +300,26 @@ static void set(json_t *object, const char *name, const char *text)
         json_object_set_new(object, name, json_string(text));
 }
 
+/* Of the languages of one country alone it knows the Portuguese of Brazil. Any value that it does not know ends the
+ * conversation. */
+static void set_language(json_t *agent, const char *tag)
+{
+    char language[3];
+    if (!ai_iso_639_1(language, tag))
+        return;
+    if (strcmp(language, "pt") == 0 && tag[2] && strcasecmp(tag + 3, "br") == 0)
+        set(agent, "language", "pt-br");
+    else
+        set(agent, "language", language);
+}
+
 /* Each override must be allowed in the agent's security settings; what is not set is left out. */
 static json_t *overrides(const struct ai_settings *s)
 {
     json_t *all = json_pack("{s:{}}", "agent"), *agent = json_object_get(all, "agent");
     char *prompt = prompt_with_past(s->instructions, s->past);
     set(agent, "first_message", first_words(s));
-    set(agent, "language", s->language);
+    set_language(agent, s->language);
     if (prompt && *prompt)
         json_object_set_new(agent, "prompt", json_pack("{s:s}", "prompt", prompt));
     if (*s->voice)

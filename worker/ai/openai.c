@@ -1,6 +1,5 @@
 #include "worker/ai/openai.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -288,22 +287,13 @@ static char *dumped(json_t *event)
     return text;
 }
 
-/* The ISO 639-1 code that a tag such as "de-AT" begins with; false if it begins with none. For one bad value the
- * service discards all settings. */
-static bool take_iso_639_1(char out[3], const char *tag)
-{
-    if (strcspn(tag, "-_") != 2 || !isalpha((unsigned char)tag[0]) || !isalpha((unsigned char)tag[1]))
-        return false;
-    snprintf(out, 3, "%c%c", tolower((unsigned char)tag[0]), tolower((unsigned char)tag[1]));
-    return true;
-}
-
+/* For one bad value the service discards all settings. */
 static json_t *transcription(const struct ai_settings *s)
 {
     char language[3];
     if (!*s->transcription_model)
         return json_null();
-    if (!take_iso_639_1(language, s->language))
+    if (!ai_iso_639_1(language, s->language))
         return json_pack("{s:s}", "model", s->transcription_model);
     return json_pack("{s:s, s:s}", "model", s->transcription_model, "language", language);
 }

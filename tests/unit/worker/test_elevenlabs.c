@@ -248,6 +248,27 @@ static void test_the_first_message(void **state)
     json_decref(message);
 }
 
+/* The service takes ISO 639-1, and Portuguese of Brazil; it ends the conversation for any other. */
+static void test_the_language(void **state)
+{
+    static const char *const rows[][2] = {{"he", "he"}, {"de-AT", "de"}, {"EN_gb", "en"}, {"pt", "pt"}, {"pt-PT", "pt"},
+                                          {"pt-BR", "pt-br"}, {"PT_br", "pt-br"}, {"fil", NULL}, {"german", NULL}, {"", NULL}};
+    struct history none = {NULL, 0, 0};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct ai_settings settings = {.instructions = "", .voice = "", .language = rows[i][0], .call_sid = "CA1",
+                                       .greeting = "", .past = &none};
+        json_t *message = session(&settings);
+        json_t *agent = json_object_get(json_object_get(message, "conversation_config_override"), "agent");
+        const char *language = json_string_value(json_object_get(agent, "language"));
+        if (rows[i][1])
+            assert_string_equal(language, rows[i][1]);
+        else
+            assert_null(language);
+        json_decref(message);
+    }
+}
+
 /* A conversation that goes on: nobody is greeted, the last words of ours are said again. */
 static void test_the_first_message_of_a_later_session(void **state)
 {
@@ -337,6 +358,7 @@ int main(void)
         TEST(test_a_conversation), TEST(test_audio_may_come_before_its_words), TEST(test_an_interruption),
         TEST(test_noticed_speech_without_words), TEST(test_words_bit_by_bit), TEST(test_the_next_session),
         TEST(test_other_messages), TEST(test_every_cut), TEST(test_formats_are_checked), TEST(test_the_first_message),
+        TEST(test_the_language),
         TEST(test_the_first_message_of_a_later_session), TEST(test_written), TEST(test_addresses), TEST(test_signed_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
