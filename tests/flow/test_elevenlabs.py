@@ -176,24 +176,49 @@ def test_a_message_whose_conversation_is_lost_is_left_to_its_end(stage):
     stage.check(call)
 
 
-def test_a_lost_conversation_is_taken_up(stage):
-    """A new conversation knows what was said, and does not greet again."""
+def test_a_conversation_lost_in_a_quiet_moment(stage):
+    """The next one knows what was said, and waits for the caller."""
 
     async def script(call):
-        await call.wait_assistant_quiet()
+        await call.wait_assistant_quiet(2000)
         (session,) = stage.provider.open()
         session.drop()
         await call.wait_for(
             lambda: any(one.begun() for one in stage.provider.open()), 15, "another conversation"
         )
-        heard = len(call.received)
-        await call.wait_for(lambda: len(call.received) > heard, 15, "its first words")
+        await call.say(speech.speak("What time is it?", speech.CALLER), "What time is it?")
+        await call.wait_assistant_quiet()
         call.hang_up()
 
     call = stage.finish(stage.start_call(*NUMBERS, script))
     (again,) = [one for one in stage.provider.talking() if one.user_id == call.sid][1:]
     prompt = again.overrides["agent.prompt.prompt"]
     assert "Do not greet again" in prompt and f"assistant: {greeting(stage, call)}" in prompt
+    assert again.overrides["agent.first_message"] == ""
+    said = [one[1] for one in messages(stage, call.sid)]
+    assert said == [greeting(stage, call), "What time is it?", "It is noon."]
+    stage.check(call)
+
+
+def test_a_conversation_lost_with_an_answer_owed(stage):
+    """The next one knows the caller's words, and does not wait for others."""
+
+    def drop_after_the_words(session, direction, event):
+        if event["type"] == "user_transcript":
+            stage.provider.on_event = None
+            asyncio.get_running_loop().call_soon(session.drop)
+
+    async def script(call):
+        await call.wait_assistant_quiet()
+        stage.provider.on_event = drop_after_the_words
+        await call.say(speech.speak("What time is it?", speech.CALLER), "What time is it?")
+        await call.wait_assistant_quiet()
+        call.hang_up()
+
+    call = stage.finish(stage.start_call(*NUMBERS, script))
+    (again,) = [one for one in stage.provider.talking() if one.user_id == call.sid][1:]
+    assert again.overrides["agent.first_message"] == greeting(stage, call)
+    assert "caller: What time is it?\n" in again.overrides["agent.prompt.prompt"]
     stage.check(call)
 
 

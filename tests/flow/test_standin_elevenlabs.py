@@ -72,7 +72,7 @@ BEFORE = {  # sent first
         "invalid_message",
     ),
     "unknown field": (initiation(agent="x"), "invalid_message"),
-    "empty override": (override(agent={"first_message": ""}), "override_error"),
+    "empty override": (override(agent={"language": ""}), "override_error"),
     "language of a country": (override(agent={"language": "de-AT"}), "override_error"),
     "null override": (override(tts={"voice_id": None}), "override_error"),
     "unknown override": (override(agent={"voice": "x"}), "override_error"),

@@ -137,7 +137,8 @@ def _walk(path: str, value: object, rule: object, found: dict[str, object]) -> N
             deeper = f"{path}{name}." if isinstance(rule[name], dict) else f"{path}{name}"
             _walk(deeper, inner, rule[name], found)
         return
-    if value in (None, "") or not isinstance(value, rule):
+    waits = path == "agent.first_message" and value == ""  # for the caller: the one text that may be empty
+    if not waits and (value in (None, "") or not isinstance(value, rule)):
         raise Refused("override_error", f"override {path} is {value!r}: leave it out")
     if path == "agent.language" and value not in _LANGUAGES:
         raise Refused("override_error", f"override {path} is {value!r}, which is no language")

@@ -1,4 +1,5 @@
-"""One conversation of an agent: it speaks first, listens by itself, decides what interrupts it."""
+"""One conversation of an agent: it speaks first, unless its first message is empty, listens by itself, decides what
+interrupts it."""
 
 import asyncio
 import base64
@@ -160,7 +161,8 @@ class Session(VoiceSession):
         self.spawn(self._ping())
         first = str(found.get("agent.first_message", "Hello, this is the agent's own greeting."))
         self.conversation.greeted = True
-        self._turn = self.spawn(self._say(first))
+        if first:
+            self._turn = self.spawn(self._say(first))
 
     async def _on_audio(self, message: dict) -> None:
         data = rules.audio(message)

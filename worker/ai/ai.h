@@ -62,6 +62,7 @@ struct ai_settings {
     const char *greeting;            /* "" for none */
     const struct history *past;      /* turns before this session */
     const char *unsaid;              /* what the session before had still to say; NULL: nothing */
+    bool waits;                      /* nothing is owed to the caller, who is to speak next */
     struct json_t *tools;            /* array of {"type":"function", name, description, parameters} */
 };
 

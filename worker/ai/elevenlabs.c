@@ -280,9 +280,9 @@ static char *prompt_with_past(const char *prompt, const struct history *past)
     return text;
 }
 
-/* An agent always begins to speak. One that takes a conversation up goes on where the one before was
- * cut off, or else says again the last thing that the caller heard from us, in whatever language that
- * was; it never greets again. */
+/* An agent begins to speak, unless its first message is empty. One that takes a conversation up in a quiet moment
+ * waits; else it goes on where the one before was cut off, or says again the last thing that the caller heard from us,
+ * in whatever language that was; it never greets again. */
 static const char *first_words(const struct ai_settings *s)
 {
     if (s->unsaid)
@@ -318,7 +318,10 @@ static json_t *overrides(const struct ai_settings *s)
 {
     json_t *all = json_pack("{s:{}}", "agent"), *agent = json_object_get(all, "agent");
     char *prompt = prompt_with_past(s->instructions, s->past);
-    set(agent, "first_message", first_words(s));
+    if (s->waits)
+        json_object_set_new(agent, "first_message", json_string(""));
+    else
+        set(agent, "first_message", first_words(s));
     set_language(agent, s->language);
     if (prompt && *prompt)
         json_object_set_new(agent, "prompt", json_pack("{s:s}", "prompt", prompt));

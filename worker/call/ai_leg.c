@@ -147,6 +147,12 @@ const char *ai_leg_voice(const struct call *c)
     return *business ? business : *worker ? worker : c->w->provider->default_voice;
 }
 
+/* Agents: whether one that takes up a call has nothing to say before the caller has spoken. */
+static bool waits(const struct call *c)
+{
+    return c->past_greeting && !c->rejoin && !c->unsaid;
+}
+
 char *ai_leg_settings(const struct call *c)
 {
     const struct context *ctx = &c->claim.context;
@@ -158,6 +164,7 @@ char *ai_leg_settings(const struct call *c)
         .greeting = ctx->greeting,
         .past = &c->claim.history,
         .unsaid = c->unsaid,
+        .waits = waits(c),
         .voice = ai_leg_voice(c),
         .language = ctx->language,
         .transcription_model = c->transcribed ? c->w->config->ai_transcription_model : "",
@@ -195,9 +202,7 @@ void ai_leg_configure(struct call *c)
     if (c->w->provider->agent)
         retell_cut(c);
     send_settings(c);
-    if (c->w->provider->agent)
-        c->rejoin = NULL; /* it has heard all, and speaks first */
-    else
+    if (!c->w->provider->agent)
         retell_all(c);
     c->greeting.told = c->greeting.cached && c->claim.history.count > 0;
     evtimer_add(&c->redial, &patience);
@@ -221,8 +226,11 @@ void ai_leg_ready(struct call *c, const struct ai_event *ev)
         journal_fact(&c->journal, json_pack("{s:s}", "conversation_id", ev->session));
     c->ai_tries = 0;
     evtimer_del(&c->redial);
-    if (c->w->provider->agent && c->past_greeting)
-        answers_expect(c); /* it begins to speak, in the middle of a call as well */
+    if (c->w->provider->agent) {
+        if (c->past_greeting && !waits(c))
+            answers_expect(c); /* it begins to speak, in the middle of a call as well */
+        c->rejoin = NULL; /* it has heard all */
+    }
     if (!c->configured) {
         c->configured = true;
         metric_observe_us(&c->w->metrics.ai_ready_seconds, ready_ms * 1000);

@@ -293,6 +293,21 @@ static void test_the_first_message_of_a_later_session(void **state)
     json_decref(message);
 }
 
+/* Nothing is owed to the caller: an agent whose first message is empty waits. */
+static void test_a_later_session_that_waits(void **state)
+{
+    char said[] = "What day, Jane?";
+    struct past_turn turn = {"assistant", said};
+    struct history past = {&turn, 1, 1};
+    struct ai_settings settings = {.instructions = "", .voice = "", .language = "", .call_sid = "CA1", .greeting = "Hello?",
+                                   .past = &past, .waits = true};
+    json_t *message = session(&settings), *agent;
+    (void)state;
+    agent = json_object_get(json_object_get(message, "conversation_config_override"), "agent");
+    assert_string_equal(json_string_value(json_object_get(agent, "first_message")), "");
+    json_decref(message);
+}
+
 static void test_written(void **state)
 {
     char out[64];
@@ -359,7 +374,8 @@ int main(void)
         TEST(test_noticed_speech_without_words), TEST(test_words_bit_by_bit), TEST(test_the_next_session),
         TEST(test_other_messages), TEST(test_every_cut), TEST(test_formats_are_checked), TEST(test_the_first_message),
         TEST(test_the_language),
-        TEST(test_the_first_message_of_a_later_session), TEST(test_written), TEST(test_addresses), TEST(test_signed_addresses),
+        TEST(test_the_first_message_of_a_later_session),
+        TEST(test_a_later_session_that_waits), TEST(test_written), TEST(test_addresses), TEST(test_signed_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
