@@ -83,7 +83,7 @@ def stage(evidence):
     provider = stage.provider
     provider.input_format = provider.output_format = "ulaw_8000"
     provider.corrections, provider.hangs_up = True, False
-    provider.audio_speed, provider.on_event = 5.0, None
+    provider.audio_speed, provider.on_event, provider.words_last = 5.0, None, False
     stage.carrier.on_event = None
 
 
@@ -150,6 +150,29 @@ def test_an_agent_that_does_not_say_what_was_heard(stage):
         ("assistant", False),
     ]
     assert 0 < len(found[2][1]) < len(text) / 2 and text.startswith(found[2][1])
+    stage.check(call)
+
+
+def test_an_agent_whose_words_come_after_their_sound(stage):
+    """The sound of an answer is not taken for more of the one before, and its words are not lost."""
+    set_scenario(
+        stage,
+        Scenario(
+            "words last",
+            GREETING,
+            (turn("What time is it?", "It is noon."), turn("Are you open?", "Yes, we are.")),
+            caller_hangs_up=True,
+        ),
+    )
+    stage.provider.words_last = True
+    call = stage.finish(stage.start_call(*NUMBERS))
+    assert [one[1] for one in messages(stage, call.sid)] == [
+        greeting(stage, call),
+        "What time is it?",
+        "It is noon.",
+        "Are you open?",
+        "Yes, we are.",
+    ]
     stage.check(call)
 
 

@@ -50,6 +50,7 @@ class Agents(VoiceServer):
         self.allowed_overrides = set(OVERRIDES)
         self.dynamic_variables = {"call_sid"}
         self.corrections = True  # whether the agent is set to send agent_response_correction
+        self.words_last = False  # agent_response comes behind the audio, as it may where that is one piece
         self.hangs_up = False  # with its own end_call, instead of asking the client
         self.pong_s = 2.0
         self.faults = Faults()

@@ -271,12 +271,8 @@ class Session(VoiceSession):
         self.will_say(text)
         speech = self._speech = _Speech(text)
         try:
-            await self.send(
-                "agent_response",
-                "agent_response_event",
-                agent_response=text,
-                event_id=self._next_id(),
-            )
+            if not self.provider.words_last:
+                await self._send_words(text)
             speed = self.provider.audio_speed
             async for start, chunk, length in spoken(text, speed, speech.cancelled):
                 speech.total_ms = length / 8
@@ -284,8 +280,18 @@ class Session(VoiceSession):
                     speech.began_ms = now_ms()
                 speech.sent_ms = (start + len(chunk)) / 8
                 await self._send_audio(chunk, self._next_id())
+            if self.provider.words_last and not speech.cancelled.is_set():
+                await self._send_words(text)
         finally:
             speech.over.set()
+
+    async def _send_words(self, text: str) -> None:
+        await self.send(
+            "agent_response",
+            "agent_response_event",
+            agent_response=text,
+            event_id=self._next_id(),
+        )
 
     async def _send_audio(self, chunk: bytes, event_id: int) -> None:
         payload = base64.b64encode(chunk).decode()

@@ -95,6 +95,8 @@ struct ai_memory {
     uint64_t interrupted;         /* answer whose correction may come; 0: none */
     int64_t audible_from;         /* audio with a smaller event_id was interrupted */
     bool answer_open, answer_worded, utterance_open;
+    bool answer_prompted; /* since the answer began the caller has spoken, or a tool was called: another one may follow */
+    bool answer_quiet;    /* the call's word: nothing has come of it for so long that it is complete */
     int64_t expires_s; /* unix: when the session ends, whatever is being said; 0: not told */
 };
 

@@ -35,7 +35,7 @@ static void begin_answer(struct ai_memory *m)
 {
     m->answers++;
     m->answer_open = true;
-    m->answer_worded = false;
+    m->answer_worded = m->answer_prompted = m->answer_quiet = false;
     m->utterance_open = false;
 }
 
@@ -117,6 +117,7 @@ static void on_transcript(struct ai_memory *m, struct ai_event *ev, const json_t
     ev->text = strdup(text_of(body, "user_transcript"));
     name_utterance(m, ev);
     m->utterance_open = false;
+    m->answer_prompted = true;
 }
 
 static bool too_late(const struct ai_memory *m, const json_t *body)
@@ -125,7 +126,7 @@ static bool too_late(const struct ai_memory *m, const json_t *body)
     return json_is_integer(id) && json_integer_value(id) < m->audible_from;
 }
 
-/* All of what will be said, near the first of its audio. */
+/* All of what will be said, near the first of its audio: before it, or behind. */
 static void on_response(struct ai_memory *m, struct ai_event *ev, const json_t *body)
 {
     if (too_late(m, body))
@@ -163,7 +164,7 @@ static void on_correction(struct ai_memory *m, struct ai_event *ev, const json_t
 
 static void on_tool_call(struct ai_memory *m, struct ai_event *ev, const json_t *body)
 {
-    (void)m;
+    m->answer_prompted = true;
     ev->kind = AI_TOOL_CALL;
     snprintf(ev->tool_id, sizeof ev->tool_id, "%s", text_of(body, "tool_call_id"));
     snprintf(ev->tool_name, sizeof ev->tool_name, "%s", text_of(body, "tool_name"));
@@ -206,6 +207,12 @@ static void parse_with_library(struct ai_memory *m, const char *text, size_t len
     json_decref(message);
 }
 
+/* Sound that comes ahead of its words is not more of an answer that is complete. */
+static bool goes_on(const struct ai_memory *m)
+{
+    return m->answer_open && !(m->answer_worded && m->answer_prompted && m->answer_quiet);
+}
+
 /* Of the audio event, in place: it is the per-frame path. Its alignment is skipped over. */
 static void take_audio(struct ai_memory *m, const struct jscan_value *body, struct ai_event *ev)
 {
@@ -226,8 +233,9 @@ static void take_audio(struct ai_memory *m, const struct jscan_value *body, stru
     ev->kind = AI_LATE_AUDIO;
     if ((int64_t)id < m->audible_from)
         return;
-    if (!m->answer_open)
+    if (!goes_on(m))
         begin_answer(m);
+    m->answer_quiet = false;
     ev->kind = AI_AUDIO;
     ev->audio = audio.at;
     ev->audio_len = audio.len;

@@ -162,6 +162,7 @@ static void forget_unheard(struct call *c)
 
 static void on_answer_done(struct call *c, const struct ai_event *ev)
 {
+    c->ai_memory.answer_quiet = true;
     c->answer.under_way = false;
     media_answer_done(c);
     if (!c->w->provider->agent) /* for those it is our own conclusion */

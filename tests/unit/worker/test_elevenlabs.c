@@ -105,6 +105,35 @@ static void test_audio_may_come_before_its_words(void **state)
     expect(parsed(AUDIO("2")), AI_AUDIO, "answer_1", NULL);
 }
 
+/* Of any answer, not only the first: what is complete does not go on. */
+static void test_audio_of_a_later_answer_may_come_before_its_words(void **state)
+{
+    (void)state;
+    (void)parsed(RESPONSE("Hi"));
+    expect(parsed(AUDIO("2")), AI_AUDIO, "answer_1", NULL);
+    (void)parsed(TRANSCRIPT("Yes"));
+    memory.answer_quiet = true;
+    expect(parsed(AUDIO("3")), AI_AUDIO, "answer_2", NULL);
+    expect(parsed(RESPONSE("One moment")), AI_TEXT_DONE, "answer_2", "One moment");
+    expect(parsed(AUDIO("4")), AI_AUDIO, "answer_2", NULL);
+    assert_int_equal(parsed(TOOL)->kind, AI_TOOL_CALL);
+    memory.answer_quiet = true;
+    expect(parsed(AUDIO("5")), AI_AUDIO, "answer_3", NULL);
+    expect(parsed(RESPONSE("Done")), AI_TEXT_DONE, "answer_3", "Done");
+}
+
+/* Neither a pause in it, nor a word of the caller's that does not interrupt it, ends an answer. */
+static void test_an_answer_that_goes_on(void **state)
+{
+    (void)state;
+    (void)parsed(RESPONSE("A long story"));
+    (void)parsed(AUDIO("2"));
+    memory.answer_quiet = true;
+    expect(parsed(AUDIO("3")), AI_AUDIO, "answer_1", NULL);
+    (void)parsed(TRANSCRIPT("Mhm"));
+    expect(parsed(AUDIO("4")), AI_AUDIO, "answer_1", NULL);
+}
+
 static void test_an_interruption(void **state)
 {
     (void)state;
@@ -370,7 +399,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, forget)
     const struct CMUnitTest tests[] = {
-        TEST(test_a_conversation), TEST(test_audio_may_come_before_its_words), TEST(test_an_interruption),
+        TEST(test_a_conversation), TEST(test_audio_may_come_before_its_words),
+        TEST(test_audio_of_a_later_answer_may_come_before_its_words), TEST(test_an_answer_that_goes_on), TEST(test_an_interruption),
         TEST(test_noticed_speech_without_words), TEST(test_words_bit_by_bit), TEST(test_the_next_session),
         TEST(test_other_messages), TEST(test_every_cut), TEST(test_formats_are_checked), TEST(test_the_first_message),
         TEST(test_the_language),
