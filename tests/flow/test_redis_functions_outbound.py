@@ -140,6 +140,22 @@ def test_a_business_that_is_busy_keeps_no_other_waiting(queue, ahead):
     assert answer[:2] == ["DIAL", "EL_b"]
 
 
+def test_calls_that_wait_for_a_place_keep_their_order(queue):
+    waiting = [f"EL_{name}" for name in "cab"]
+    for due_ms, sid in enumerate(["EL_first", *waiting], 1):
+        queue.put(sid, '{"business_id": "1", "max_calls": "1", "carrier": "twilio"}')
+        queue.db.zadd(queue.keys[0], {sid: due_ms})
+    assert queue.take()[:2] == ["DIAL", "EL_first"]
+    dialled = ["EL_first"]
+    while len(dialled) <= len(waiting):
+        assert queue.take()[0] == "LATER"
+        queue.over(dialled[-1])
+        while (answer := queue.take())[0] == "LATER":
+            assert int(answer[1]) > 0
+        dialled.append(answer[1])
+    assert dialled[1:] == waiting
+
+
 def test_one_take_puts_no_more_than_a_few_calls_back(queue):
     """Redis does nothing else meanwhile, and live calls wait."""
     for n in range(1 + 500):

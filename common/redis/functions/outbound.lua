@@ -9,7 +9,8 @@
 --   key:<hash of an Idempotency-Key>   hash, which expires: digest, stamp, until, code, answer (rf_once), and of each of its
 --           calls queued:<call_sid>, with its due_ms: it outlives the call, so that nobody is called again
 
--- A call whose business has no place free is looked at again after BUSY_WAIT_MS. Behind as many as are looked at at once
+-- A call whose business has no place free is looked at again after BUSY_WAIT_MS; those that are put back together keep
+-- their order, by thousandths of a millisecond. Behind as many as are looked at at once
 -- there may be others, which wait for no place of that business: those are looked at after NEXT_WAIT_MS. Calls whose account
 -- may not dial yet keep their turn at the head, and those behind them are looked at too, up to TAKE_MAX in all: they may be
 -- another account's. More in one call of the function would keep live calls waiting for Redis.
@@ -151,7 +152,7 @@ register('rf_job', rf_job, { 'no-writes', 'allow-oom' })
 local function rf_take(keys, args)
   local queue, jobs, active, busy, rate = keys[1], keys[2], keys[3], keys[4], keys[5]
   local now = now_ms()
-  local lease, wait, put_back = int(now + args[1]), 1000, false
+  local lease, wait, put_back = int(now + args[1]), 1000, 0
   for _, sid in ipairs(redis.call('ZRANGEBYSCORE', active, '-inf', int(now), 'LIMIT', 0, TAKE_SCAN)) do
     local text = redis.call('HGET', jobs, sid)
     if not text then
@@ -176,8 +177,8 @@ local function rf_take(keys, args)
         redis.call('ZADD', queue, lease, sid)
         return { 'DIAL', sid, text }
       elseif not held and tonumber(redis.call('HGET', busy, business) or 0) >= (tonumber(job.max_calls) or 1) then
-        redis.call('ZADD', queue, int(now + BUSY_WAIT_MS), sid)
-        put_back = true
+        put_back = put_back + 1
+        redis.call('ZADD', queue, string.format('%.3f', now + BUSY_WAIT_MS + put_back / 1000), sid)
       elseif job.asked or free_ms <= now then
         if not job.asked then redis.call('HSET', rate, carrier, int(math.max(free_ms, now) + args[2])) end
         if not held then redis.call('HINCRBY', busy, business, 1) end
@@ -191,9 +192,9 @@ local function rf_take(keys, args)
     end
     looked = looked + #due
   until #due < TAKE_SCAN or looked - rated >= TAKE_SCAN or looked >= TAKE_MAX
-  if put_back and #due == TAKE_SCAN then wait = math.min(wait, NEXT_WAIT_MS) end
+  if put_back > 0 and #due == TAKE_SCAN then wait = math.min(wait, NEXT_WAIT_MS) end
   local next = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
-  if next[2] and tonumber(next[2]) > now then wait = math.min(wait, tonumber(next[2]) - now) end
+  if next[2] and tonumber(next[2]) > now then wait = math.min(wait, math.ceil(tonumber(next[2]) - now)) end
   return { 'LATER', int(wait) }
 end
 register('rf_take', rf_take, {})
