@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/redis/journal.h"
 #include "common/redis/shards.h"
 #include "flusher/database.h"
 #include "flusher/health.h"
@@ -69,21 +68,14 @@ static bool check_redis(const struct flusher_config *config)
 
 /* -- statements --------------------------------------------------------------------------------- */
 
-/* Parameters that apply_<type>.sql must take; -1: it is no such file. */
-static int wanted_params(const char *name)
+/* It need not use all that it is given, but can have no more. */
+static bool check_params(PGconn *conn, const struct statement *statement, int wanted, struct db_error *error)
 {
-    enum journal_type type = strncmp(name, "apply_", 6) == 0 ? journal_type_named(name + 6) : JOURNAL_UNKNOWN;
-    return type == JOURNAL_UNKNOWN ? -1 : 3 + journal_types[type].field_count;
-}
-
-static bool check_params(PGconn *conn, const struct statement *statement, struct db_error *error)
-{
-    int wanted = wanted_params(statement->name), params;
     PGresult *description = PQdescribePrepared(conn, statement->name);
-    params = PQnparams(description);
+    int params = PQnparams(description);
     if (!db_check(conn, description, error))
         return false;
-    if (wanted < 0 || params == wanted)
+    if (wanted == 0 || params == wanted)
         return true;
     snprintf(error->message, sizeof error->message, "it takes %d parameters instead of %d", params, wanted);
     return false;
@@ -93,8 +85,10 @@ static bool check_statement(PGconn *conn, const struct statement *statement)
 {
     struct db_error error = {0};
     char what[160], detail[640];
-    bool ok = db_check(conn, PQprepare(conn, statement->name, statement->text, 0, NULL), &error) &&
-              check_params(conn, statement, &error);
+    const Oid *types;
+    int params = sql_parameters(statement->name, &types);
+    bool ok = db_check(conn, PQprepare(conn, statement->name, statement->text, params, types), &error) &&
+              check_params(conn, statement, params, &error);
     snprintf(what, sizeof what, "%s.sql%s", statement->name, statement->overridden ? " (your own)" : "");
     snprintf(detail, sizeof detail, "%s%s%s", error.message, *error.sqlstate ? " " : "", error.sqlstate);
     return say(ok, what, ok ? "" : detail);

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/pg/session.h"
 #include "common/pg/sqlstate.h"
+#include "flusher/sql.h"
 
 enum { PARAMS_MAX = 16 };
 
@@ -63,8 +64,11 @@ bool db_prepare(PGconn *conn, const struct statement *statements, size_t count, 
 {
     bool sent = true;
     db_pipeline_begin(conn);
-    for (size_t i = 0; i < count && sent; i++)
-        sent = PQsendPrepare(conn, statements[i].name, statements[i].text, 0, NULL) == 1;
+    for (size_t i = 0; i < count && sent; i++) {
+        const Oid *types;
+        int params = sql_parameters(statements[i].name, &types);
+        sent = PQsendPrepare(conn, statements[i].name, statements[i].text, params, types) == 1;
+    }
     return db_pipeline_end(conn, NULL, NULL, error) && (sent || db_out_of_memory(error));
 }
 

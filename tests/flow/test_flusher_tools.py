@@ -379,7 +379,7 @@ def test_check(rig, tmp_path):
     tmp_path.chmod(0o755)
     (tmp_path / "apply_turn.sql").write_text("insert into said select * from unnest($1::text[])")
     (tmp_path / "apply_turns.sql").write_text("select 1")
-    (tmp_path / "apply_recording.sql").write_text("select $1::text[]")
+    (tmp_path / "apply_recording.sql").write_text("select $1::text[], $7::text")
     rig.sql("alter table call_session rename to elsewhere")
     done = rig.command("check", sql_dir=tmp_path)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILS")]
@@ -388,7 +388,7 @@ def test_check(rig, tmp_path):
     wanted = {
         "apply_turn.sql (your own)": "said",
         "apply_turns.sql": "never read",
-        "apply_recording.sql (your own)": "takes 1 parameters instead of 6",
+        "apply_recording.sql (your own)": "takes 7 parameters instead of 6",
         "apply_callsession_update.sql": "call_session",
         "apply_call_end.sql": "call_session",
         "apply_stream_error.sql": "call_session",
