@@ -19,6 +19,8 @@ struct transaction {
     struct flush_call *calls;
     size_t count;
     struct selection selection;
+    int sent[JOURNAL_TYPE_COUNT]; /* types whose statements are in the pipeline */
+    size_t sent_count;
     struct pick *left; /* the turns that do not come by COPY, if some do */
     size_t left_count;
     struct dead_list dead;
@@ -97,6 +99,7 @@ static bool send_type(struct transaction *t, int type)
     ok = db_params_ok(params, param_count, t->error) &&
          db_send(t->apply->postgres, apply_name(name, type), params, param_count);
     db_params_release(params, param_count);
+    t->sent[t->sent_count++] = type;
     return ok;
 }
 
@@ -105,6 +108,7 @@ static bool apply_together(struct transaction *t)
 {
     PGconn *pg = t->apply->postgres;
     bool ok = true;
+    char name[64];
     if (!copy_turns(t))
         return false;
     db_pipeline_begin(pg);
@@ -112,7 +116,11 @@ static bool apply_together(struct transaction *t)
         ok = send_type(t, type);
     ok = ok && note_send(&t->apply->note, pg, &t->selection, t->calls, t->count, t->error) &&
          ledger_send_move(pg, t->calls, t->count, t->error) && db_send_text(pg, "commit");
-    return db_pipeline_end(pg, on_remarks, NULL, t->error) && (ok || db_out_of_memory(t->error));
+    if (db_pipeline_end(pg, on_remarks, NULL, t->error))
+        return ok || db_out_of_memory(t->error);
+    if (t->error->answered < t->sent_count)
+        db_error_name(t->error, apply_name(name, t->sent[t->error->answered]));
+    return false;
 }
 
 /* -- the slow way, when an entry is at fault --------------------------------------------------- */
@@ -131,6 +139,8 @@ static bool execute_type(PGconn *conn, int type, const struct pick *picks, size_
     bool ok = db_params_ok(params, param_count, error) &&
               db_execute(conn, apply_name(name, type), params, param_count, on_remarks, NULL, error);
     db_params_release(params, param_count);
+    if (!ok)
+        db_error_name(error, apply_name(name, type));
     return ok;
 }
 

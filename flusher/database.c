@@ -69,7 +69,11 @@ bool db_prepare(PGconn *conn, const struct statement *statements, size_t count, 
         int params = sql_parameters(statements[i].name, &types);
         sent = PQsendPrepare(conn, statements[i].name, statements[i].text, params, types) == 1;
     }
-    return db_pipeline_end(conn, NULL, NULL, error) && (sent || db_out_of_memory(error));
+    if (db_pipeline_end(conn, NULL, NULL, error))
+        return sent || db_out_of_memory(error);
+    if (error->answered < count)
+        db_error_name(error, statements[error->answered].name);
+    return false;
 }
 
 void db_error_set(PGconn *conn, const PGresult *result, struct db_error *error)
@@ -81,6 +85,14 @@ void db_error_set(PGconn *conn, const PGresult *result, struct db_error *error)
     snprintf(error->sqlstate, sizeof error->sqlstate, "%s", sqlstate ? sqlstate : "");
     snprintf(error->message, sizeof error->message, "%.*s%s", (int)strcspn(text, "\n"), text,
              pg_shared_session_advice(sqlstate));
+    error->statement[0] = '\0';
+    error->answered = 0;
+}
+
+void db_error_name(struct db_error *error, const char *statement)
+{
+    if (*error->sqlstate)
+        snprintf(error->statement, sizeof error->statement, "%s", statement);
 }
 
 static bool succeeded(const PGresult *result)
@@ -112,8 +124,7 @@ bool db_run(PGconn *conn, const char *text, struct db_error *error)
 
 bool db_out_of_memory(struct db_error *error)
 {
-    error->sqlstate[0] = '\0';
-    snprintf(error->message, sizeof error->message, "out of memory");
+    *error = (struct db_error){.message = "out of memory"};
     return false;
 }
 
@@ -187,6 +198,7 @@ bool db_send_text(PGconn *conn, const char *text)
 bool db_pipeline_end(PGconn *conn, db_rows_fn *on_rows, void *arg, struct db_error *error)
 {
     bool ok = PQpipelineSync(conn) == 1, synced = false;
+    size_t answered = 0;
     int nulls = 0;
     if (!ok) {
         db_error_set(conn, NULL, error);
@@ -202,6 +214,9 @@ bool db_pipeline_end(PGconn *conn, db_rows_fn *on_rows, void *arg, struct db_err
             ok = succeeded(result);
             if (!ok)
                 db_error_set(conn, result, error);
+            if (!ok)
+                error->answered = answered;
+            answered++;
             give_rows(result, on_rows, arg);
         }
         PQclear(result);

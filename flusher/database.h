@@ -11,6 +11,8 @@
 struct db_error {
     char sqlstate[6]; /* "" when the connection is gone */
     char message[512];
+    char statement[64]; /* which one of several; "": it is not known */
+    size_t answered;    /* statements of the round trip that succeeded before it */
 };
 
 /* url is a libpq URI; options ("-c name=value ...", or "") are defaults that the URI overrides.
@@ -34,6 +36,9 @@ RF_NODISCARD bool db_check(PGconn *conn, PGresult *result, struct db_error *erro
 
 /* Fills error from a result that failed (NULL: the connection's own message). */
 void db_error_set(PGconn *conn, const PGresult *result, struct db_error *error);
+
+/* The statement that failed is this one; not of a connection that is gone. */
+void db_error_name(struct db_error *error, const char *statement);
 
 /* Whether all arrays are whole; else error says that memory is out. */
 RF_NODISCARD bool db_params_ok(const struct pgarray *params, int count, struct db_error *error);

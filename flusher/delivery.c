@@ -91,7 +91,7 @@ static enum delivery_result doubt(struct delivery *d, const struct flush_call *c
     struct ended_entry entry = index_entry(call);
     int64_t doubts = dead_doubt_call(call->sid, call->index_id, d->apply.redis, d->keys);
     bool ok = doubts > 0;
-    log_error(call->sid, "Postgres fails on this call", log_int("times", doubts),
+    log_error(call->sid, "Postgres fails on this call", log_int("times", doubts), log_str("statement", error->statement),
               log_str("error", error->message), log_str("sqlstate", error->sqlstate));
     if (ok && doubts >= DOUBTS_MAX) {
         ok = dead_send_call(call->sid, call->index_id, error, d->apply.redis, d->keys) &&
@@ -109,8 +109,8 @@ static enum delivery_result hold(struct delivery *d, struct flush_call *call, co
     if (pg_fault_is_strange(error->sqlstate))
         return doubt(d, call, error);
     if (log_allow(&limit))
-        log_warn(call->sid, "the call waits: Postgres does not take it now", log_str("error", error->message),
-                 log_str("sqlstate", error->sqlstate));
+        log_warn(call->sid, "the call waits: Postgres does not take it now", log_str("statement", error->statement),
+                 log_str("error", error->message), log_str("sqlstate", error->sqlstate));
     return DELIVERY_MADE;
 }
 

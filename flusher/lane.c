@@ -82,6 +82,8 @@ static void postgres_lost(struct lane *l)
     metric_set(&l->metrics.postgres_up, 0);
 }
 
+static const char misfit[] = "a statement does not fit the database; all wait for one that does (flusher check tells more)";
+
 static bool postgres_ready(struct lane *l)
 {
     struct db_error error = {0};
@@ -98,11 +100,9 @@ static bool postgres_ready(struct lane *l)
         log_info(NULL, "Postgres connected");
         return true;
     }
-    log_error(NULL, *pg_shared_session_advice(error.sqlstate) ? "the session of Postgres is another's"
-                    : pg_fault_of(error.sqlstate) == PG_FAULT_SCHEMA
-                        ? "the statements do not fit the schema; flusher migrate brings the default one"
-                        : "Postgres is away",
-              log_str("error", error.message), log_str("sqlstate", error.sqlstate));
+    log_error(NULL, *pg_shared_session_advice(error.sqlstate)           ? "the session of Postgres is another's"
+                    : pg_fault_of(error.sqlstate) == PG_FAULT_SERVER ? "Postgres is away" : misfit,
+              log_str("statement", error.statement), log_str("error", error.message), log_str("sqlstate", error.sqlstate));
     postgres_lost(l);
     retry_later(&l->postgres_retry);
     return false;
@@ -123,9 +123,8 @@ static bool crossed(const struct lane *l, const struct db_error *error)
 static void delivery_failed(struct lane *l, const struct db_error *error)
 {
     metric_add(&l->metrics.failures, 1);
-    log_error(NULL, pg_fault_of(error->sqlstate) == PG_FAULT_SCHEMA ? "the statements do not fit the schema; waiting"
-                                                                    : "a flush failed; it will be repeated",
-              log_str("error", error->message), log_str("sqlstate", error->sqlstate));
+    log_error(NULL, pg_fault_of(error->sqlstate) == PG_FAULT_SCHEMA ? misfit : "a flush failed; it will be repeated",
+              log_str("statement", error->statement), log_str("error", error->message), log_str("sqlstate", error->sqlstate));
     if (!crossed(l, error))
         postgres_lost(l);
     retry_later(&l->postgres_retry);

@@ -44,3 +44,41 @@ def test_parameters_are_cast_and_left_out_as_one_likes(rig, tmp_path):
     rows = rig.sql("select call, words from said order by n")
     assert [tuple(row.values()) for row in rows] == [("CA1", "one"), ("CA1", "two")]
     assert rig.dead() == [] and rig.sql("select * from call_log") == []
+
+
+MISFIT = "a statement does not fit the database; all wait for one that does (flusher check tells more)"
+
+
+def complaint(flusher) -> dict:
+    """The first line that says what is wrong with a statement."""
+    return eventually("a word on the statement", lambda: next(
+        (line for line in flusher.log() if line.get("msg") == MISFIT), None))
+
+
+@pytest.mark.parametrize("text, sqlstate", [
+    ("insert into sayd select * from unnest($1, $2::int[], $5)", "42P01"),
+    ("insert into said select call, '' from unnest($1) as call", "22P02"),
+])
+def test_the_log_names_a_statement_that_cannot_be_prepared(rig, tmp_path, text, sqlstate):
+    (tmp_path / "apply_turn.sql").write_text(text)
+    line = complaint(rig.start(wait=False, sql_dir=tmp_path))
+    assert (line["statement"], line["sqlstate"]) == ("apply_turn", sqlstate)
+
+
+def test_the_log_names_a_statement_that_fails(rig, tmp_path):
+    """Everything waits, and nothing is lost."""
+    (tmp_path / "apply_turn.sql").write_text(TURNS)
+    rig.sql("create role writer login in role pg_read_all_data")
+    rig.sql("grant insert, select, update on all tables in schema public to writer; revoke insert on said from writer")
+    ended_call(rig, "CA1", "one")
+    url = rig.postgres.url("flusher").replace("ringfleet@", "writer@")
+    try:
+        flusher = rig.start(sql_dir=tmp_path, database_url=url)
+        line = complaint(flusher)
+        assert (line["statement"], line["sqlstate"]) == ("apply_turn", "42501")
+        rig.sql("grant insert on said to writer")
+        rig.wait_flushed()
+        assert rig.one("select words from said") == {"words": "one"} and rig.dead() == []
+    finally:
+        rig.stop_all()
+        rig.sql("drop owned by writer; drop role writer")
