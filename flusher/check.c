@@ -68,50 +68,61 @@ static bool check_redis(const struct flusher_config *config)
 
 /* -- statements --------------------------------------------------------------------------------- */
 
-/* It need not use all that it is given, but can have no more. */
-static bool check_params(PGconn *conn, const struct statement *statement, int wanted, struct db_error *error)
+/* Prepares one; NULL with the server's words in why, its line of the text and its hint included. */
+static PGresult *describe(PGconn *conn, const struct statement *statement, char *why, size_t size)
 {
-    PGresult *description = PQdescribePrepared(conn, statement->name);
-    int params = PQnparams(description);
-    if (!db_check(conn, description, error))
-        return false;
-    if (wanted == 0 || params == wanted)
-        return true;
-    snprintf(error->message, sizeof error->message, "it takes %d parameters instead of %d", params, wanted);
-    return false;
+    const Oid *types;
+    int given = sql_parameters(statement->name, &types);
+    const char *error;
+    PGresult *result = PQprepare(conn, statement->name, statement->text, given, types);
+    if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+        PQclear(result);
+        result = PQdescribePrepared(conn, statement->name);
+    }
+    if (PQresultStatus(result) == PGRES_COMMAND_OK)
+        return result;
+    error = PQresultErrorMessage(result);
+    snprintf(why, size, "%.*s%s", (int)strlen(error) - (*error != '\0'), error, /* without its last newline */
+             pg_shared_session_advice(PQresultErrorField(result, PG_DIAG_SQLSTATE)));
+    PQclear(result);
+    return NULL;
 }
 
+static bool say_statement(bool ok, const struct statement *statement, const char *why)
+{
+    char what[160];
+    snprintf(what, sizeof what, "%s.sql%s", statement->name, statement->overridden ? " (your own)" : "");
+    return say(ok, what, ok ? "" : why);
+}
+
+/* It need not use all that it is given, but can have no more. */
 static bool check_statement(PGconn *conn, const struct statement *statement)
 {
-    struct db_error error = {0};
-    char what[160], detail[640];
+    char why[1024] = "";
     const Oid *types;
-    int params = sql_parameters(statement->name, &types);
-    bool ok = db_check(conn, PQprepare(conn, statement->name, statement->text, params, types), &error) &&
-              check_params(conn, statement, params, &error);
-    snprintf(what, sizeof what, "%s.sql%s", statement->name, statement->overridden ? " (your own)" : "");
-    snprintf(detail, sizeof detail, "%s%s%s", error.message, *error.sqlstate ? " " : "", error.sqlstate);
-    return say(ok, what, ok ? "" : detail);
+    int given = sql_parameters(statement->name, &types);
+    PGresult *description = describe(conn, statement, why, sizeof why);
+    int params = PQnparams(description);
+    bool ok = description != NULL;
+    if (ok && given > 0 && params > given) {
+        snprintf(why, sizeof why, "it takes %d parameters instead of %d", params, given);
+        ok = false;
+    }
+    ok = ok && prepared_permitted(conn, statement->name, params, why, sizeof why);
+    PQclear(description);
+    return say_statement(ok, statement, why);
 }
 
 /* -- what is done after calls -------------------------------------------------------------------- */
 
 static bool check_job_statement(PGconn *conn, const struct pg_prepared *wanted)
 {
-    struct db_error error = {0};
-    const struct statement *statement = wanted->statement;
-    PGresult *description = NULL;
-    char what[160], why[640] = "";
-    bool ok = db_check(conn, PQprepare(conn, statement->name, statement->text, 0, NULL), &error);
-    if (ok) {
-        description = PQdescribePrepared(conn, statement->name);
-        ok = prepared_fits(wanted, description, why, sizeof why);
-        PQclear(description);
-    } else {
-        snprintf(why, sizeof why, "%s%s%s", error.message, *error.sqlstate ? " " : "", error.sqlstate);
-    }
-    snprintf(what, sizeof what, "%s.sql%s", statement->name, statement->overridden ? " (your own)" : "");
-    return say(ok, what, why);
+    char why[1024] = "";
+    PGresult *description = describe(conn, wanted->statement, why, sizeof why);
+    bool ok = description && prepared_fits(wanted, description, why, sizeof why) &&
+              prepared_permitted(conn, wanted->statement->name, wanted->params, why, sizeof why);
+    PQclear(description);
+    return say_statement(ok, wanted->statement, why);
 }
 
 static bool check_jobs(PGconn *conn, const struct flusher_config *config)
@@ -208,6 +219,7 @@ int check(const struct flusher_config *config)
     bool redis = check_redis(config), postgres = check_postgres(config);
     if (redis && postgres)
         return 0;
-    printf("not everything is there; flusher migrate brings the default schema\n");
+    printf("not everything fits. What is missing: flusher migrate makes the default schema, flusher migrate --to 1 what a "
+           "schema of your own needs besides (flusher/sql/README.md)\n");
     return 1;
 }

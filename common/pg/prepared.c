@@ -5,6 +5,8 @@
 
 #include "common/pg/sqlstate.h"
 
+static const char INSUFFICIENT_PRIVILEGE[] = "42501";
+
 /* A column's name becomes a field's name: a plain word, and only once. */
 static bool column_name_good(const PGresult *description, int column)
 {
@@ -49,4 +51,24 @@ bool prepared_fits(const struct pg_prepared *want, const PGresult *description, 
         }
     }
     return true;
+}
+
+bool prepared_permitted(PGconn *conn, const char *name, int params, char *why, size_t size)
+{
+    char text[512], *quoted = PQescapeIdentifier(conn, name, strlen(name));
+    const char *sqlstate;
+    PGresult *result;
+    bool ok;
+    size_t len = (size_t)snprintf(text, sizeof text, "explain execute %s%s", quoted ? quoted : "", params > 0 ? "(" : "");
+    PQfreemem(quoted);
+    for (int i = 0; i < params && len < sizeof text - 8; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "null%s", i + 1 < params ? ", " : ")");
+    result = PQexec(conn, text);
+    sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    ok = !sqlstate || strcmp(sqlstate, INSUFFICIENT_PRIVILEGE) != 0;
+    if (!ok)
+        snprintf(why, size, "%s: grant it to the role of RINGFLEET_DATABASE_URL",
+                 PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+    PQclear(result);
+    return ok;
 }

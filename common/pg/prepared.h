@@ -17,3 +17,7 @@ void prepared_refused(const struct pg_prepared *want, const PGresult *answer, ch
 /* description is the answer to Describe. Every result column must be named like a field, letters,
  * digits and '_', and no name may come twice. false: one sentence in why. */
 RF_NODISCARD bool prepared_fits(const struct pg_prepared *want, const PGresult *description, char *why, size_t size);
+
+/* Whether the connection's role may run a statement that is prepared: planned, not run. Rights inside functions, and of
+ * sequences, show only when it is run. false: one sentence in why. */
+RF_NODISCARD bool prepared_permitted(PGconn *conn, const char *name, int params, char *why, size_t size);

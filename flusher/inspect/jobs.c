@@ -57,7 +57,7 @@ static PGresult *run(struct desk *desk, enum job_statement statement, int count,
     if (PQresultStatus(result) == PGRES_TUPLES_OK)
         return result;
     db_error_set(desk->conn, result, &error);
-    fprintf(stderr, "flusher: Postgres: %s; flusher migrate brings the default schema\n", error.message);
+    fprintf(stderr, "flusher: Postgres: %s; flusher/sql/README.md says how the tables are made\n", error.message);
     PQclear(result);
     return NULL;
 }

@@ -120,6 +120,17 @@ def test_check_of_a_schema_that_fits(fleet):
     assert "greeting                     Thank you for calling Harbour Dental." in text
 
 
+def test_check_of_a_role_that_may_not(fleet):
+    fleet.sql("create role reader login in role pg_read_all_data")
+    url = fleet.postgres.url("warmer").replace("ringfleet@", "reader@")
+    code, text = check(fleet, RINGFLEET_DATABASE_URL=url)
+    assert code == 1 and "BAD   open_call.sql: permission denied for table contacts: grant it to the role" in text, text
+    assert text.count("BAD") == 1
+    fleet.sql("grant insert, update on contacts, calls to reader")
+    assert check(fleet, RINGFLEET_DATABASE_URL=url)[0] == 0
+    fleet.sql("drop owned by reader; drop role reader")
+
+
 def test_check_writes_nothing(fleet):
     before = fleet.sql("select count(*) as n from contacts"), fleet.sql("select count(*) as n from calls")
     check(fleet, "--to", "+14155550199", "--from", "+14155559999")

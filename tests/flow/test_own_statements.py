@@ -55,6 +55,44 @@ def complaint(flusher) -> dict:
         (line for line in flusher.log() if line.get("msg") == MISFIT), None))
 
 
+@pytest.fixture
+def writer(rig):
+    """The address of a role that may read and write, but not into the table of one's own."""
+    rig.sql("create role writer login in role pg_read_all_data")
+    rig.sql("grant insert, select, update on all tables in schema public to writer; revoke insert on said from writer")
+    yield rig.postgres.url("flusher").replace("ringfleet@", "writer@")
+    rig.stop_all()
+    rig.sql("drop owned by writer; drop role writer")
+
+
+def failures(done) -> list[str]:
+    return [part.split("\nok ")[0].strip() for part in ("\n" + done.stdout).split("\nFAILS")[1:]]
+
+
+def test_check_says_where_and_what_to_do(rig, tmp_path):
+    (tmp_path / "apply_turn.sql").write_text("insert into said (call)\n  slect $1")
+    (tmp_path / "apply_call_end.sql").write_text("update said set n = $1[1]")
+    rig.sql("drop table call_flush")
+    done = rig.command("check", sql_dir=tmp_path)
+    text = "\n".join(failures(done))
+    assert done.returncode == 1 and "LINE 2:   slect $1" in text and "HINT:  You will need to rewrite or cast" in text, text
+    assert 'ledger_take.sql: ERROR:  relation "call_flush" does not exist' in text
+    assert "flusher migrate --to 1" in done.stdout.splitlines()[-1]
+
+
+def test_check_of_a_role_that_may_not(rig, tmp_path, writer):
+    (tmp_path / "apply_turn.sql").write_text(TURNS)
+    done = rig.command("check", sql_dir=tmp_path, database_url=writer)
+    assert done.returncode == 1, done.stdout
+    assert failures(done)[0].startswith("apply_turn.sql (your own): permission denied for table said: grant it"), done.stdout
+    rig.sql("grant insert on said to writer; revoke update on call_flush from writer")
+    done = rig.command("check", sql_dir=tmp_path, database_url=writer)
+    assert [line.split(".")[0] for line in failures(done)] == ["ledger_lock", "ledger_move", "replay_take"], done.stdout
+    rig.sql("grant update on call_flush to writer")
+    assert rig.command("check", sql_dir=tmp_path, database_url=writer).returncode == 0
+    assert rig.sql("select * from said") == []  # nothing was run
+
+
 @pytest.mark.parametrize("text, sqlstate", [
     ("insert into sayd select * from unnest($1, $2::int[], $5)", "42P01"),
     ("insert into said select call, '' from unnest($1) as call", "22P02"),
@@ -65,20 +103,12 @@ def test_the_log_names_a_statement_that_cannot_be_prepared(rig, tmp_path, text, 
     assert (line["statement"], line["sqlstate"]) == ("apply_turn", sqlstate)
 
 
-def test_the_log_names_a_statement_that_fails(rig, tmp_path):
+def test_the_log_names_a_statement_that_fails(rig, tmp_path, writer):
     """Everything waits, and nothing is lost."""
     (tmp_path / "apply_turn.sql").write_text(TURNS)
-    rig.sql("create role writer login in role pg_read_all_data")
-    rig.sql("grant insert, select, update on all tables in schema public to writer; revoke insert on said from writer")
     ended_call(rig, "CA1", "one")
-    url = rig.postgres.url("flusher").replace("ringfleet@", "writer@")
-    try:
-        flusher = rig.start(sql_dir=tmp_path, database_url=url)
-        line = complaint(flusher)
-        assert (line["statement"], line["sqlstate"]) == ("apply_turn", "42501")
-        rig.sql("grant insert on said to writer")
-        rig.wait_flushed()
-        assert rig.one("select words from said") == {"words": "one"} and rig.dead() == []
-    finally:
-        rig.stop_all()
-        rig.sql("drop owned by writer; drop role writer")
+    line = complaint(rig.start(wait=False, sql_dir=tmp_path, database_url=writer))
+    assert (line["statement"], line["sqlstate"]) == ("apply_turn", "42501")
+    rig.sql("grant insert on said to writer")
+    rig.wait_flushed()
+    assert rig.one("select words from said") == {"words": "one"} and rig.dead() == []
