@@ -1,13 +1,16 @@
 #include "warmer/call_store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/pg/pipeline.h"
+#include "common/pg/sqlstate.h"
 #include "warmer/outbound/provider.h"
 #include "warmer_calls_sql.h"
 
+static const char UNIQUE_VIOLATION[] = "23505";
 static const char *const opened_columns[] = {"refused", "business_id", "from_number", "to_number", "carrier", NULL};
 static const char *const found_columns[] = {"status", "conversation_id", "provider_call_sid", "spoken", NULL};
 
@@ -51,18 +54,43 @@ static json_t *rows_of(const PGresult *result)
     return rows;
 }
 
+/* Opening says one thing of a call; there may be none to be found. */
+static bool usable(enum call_statement statement, const PGresult *result)
+{
+    int rows = PQntuples(result);
+    return PQresultStatus(result) == PGRES_TUPLES_OK && (rows == 1 || (rows == 0 && statement == FIND_CALL));
+}
+
+static void log_failure(const struct asking *a, const PGresult *result)
+{
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    char rows[64];
+    snprintf(rows, sizeof rows, "%d rows instead of one", PQntuples(result));
+    log_error(a->call_sid, "statement failed", log_str("statement", a->store->sql.texts[a->statement].name),
+              log_str("sqlstate", PQresultErrorField(result, PG_DIAG_SQLSTATE)),
+              log_str("error", !result ? "connection lost" : message ? message : rows));
+}
+
+/* The database takes this one as little the next time (common/pg/sqlstate.h): asking again would not help. Only of two
+ * requests at once that made the same row, one has made it. */
+static bool refuses(enum call_statement statement, const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    return statement == OPEN_OUTBOUND_CALL && pg_fault_of(sqlstate) == PG_FAULT_DATA && strcmp(sqlstate, UNIQUE_VIOLATION) != 0;
+}
+
 static void on_answer(PGresult *const *results, void *arg)
 {
     struct asking *a = arg;
     const PGresult *result = results ? results[0] : NULL;
-    json_t *rows = result && PQresultStatus(result) == PGRES_TUPLES_OK ? rows_of(result) : NULL;
+    json_t *rows = usable(a->statement, result) ? rows_of(result) : NULL;
     if (!rows) {
         if (a->statement == OPEN_OUTBOUND_CALL)
             metric_add(&a->store->w->metrics.open_failed, 1);
-        log_error(a->call_sid, "statement failed", log_str("statement", a->store->sql.texts[a->statement].name),
-                  log_str("sqlstate", result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL),
-                  log_str("error", result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : "connection lost"));
+        log_failure(a, result);
     }
+    if (refuses(a->statement, result))
+        rows = json_pack("[{s:s}]", "refused", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
     a->fn(rows, a->arg);
     free(a);
 }

@@ -22,7 +22,7 @@ RF_NODISCARD struct call_store *call_store_new(struct warmer *w, struct resolver
 void call_store_free(struct call_store *store);
 
 /* rows: of the statement, as objects of texts, without what is null; the caller's to release. NULL: the database could
- * not be asked; it may have happened. */
+ * not be asked, or had no usable answer; it may have happened. */
 typedef void call_store_fn(json_t *rows, void *arg);
 
 /* Both call fn exactly once, never from inside. -1, without calling it: the database is away, or too much is under

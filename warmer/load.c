@@ -1,5 +1,6 @@
 #include "warmer/load.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,9 +71,11 @@ static void log_failure(const struct load *load, const char *statement, const PG
     static struct log_limit limit;
     const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    char rows[64];
+    snprintf(rows, sizeof rows, "%d rows instead of one", PQntuples(result));
     if (log_allow(&limit))
         log_error(load->call_sid, "statement failed", log_str("statement", statement), log_str("sqlstate", sqlstate),
-                  log_str("error", message ? message : "no usable answer"),
+                  log_str("error", message ? message : PQntuples(result) > 1 ? rows : "no usable answer"),
                   log_int("suppressed", limit.suppressed));
 }
 
@@ -208,7 +211,7 @@ static void on_opened(PGresult *const *results, void *arg)
         return;
     if (!good)
         metric_add(&load->w->metrics.open_failed, 1);
-    if (results && !good)
+    if (results && (!good || PQntuples(results[0]) > 1))
         log_failure(load, "open_call", results[0]);
     if (load->fn) {
         if (good && PQntuples(results[0]) == 1)

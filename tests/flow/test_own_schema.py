@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from flow import stage as stages
 from flow.fleet import TESTS, Fleet, bin_directory
+from flow.servers import eventually
 from flow.stage import Stage
 from flow.warmer_rig import new_sid, ring, send, wait_database, whole_context
 from scenarios import harbour_dental
@@ -202,6 +204,57 @@ def test_a_load_that_has_the_booked_times_itself(tmp_path, booked):
             context = whole_context(fleet, sid)
             assert (context["booked_slots"], context["plan"]) == ("[]", "gold") and context["lead_id"]
             assert "booked_slots_missing" not in context
+
+
+def copies(own: Path, name: str, number: str) -> None:
+    """The statement has two rows for who calls from this number."""
+    text = f"select rows.* from ({(OWN / name).read_text()}) rows, generate_series(1, case $2::text when '{number}' then 2 else 1 end)"
+    if name == "open_call.sql":
+        text = (OWN / name).read_text() + f", generate_series(1, case $2::text when '{number}' then 2 else 1 end)"
+    (own / name).write_text(text)
+
+
+@pytest.mark.parametrize("name", ["load_call_context", "load_booked_times", "open_call"])
+def test_two_rows_harm_one_call_and_are_told(tmp_path, name):
+    shutil.copytree(OWN, sql := tmp_path / "sql")
+    copies(sql, f"{name}.sql", "+14155559002")
+    with OwnFleet(ai_url="ws://127.0.0.1:1", workers=0, env={"RINGFLEET_SQL_DIR": str(sql)}) as fleet:
+        wait_database(fleet)
+        ring(fleet, good := new_sid()).connect()
+        assert whole_context(fleet, good)
+        ring(fleet, sid := new_sid(), From="+14155559002").connect()
+        (line,) = eventually("the log", lambda: fleet.logged("statement failed"))
+        assert (line["call"], line["statement"], line["error"]) == (sid, name, "2 rows instead of one")
+        rows = eventually("the rows", lambda: (rows := fleet.sql("select sid from calls")) and len(rows) == 2 and rows)
+        assert {row["sid"] for row in rows} == {good, sid}
+
+
+OPENS = """
+select null as refused, id::text as business_id, phone as from_number, $6::text as to_number, 'twilio' as carrier
+from tenants, generate_series(1, case $6::text when '+14155559000' then 0 when '+14155559002' then 2 else 1 end)
+where coalesce($1::text, $2::text, $3::text, $4::text, $5::text, $7::text, $8::text, $9::text) is not null
+  and case $6::text when '+14155559003' then ringfleet_refuse('nobody calls her') else true end
+"""
+
+
+def test_what_a_statement_that_opens_calls_may_answer(tmp_path):
+    shutil.copytree(OWN, sql := tmp_path / "sql")
+    (sql / "open_outbound_call.sql").write_text(OPENS)
+    env = {"RINGFLEET_SQL_DIR": str(sql), "RINGFLEET_API_KEY": "key", "RINGFLEET_TWILIO_ACCOUNT_SID": "AC1",
+           "RINGFLEET_TWILIO_API_URL": "http://127.0.0.1:1", "RINGFLEET_CALLING_HOURS": "00:00-24:00"}
+    numbers = [f"+1415555900{n}" for n in range(4)]
+    with OwnFleet(ai_url="ws://127.0.0.1:1", workers=0, env=env) as fleet:
+        eventually("the other connection", lambda: len(fleet.warmer.log()) and [
+            line for line in fleet.warmer.log() if line.get("msg") == "postgres connected"][2:])
+        headers = {"Authorization": "Bearer key", "Idempotency-Key": "one"}
+        later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        body = {"business": "b", "callees": [{"to": number} for number in numbers], "schedule_at": later}
+        calls = json.loads(send(fleet, "POST", "/calls", json.dumps(body).encode(), headers).body)["calls"]
+        assert [call["status"] for call in calls] == ["unavailable", "scheduled", "unavailable", "refused"], calls
+        assert calls[3]["error"] == "nobody calls her"
+        told = {line["call"]: line["error"] for line in fleet.logged("statement failed")}
+        assert [told.get(call["call_sid"]) for call in calls] == [
+            "0 rows instead of one", None, "2 rows instead of one", "nobody calls her"]
 
 
 def test_check_without_a_database(fleet):

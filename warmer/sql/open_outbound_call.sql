@@ -5,7 +5,9 @@
 --      $4 driver_id   $5 lead_id   $6 to   $7 purpose   $8 context (JSON object)   $9 scheduled_at (ms since 1970):
 --      each but the first two may be null
 -- out  one row of texts; every column that is not null is kept with the call until it is over
---        refused             why this call will not be made; then nothing else is needed
+--        refused             why this call will not be made; then nothing else is needed. A statement that fails on what it
+--                            was given (flusher/sql/README.md, rules) refuses as well, with the words of its error; none or
+--                            several rows, and any other error, are unavailable: the client asks again
 --        business_id         never null: the places of a business are counted by it
 --        from_number, to_number, lead_id
 --        carrier             twilio: our workers carry the media; elevenlabs: the provider does
