@@ -167,7 +167,8 @@ static bool take_hours(struct calendar *cal, const char *text)
     return good;
 }
 
-static void take_booked(struct calendar *cal, const json_t *booked)
+/* A time that is not understood would seem to be free. */
+static bool take_booked(struct calendar *cal, const json_t *booked)
 {
     const json_t *slot;
     size_t i;
@@ -175,9 +176,11 @@ static void take_booked(struct calendar *cal, const json_t *booked)
         const char *start = json_string_value(json_object_get(slot, "start"));
         const char *end = json_string_value(json_object_get(slot, "end"));
         struct span *taken = &cal->taken[cal->taken_count];
-        if (start && end && iso_time_parse(start, &taken->from) && iso_time_parse(end, &taken->to))
-            cal->taken_count++;
+        if (!start || !end || !iso_time_parse(start, &taken->from) || !iso_time_parse(end, &taken->to))
+            return false;
+        cal->taken_count++;
     }
+    return json_is_array(booked);
 }
 
 struct calendar *calendar_new(const char *zone, const char *working_hours, const char *booked, const char **why)
@@ -191,8 +194,8 @@ struct calendar *calendar_new(const char *zone, const char *working_hours, const
         *why = "the time zone is not known on this machine";
     } else if (!take_hours(cal, working_hours)) {
         *why = "working_hours is not {\"mon\": [[\"09:00\", \"18:00\"]], ...}";
-    } else {
-        take_booked(cal, slots);
+    } else if (*booked && !take_booked(cal, slots)) {
+        *why = "booked_slots is not [{\"start\", \"end\"}, ...] with times such as 2026-11-24T10:00:00+02:00";
     }
     json_decref(slots);
     if (*why) {

@@ -30,9 +30,9 @@ struct calendar;
 
 /* zone: a name of tzdata, "" for UTC. working_hours: JSON {"mon": [["09:00", "12:30"], ...], ...}; days
  * that are missing are closed, an end at or before its start is on the next day; "" or {} means any
- * time. booked: JSON [{"start": iso, "end": iso}, ...]; entries that cannot be read are skipped.
+ * time. booked: JSON [{"start": iso, "end": iso}, ...]; "": none.
  *
- * NULL, and *why (static text), when zone or working hours cannot be understood. */
+ * NULL, and *why (static text), when one of them cannot be understood. */
 RF_NODISCARD struct calendar *calendar_new(const char *zone, const char *working_hours, const char *booked,
                                            const char **why);
 void calendar_free(struct calendar *cal);

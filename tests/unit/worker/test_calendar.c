@@ -113,7 +113,7 @@ static void test_hours_that_meet_or_pass_midnight(void **state)
 static void test_taken(void **state)
 {
     struct calendar *cal = calendar("UTC", "{\"tue\":[[\"09:00\",\"12:00\"]]}",
-                                    "[{\"start\":\"2026-11-24T09:45:00Z\",\"end\":\"2026-11-24T10:30:00Z\"},{\"bad\":1},7,"
+                                    "[{\"start\":\"2026-11-24T09:45:00Z\",\"end\":\"2026-11-24T10:30:00Z\"},"
                                     "{\"start\":\"2026-11-24T12:30:00+01:00\",\"end\":\"2026-11-24T13:00:00+01:00\"}]");
     (void)state;
     assert_string_equal(day_starts(cal, "2026-11-24", 30), "09:00 10:30 11:00 ");
@@ -122,7 +122,6 @@ static void test_taken(void **state)
     assert_false(calendar_taken(cal, span("2026-11-24T09:00:00Z", "2026-11-24T09:45:00Z")));
     assert_true(calendar_taken(cal, span("2026-11-24T11:45:00Z", "2026-11-24T11:50:00Z")));
     calendar_free(cal);
-    calendar_free(calendar("UTC", "", "not json"));
 }
 
 /* Berlin turns its clocks on 2026-03-29 at 2:00 (to 3:00) and on 2026-10-25 at 3:00 (to 2:00). */
@@ -216,6 +215,11 @@ static void test_not_understood(void **state)
         "{\"mon\":[[\"01:00\",\"02:00\"],[\"03:00\",\"04:00\"],[\"05:00\",\"06:00\"],[\"07:00\",\"08:00\"],"
         "[\"09:00\",\"10:00\"],[\"11:00\",\"12:00\"],[\"13:00\",\"14:00\"]]}",
     };
+    static const char *const booked[] = {
+        "not json", "{}", "[7]", "[{\"start\":\"2026-11-24T09:45:00Z\",\"end\":null}]",
+        "[{\"start\":\"2026-11-24T09:45:00\",\"end\":\"2026-11-24T10:30:00\"}]", /* of timestamps without a zone */
+        "[{\"from\":\"2026-11-24T09:45:00Z\",\"to\":\"2026-11-24T10:30:00Z\"}]",
+    };
     static const char *const dates[] = {"", "2026-02-30", "24.11.2026", "2026-11-24T10:00:00Z", "tomorrow"};
     struct calendar *cal = calendar("UTC", "", "");
     struct span day;
@@ -229,6 +233,11 @@ static void test_not_understood(void **state)
         if (calendar_new("UTC", hours[i], "", &why))
             fail_msg("taken: %s", hours[i]);
         assert_non_null(strstr(why, "working_hours"));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(booked); i++) {
+        if (calendar_new("UTC", "", booked[i], &why))
+            fail_msg("taken: %s", booked[i]);
+        assert_non_null(strstr(why, "booked_slots"));
     }
     for (size_t i = 0; i < ARRAY_LEN(dates); i++)
         assert_false(calendar_day(cal, dates[i], &day));
