@@ -1,6 +1,5 @@
 #include "flusher/check.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +18,11 @@ static bool say(bool ok, const char *what, const char *detail)
 {
     printf("%s  %s%s%s\n", ok ? "ok   " : "FAILS", what, *detail ? ": " : "", detail);
     return ok;
+}
+
+static void say_stray(const char *file_name)
+{
+    say(false, file_name, "there is no such statement, so it is never read");
 }
 
 /* -- Redis -------------------------------------------------------------------------------------- */
@@ -137,6 +141,7 @@ static bool check_jobs(PGconn *conn, const struct flusher_config *config)
         say(false, "RINGFLEET_SQL_DIR", why);
     for (size_t i = 0; i < statements.used_count; i++)
         ok = check_job_statement(conn, &statements.used[i]) && ok;
+    ok = statements_strays(statements.texts, statements.used_count ? JOB_SQL_COUNT : 0, config->sql_dir, say_stray) == 0 && ok;
     job_statements_release(&statements);
     if (ok && !note_prepare(&note, conn, config, &error))
         ok = say(false, "job_note.sql", error.message);
@@ -161,26 +166,6 @@ static bool check_copy(PGconn *conn)
     return say(ok, "copy_turn.sql", ok ? "" : error.message);
 }
 
-/* A file that would never be read is most likely one whose name is misspelt. */
-static bool check_names(const struct sql *sql, const char *sql_dir)
-{
-    DIR *dir = *sql_dir ? opendir(sql_dir) : NULL;
-    struct dirent *file;
-    bool ok = true;
-    while (dir && (file = readdir(dir))) {
-        char name[256];
-        size_t len = strlen(file->d_name);
-        if (len < 5 || strcmp(file->d_name + len - 4, ".sql") != 0 || strncmp(file->d_name, "apply_", 6) != 0)
-            continue;
-        snprintf(name, sizeof name, "%.*s", (int)(len - 4), file->d_name);
-        if (!sql_named(sql, name))
-            ok = say(false, file->d_name, "there is no such type of entry, so it is never read");
-    }
-    if (dir)
-        closedir(dir);
-    return ok;
-}
-
 /* -- Postgres ----------------------------------------------------------------------------------- */
 
 static bool check_statements(PGconn *conn, const struct flusher_config *config)
@@ -195,7 +180,7 @@ static bool check_statements(PGconn *conn, const struct flusher_config *config)
             ok = check_statement(conn, &sql.statements[i]) && ok;
         if (!sql_named(&sql, "apply_turn")->overridden)
             ok = check_copy(conn) && ok;
-        ok = check_names(&sql, config->sql_dir) && ok;
+        ok = statements_strays(sql.statements, sql.count, config->sql_dir, say_stray) == 0 && ok;
     }
     sql_release(&sql);
     return ok;

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/foreign_json.h"
 #include "common/redis/context.h"
 #include "warmer/call_store.h"
 #include "warmer/context.h"
 #include "warmer/load.h"
+#include "warmer/local_time.h"
 
 enum { SHOWN_MAX = 60 };
 
@@ -161,6 +163,68 @@ static const char *wrong_with(const struct both *rows, const char **statement)
     return rows->booked && PQntuples(rows->booked) > 1 ? "more than one row" : NULL;
 }
 
+/* An array of objects with these two, in ISO 8601 with an offset. */
+static bool are_times(const json_t *slots)
+{
+    static const char *const names[] = {"start", "end"};
+    const json_t *slot;
+    size_t i;
+    json_array_foreach(slots, i, slot) {
+        for (size_t n = 0; n < ARRAY_LEN(names); n++) {
+            const char *time = json_string_value(json_object_get(slot, names[n]));
+            size_t len = time ? strlen(time) : 0;
+            if (len < 17 || time[10] != 'T' || (time[len - 1] != 'Z' && (time[len - 3] != ':' || !strchr("+-", time[len - 6]))))
+                return false;
+        }
+    }
+    return json_is_array(slots);
+}
+
+static bool is_object(const json_t *value)
+{
+    return json_is_object(value);
+}
+
+static bool is_array(const json_t *value)
+{
+    return json_is_array(value);
+}
+
+static int check_zone(const struct context *context)
+{
+    const char *zone = context_get(context, "business_timezone");
+    if (!*zone || local_time_zone(zone))
+        return 0;
+    printf("BAD   business_timezone is not the name of a time zone, such as Europe/Berlin: %s\n", zone);
+    return 1;
+}
+
+/* What workers read out of fields is looked at by shape alone. Returns how many are not in it. */
+static int check_shapes(const struct context *context)
+{
+    static const struct {
+        const char *name;
+        bool (*good)(const json_t *value);
+        const char *want;
+    } shapes[] = {
+        {"booked_slots", are_times, "[{\"start\": \"2026-11-24T10:00:00+02:00\", \"end\": ..}, ..], with the offset"},
+        {"working_hours", is_object, "{\"mon\": [[\"09:00\", \"18:00\"]], ..}"},
+        {"transfer_numbers", is_object, "{\"sales\": \"+4930111\", ..}"},
+        {"tools", is_array, "[{\"name\": .., \"url\": ..}, ..]"},
+    };
+    int wrong = 0;
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        const char *text = context_get(context, shapes[i].name);
+        json_t *value = foreign_json_text(text);
+        if (*text && !shapes[i].good(value)) {
+            printf("BAD   %s is not %s\n", shapes[i].name, shapes[i].want);
+            wrong++;
+        }
+        json_decref(value);
+    }
+    return wrong;
+}
+
 /* What a call to that number gets, prompts included. Returns how many things are wrong with it. */
 static int print_call(PGconn *conn, const struct check_spec *spec, bool uses_booked)
 {
@@ -176,8 +240,9 @@ static int print_call(PGconn *conn, const struct check_spec *spec, bool uses_boo
         printf("BAD   %s.sql: %s\n", statement, why);
     } else {
         int64_t now = clock_wall_ms() / 1000;
-        wrong = take_columns(&context, rows.load) + context_render_first(&context, CONTEXT_VOICE, now);
-        wrong += take_columns(&context, rows.booked) + context_render_rest(&context, CONTEXT_VOICE);
+        wrong = take_columns(&context, rows.load) + check_zone(&context);
+        wrong += context_render_first(&context, CONTEXT_VOICE, now);
+        wrong += take_columns(&context, rows.booked) + context_render_rest(&context, CONTEXT_VOICE) + check_shapes(&context);
         printf("a call from %s to %s gets:\n", params[1], params[2]);
         for (size_t i = 0; i < context.count; i++)
             print_field(context.fields[i].name, context.fields[i].value);
@@ -187,11 +252,26 @@ static int print_call(PGconn *conn, const struct check_spec *spec, bool uses_boo
     return wrong;
 }
 
+static void print_stray(const char *file_name)
+{
+    printf("BAD   there is no statement %s, so it is never read\n", file_name);
+}
+
+/* Files that begin as ours do, and are none. */
+static int check_names(const struct load_statements *load, const struct call_statements *calls, const char *sql_dir)
+{
+    struct statement all[LOAD_STATEMENT_COUNT + CALL_STATEMENT_COUNT];
+    memcpy(all, load->statements, sizeof load->statements);
+    memcpy(all + LOAD_STATEMENT_COUNT, calls->texts, sizeof calls->texts);
+    return (int)statements_strays(all, ARRAY_LEN(all), sql_dir, print_stray);
+}
+
 /* What is needed only where people are called from here, or a provider reports. Returns how many things are wrong. */
-static int check_calls(PGconn *conn, const struct warmer_config *config)
+static int check_calls(PGconn *conn, const struct warmer_config *config, const struct load_statements *load)
 {
     struct call_statements statements = {0};
-    int wrong = !call_statements_read(&statements, config);
+    bool read = call_statements_read(&statements, config);
+    int wrong = read ? check_names(load, &statements, config->sql_dir) : 1;
     for (size_t i = 0; i < statements.used_count; i++) {
         PGresult *description = prepare(conn, &statements.used[i]);
         wrong += description == NULL;
@@ -249,7 +329,7 @@ int check_run(const struct warmer_config *config, const struct check_spec *spec)
         printf("BAD   cannot connect: %s", PQerrorMessage(conn));
         goto out;
     }
-    wrong = check(conn, &statements, spec) + check_calls(conn, config);
+    wrong = check(conn, &statements, spec) + check_calls(conn, config, &statements);
     if (wrong)
         printf("things that are wrong: %d\n", wrong);
     else

@@ -1,5 +1,6 @@
 #include "common/pg/statements.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,4 +74,35 @@ void statements_release(struct statement *statements, size_t count)
         free(statements[i].text);
     }
     memset(statements, 0, count * sizeof *statements);
+}
+
+static bool is_stray(const struct statement *statements, size_t count, const char *file_name)
+{
+    size_t len = strlen(file_name);
+    bool alike = false;
+    if (len < 5 || strcmp(file_name + len - 4, ".sql") != 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = statements[i].name;
+        if (strlen(name) == len - 4 && strncmp(name, file_name, len - 4) == 0)
+            return false;
+        alike = alike || strncmp(name, file_name, strcspn(name, "_") + 1) == 0;
+    }
+    return alike;
+}
+
+size_t statements_strays(const struct statement *statements, size_t count, const char *sql_dir, statements_stray_fn *fn)
+{
+    DIR *dir = *sql_dir ? opendir(sql_dir) : NULL;
+    struct dirent *file;
+    size_t strays = 0;
+    while (dir && (file = readdir(dir))) {
+        if (!is_stray(statements, count, file->d_name))
+            continue;
+        fn(file->d_name);
+        strays++;
+    }
+    if (dir)
+        closedir(dir);
+    return strays;
 }

@@ -16,3 +16,8 @@ struct statement {
 RF_NODISCARD int statements_load(struct statement *out, size_t count, const struct embedded_file *defaults,
                                  const char *sql_dir, char *error, size_t error_size);
 void statements_release(struct statement *statements, size_t count);
+
+/* Calls fn with each file of sql_dir whose name begins as one of the statements does, up to the "_", and ends in .sql,
+ * and is none of theirs: most likely it is misspelt, and it is never read. Returns how many there are. */
+typedef void statements_stray_fn(const char *file_name);
+size_t statements_strays(const struct statement *statements, size_t count, const char *sql_dir, statements_stray_fn *fn);

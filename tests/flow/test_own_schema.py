@@ -206,6 +206,37 @@ def test_a_load_that_has_the_booked_times_itself(tmp_path, booked):
             assert "booked_slots_missing" not in context
 
 
+@pytest.mark.parametrize("name, old, new, said", [
+    ("load_call_context", "tenant.config ->> 'opening'", "'mon to fri'", "BAD   working_hours is not {"),
+    ("load_call_context", "'gold' as plan", "'gold' as plan, '{}' as tools", "BAD   tools is not ["),
+    ("load_call_context", "tenant.config ->> 'timezone'", "'Berlin'", "BAD   business_timezone is not the name"),
+    ("load_booked_times", "lower(booking.during)", "lower(booking.during) at time zone 'UTC'", "BAD   booked_slots is not ["),
+    ("load_booked_times", "upper(booking.during)", "null", "BAD   booked_slots is not ["),
+    ("load_booked_times", "", "", ""),
+])
+def test_check_of_values_that_workers_do_not_understand(fleet, tmp_path, name, old, new, said):
+    shutil.copytree(OWN, sql := tmp_path / "sql")
+    text = (OWN / f"{name}.sql").read_text()
+    assert old in text
+    (sql / f"{name}.sql").write_text(text.replace(old, new))
+    fleet.sql(
+        "insert into bookings (tenant_id, during)"
+        " select id, tstzrange(now() + interval '1 day', now() + interval '25 hours') from tenants"
+    )
+    code, text = check(fleet, "--to", "+14155550199", RINGFLEET_SQL_DIR=str(sql))
+    fleet.sql("delete from bookings")
+    assert text.count("BAD") == (said != "") and said in text, text
+    assert code == (said != "")
+
+
+def test_check_of_a_file_that_is_misspelt(fleet, tmp_path):
+    shutil.copytree(OWN, sql := tmp_path / "sql")
+    (sql / "open_outbund_call.sql").write_text("select 1")
+    code, text = check(fleet, RINGFLEET_SQL_DIR=str(sql))
+    assert code == 1 and "BAD   there is no statement open_outbund_call.sql, so it is never read" in text, text
+    assert text.count("BAD") == 1  # those of the flusher are not meant
+
+
 def copies(own: Path, name: str, number: str) -> None:
     """The statement has two rows for who calls from this number."""
     text = f"select rows.* from ({(OWN / name).read_text()}) rows, generate_series(1, case $2::text when '{number}' then 2 else 1 end)"

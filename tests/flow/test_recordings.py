@@ -351,7 +351,9 @@ def test_check_says_what_would_not_work(rig, carrier, settings, tmp_path):
     own = tmp_path / "sql"
     own.mkdir()
     (own / "recording_stored.sql").write_text("select $1::text")
+    (own / "recording_lots.sql").write_text("select 1")
     wrong = rig.command("check", **settings | {"sql_dir": own})
+    assert "recording_lots.sql: there is no such statement" in wrong.stdout
     assert wrong.returncode == 1 and "recording_stored.sql takes 1 parameters" in wrong.stdout, wrong
     rig.sql("drop table after_call_job cascade")
     wrong = rig.command("check", **settings)
