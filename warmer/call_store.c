@@ -10,6 +10,7 @@
 #include "warmer/outbound/provider.h"
 #include "warmer_calls_sql.h"
 
+enum { BOOLEAN_OID = 16 }; /* pg_type.dat */
 static const char UNIQUE_VIOLATION[] = "23505";
 static const char *const opened_columns[] = {"refused", "business_id", "from_number", "to_number", "carrier", NULL};
 static const char *const found_columns[] = {"status", "conversation_id", "provider_call_sid", "spoken", NULL};
@@ -36,12 +37,21 @@ struct asking {
     char call_sid[CALL_SID_SIZE];
 };
 
+/* A boolean as Postgres casts it to text, not as it prints it. */
+static const char *text_of(const PGresult *result, int number, int column)
+{
+    const char *value = PQgetvalue(result, number, column);
+    if (PQftype(result, column) == BOOLEAN_OID)
+        return *value == 't' ? "true" : "false";
+    return value;
+}
+
 static json_t *row_of(const PGresult *result, int number)
 {
     json_t *row = json_object();
     for (int i = 0; row && i < PQnfields(result); i++) {
         if (!PQgetisnull(result, number, i))
-            json_object_set_new(row, PQfname(result, i), json_string(PQgetvalue(result, number, i)));
+            json_object_set_new(row, PQfname(result, i), json_string(text_of(result, number, i)));
     }
     return row;
 }

@@ -312,6 +312,12 @@ const char *job_value(const PGresult *rows, const char *column)
     return number >= 0 && PQntuples(rows) > 0 ? PQgetvalue(rows, 0, number) : "";
 }
 
+bool job_true(const PGresult *rows, const char *column)
+{
+    const char *value = job_value(rows, column);
+    return strcmp(value, "t") == 0 || strcmp(value, "true") == 0;
+}
+
 /* -- leases --------------------------------------------------------------------------------------- */
 
 static void on_renewed(PGresult *const *results, void *arg)

@@ -88,7 +88,11 @@ static void on_summary(struct job *job, PGresult *const *rows)
     const struct flusher_config *config = job->shop->config;
     const char *url = job_value(rows[0], "url"), *text = job_value(rows[0], "secret");
     struct hook_secret secret;
-    if (strcmp(job_value(rows[0], "ready"), "t") != 0) {
+    if (PQntuples(rows[0]) != 1) {
+        job_again(job, NOT_READY_MS, "after_call_summary.sql has not one row for this call");
+        return;
+    }
+    if (!job_true(rows[0], "ready")) {
         wait_longer(job);
         return;
     }

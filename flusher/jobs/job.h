@@ -71,3 +71,6 @@ void job_keep(struct job *job, const char *progress, job_rows_fn *fn);
 
 /* The value of a column in the first row; "" for NULL or no row. */
 const char *job_value(const PGresult *rows, const char *column);
+
+/* Whether it says so there, as a boolean or as a text. */
+bool job_true(const PGresult *rows, const char *column);

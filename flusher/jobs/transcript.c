@@ -274,7 +274,7 @@ static void on_known(struct job *job, PGresult *const *rows)
     struct transcript *t = job->work;
     const char *location = job_value(rows[1], "result");
     snprintf(t->language, sizeof t->language, "%s", job_value(rows[0], "language"));
-    if (strcmp(job_value(rows[0], "wanted"), "t") != 0)
+    if (!job_true(rows[0], "wanted"))
         job_done(job, "not needed: the call has a transcript");
     else if (!*location)
         job_again(job, 0, "its recording is not in the store");

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,20 @@ def test_what_is_told(rig, receiver, settings):
         ("caller", "Hello, grüß Gott"),
         ("assistant", "Good morning"),
     ]
+
+
+def test_a_summary_of_ones_own(rig, receiver, settings, tmp_path):
+    """Ready may be a text; a call without a row is given up with a reason that tells."""
+    own = (Path(__file__).parents[2] / "flusher" / "sql" / "jobs" / "after_call_summary.sql").read_text()
+    rows = f"select ready::text, url, secret, body from ({own}) as summary where $1::text <> 'CA2'"
+    (tmp_path / "after_call_summary.sql").write_text(rows)
+    rig.start(**settings | {"sql_dir": tmp_path, "job_attempts": 2})
+    ended_call(rig, "CA1")
+    ended_call(rig, "CA2")
+    wait_job(rig, "hook", "CA1")
+    assert [told.id for told in receiver.told] == ["call_ended_CA1"]
+    wait_job(rig, "hook", "CA2", "dead")
+    assert job(rig, "hook", "CA2")["error"] == "after_call_summary.sql has not one row for this call"
 
 
 def test_the_last_word_of_the_carrier_is_waited_for(rig, receiver, settings):

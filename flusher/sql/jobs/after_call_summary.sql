@@ -1,7 +1,8 @@
 -- What a business is told of a call, and where. The body is sent as it is returned here; warmer and worker know
 -- nothing of it. Its members are in flusher/jobs/after_call.schema.json.
 -- $1 call_sid  $2 age_ms: how long the call has been in the database
--- -> ready: false as long as the carrier's final word is missing, for a minute at most; for a day (none goes on for
+-- -> one row, also for a call of which the database has nothing else
+--    ready: false as long as the carrier's final word is missing, for a minute at most; for a day (none goes on for
 --    longer) if no worker said that the call was over: one that was lost may come back, and the call with it
 --    url, secret: the business's own, or NULL for those of the settings
 --    body
