@@ -34,7 +34,10 @@ static const struct embedded_file *file_of(int i, bool up)
 
 static int report(const char *what, const struct db_error *error)
 {
-    fprintf(stderr, "migrate: %s: %s%s%s\n", what, error->message, *error->sqlstate ? " " : "", error->sqlstate);
+    bool may_not = strcmp(error->sqlstate, "42501") == 0 || strcmp(error->sqlstate, "3F000") == 0;
+    fprintf(stderr, "migrate: %s: %s%s%s%s\n", what, error->message, *error->sqlstate ? " " : "", error->sqlstate,
+            may_not ? "; give --database-url with a role that may create tables in a schema of its search_path, and grant "
+                      "them to the roles of the programs" : "");
     return 1;
 }
 

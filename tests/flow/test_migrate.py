@@ -47,6 +47,15 @@ def test_a_migration_that_fails_leaves_nothing(rig):
     assert rig.migrate().returncode == 0
 
 
+@pytest.mark.parametrize("usage, sqlstate", [("", "3F000"), ("grant usage on schema public to guest;", "42501")])
+def test_a_role_that_may_not_create_tables(rig, usage, sqlstate):
+    rig.sql(f"create role guest login; {usage}")
+    url = rig.postgres.url("migrate").replace("ringfleet@", "guest@")
+    done = rig.command("migrate", "--to", "1", "--database-url", url)
+    rig.sql("drop owned by guest; drop role guest")
+    assert done.returncode == 1 and f"{sqlstate}; give --database-url with a role that may create tables" in done.stderr
+
+
 def test_a_dry_run_changes_nothing(rig):
     assert rig.migrate("--to", "0").returncode == 0
     said = rig.migrate("--dry-run", "--to", "2").stdout.splitlines()
