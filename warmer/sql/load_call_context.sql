@@ -2,9 +2,10 @@
 -- does not depend on the row that open_call.sql wrote: numbers find business and lead, so a call is served even if it
 -- could not be recorded.
 --
--- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound
+-- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound: texts. Compare them as such ($3::text): numbers
+--      may be withheld ("anonymous"), and a cast that fails is a failed load
 --      For prompts (POST /prompts) there is no call: $1 is '', and the business' id may stand for its number.
--- out  one row; every column that is not null becomes a field of the call's context and can be used in
+-- out  one row (two are a failed load), of any types; every column that is not null becomes a field of the call's context and can be used in
 --      prompts as {{column}}. Some are special:
 --        business_id   required; no row, or null, means that nobody has this number: the call is refused
 --        template_*    greeting_inbound, greeting_outbound, prompt_compact, prompt_full: templates the
@@ -12,8 +13,9 @@
 --        template_channels   JSON of the same for messaging channels: {"sms": {"prompt_full": "..."}}
 --        lead_first_name     is taken from lead_full_name when it is null
 --        local_time          is made from business_timezone when there is none
---        working_hours, transfer_number, transfer_numbers, tools, voicemail_message
---                            what workers look for (common/redis/context.h)
+--        lead_id             null: somebody who is not known yet; open_call.sql may make one
+--        voice, language, ai_agent_id, business_timezone, working_hours, transfer_number, transfer_numbers, tools,
+--        voicemail_message   what workers look for; common/redis/context.h has their form
 --        apology_text, fallback_number, hold_text   for callers who must be sent away, or wait
 --      While the database is away the business_* and template_* columns and the ones named above that are
 --      not about one person are served from a snapshot to its other callers; all others are not kept.

@@ -3,7 +3,7 @@
 --
 -- in   $1 call_sid   $2 business: id or phone number   $3 agent: a name, or null for the business' usual one
 --      $4 driver_id   $5 lead_id   $6 to   $7 purpose   $8 context (JSON object)   $9 scheduled_at (ms since 1970):
---      each but the first two may be null
+--      texts, as the client sent them; each but the first two may be null
 -- out  one row of texts; every column that is not null is kept with the call until it is over
 --        refused             why this call will not be made; then nothing else is needed. A statement that fails on what it
 --                            was given (flusher/sql/README.md, rules) refuses as well, with the words of its error; none or
