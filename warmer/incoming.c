@@ -26,6 +26,7 @@
 #include "warmer/place.h"
 #include "warmer/sorry.h"
 #include "warmer/warm.h"
+#include "warmer/withheld.h"
 #include "warmer/wrong.h"
 
 enum state { BEGUN, RESERVED, WARMED, OPENING, ANSWERED, DONE };
@@ -328,7 +329,7 @@ static void begin(struct incoming *in)
 {
     const struct form *form = &in->request->form;
     const struct warm_call call = {
-        .load = {in->call_sid, form_get(form, "From"), form_get(form, "To"), in->outbound ? "outbound" : "inbound",
+        .load = {in->call_sid, withheld_or(form_get(form, "From")), form_get(form, "To"), in->outbound ? "outbound" : "inbound",
                  .open = true, .early = in->w->opening <= EARLY_MAX},
         .channel = CONTEXT_VOICE,
         .answered_by = form_get(form, "AnsweredBy"),

@@ -88,6 +88,14 @@ def test_the_second_call_knows_the_name(fleet):
     assert "Nice to hear from you, Dana." in context["greeting"]
 
 
+def test_who_withholds_the_number_is_no_contact(fleet):
+    ring(fleet, sid := new_sid(), From="+266696687").connect()
+    assert "lead_id" not in whole_context(fleet, sid)
+    (row,) = eventually("the row", lambda: fleet.sql("select caller, contact_id, tenant_id from calls where sid = %s", sid))
+    assert row["caller"] == "anonymous" and row["contact_id"] is None and row["tenant_id"]
+    assert fleet.sql("select 1 from contacts where msisdn in ('anonymous', '+266696687')") == []
+
+
 def test_booked_times_of_a_table_of_ones_own(fleet):
     fleet.sql(
         "insert into bookings (tenant_id, during)"

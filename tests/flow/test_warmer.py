@@ -127,11 +127,14 @@ def test_who_calls_back_is_the_driver_that_was_called(fleet):
     assert call_row(fleet, sid)["driver"] == "d7"
 
 
-def test_withheld_number_is_served_and_no_lead(fleet):
+@pytest.mark.parametrize("number", ["anonymous", "+266696687", "Restricted"])
+def test_withheld_number_is_served_and_no_lead(fleet, number):
+    """Also where it looks like a number: the keys of ANONYMOUS. Two such callers are not one person."""
     sid = new_sid()
-    ring(fleet, sid, From="anonymous").connect()
-    assert "lead_id" not in whole_context(fleet, sid)
-    assert fleet.sql("select 1 from lead where phone_number = 'anonymous'") == []
+    ring(fleet, sid, From=number).connect()
+    context = whole_context(fleet, sid)
+    assert "lead_id" not in context and context["from"] == "anonymous"
+    assert fleet.sql("select 1 from lead where phone_number in ('anonymous', %s)", number) == []
 
 
 def test_names_and_appointments_reach_the_context(fleet):

@@ -19,6 +19,7 @@
 #include "warmer/outbound/queue.h"
 #include "warmer/unrecorded.h"
 #include "warmer/warm.h"
+#include "warmer/withheld.h"
 #include "warmer/wrong.h"
 
 enum {
@@ -128,7 +129,7 @@ static const char *text_of(const json_t *body, const char *name)
 static const char *begin(struct request *r, const json_t *body)
 {
     const char *sid = text_of(body, "call_sid"), *to = text_of(body, "called_number");
-    const struct warm_call call = {.load = {sid, text_of(body, "caller_id"), to, "inbound", .open = true},
+    const struct warm_call call = {.load = {sid, withheld_or(text_of(body, "caller_id")), to, "inbound", .open = true},
                                    .channel = CONTEXT_VOICE, .answered_by = ""};
     struct asked *a;
     if (!call_sid_valid(sid) || !*to)

@@ -2,11 +2,11 @@
 -- does not depend on the row that open_call.sql wrote: numbers find business and lead, so a call is served even if it
 -- could not be recorded.
 --
--- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound: texts. Compare them as such ($3::text): numbers
---      may be withheld ("anonymous"), and a cast that fails is a failed load
+-- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound: texts. Compare them as such ($3::text): a cast
+--      that fails is a failed load. $2 of a caller who withholds the number is "anonymous"
 --      For prompts (POST /prompts) there is no call: $1 is '', and the business' id may stand for its number.
--- out  one row (two are a failed load), of any types; every column that is not null becomes a field of the call's context and can be used in
---      prompts as {{column}}. Some are special:
+-- out  one row (two are a failed load), of any types; every column that is not null becomes a field of the call's
+--      context and can be used in prompts as {{column}}. Some are special:
 --        business_id   required; no row, or null, means that nobody has this number: the call is refused
 --        template_*    greeting_inbound, greeting_outbound, prompt_compact, prompt_full: templates the
 --                      warmer renders; they are not kept themselves; null means the built-in one

@@ -4,7 +4,7 @@
 -- Travels behind load_call_context.sql and load_booked_times.sql, in the same round trip. Nobody waits for its commit:
 -- where the load has found no lead_id, this one completes the context (of callers who come in a crowd, before the answer).
 --
--- in   $1 call_sid   $2 from   $3 to   $4 direction: inbound | outbound
+-- in   $1 call_sid   $2 from ("anonymous": the number is withheld)   $3 to   $4 direction: inbound | outbound
 -- out  no row, or one whose columns complete those of the load (for a caller it did not know): lead_id
 with party as (
     select $1::text as call_sid, $2::text as from_number, $3::text as to_number, $4::text as direction,
