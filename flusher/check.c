@@ -112,7 +112,7 @@ static bool check_statement(PGconn *conn, const struct statement *statement)
         snprintf(why, sizeof why, "it takes %d parameters instead of %d", params, given);
         ok = false;
     }
-    ok = ok && prepared_permitted(conn, statement->name, params, why, sizeof why);
+    ok = ok && prepared_permitted(conn, statement, params, why, sizeof why);
     PQclear(description);
     return say_statement(ok, statement, why);
 }
@@ -124,7 +124,7 @@ static bool check_job_statement(PGconn *conn, const struct pg_prepared *wanted)
     char why[1024] = "";
     PGresult *description = describe(conn, wanted->statement, why, sizeof why);
     bool ok = description && prepared_fits(wanted, description, why, sizeof why) &&
-              prepared_permitted(conn, wanted->statement->name, wanted->params, why, sizeof why);
+              prepared_permitted(conn, wanted->statement, wanted->params, why, sizeof why);
     PQclear(description);
     return say_statement(ok, wanted->statement, why);
 }

@@ -62,7 +62,7 @@ static bool is_among(const char *name, const char *const *names, size_t count)
 static PGresult *prepare(PGconn *conn, const struct pg_prepared *want)
 {
     const struct statement *statement = want->statement;
-    char why[1024], forbidden[512];
+    char why[1024];
     PGresult *result = PQprepare(conn, statement->name, statement->text, 0, NULL);
     if (PQresultStatus(result) == PGRES_COMMAND_OK) {
         PQclear(result);
@@ -70,11 +70,8 @@ static PGresult *prepare(PGconn *conn, const struct pg_prepared *want)
     }
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
         prepared_refused(want, result, why, sizeof why);
-    else if (!prepared_fits(want, result, why, sizeof why))
-        ; /* it says why */
-    else if (!prepared_permitted(conn, statement->name, want->params, forbidden, sizeof forbidden))
-        snprintf(why, sizeof why, "%s.sql: %s", statement->name, forbidden);
-    else {
+    else if (prepared_fits(want, result, why, sizeof why) &&
+             prepared_permitted(conn, statement, want->params, why, sizeof why)) {
         printf("ok    %s.sql%s\n", statement->name, statement->overridden ? " (overridden)" : "");
         return result;
     }

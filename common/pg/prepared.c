@@ -53,9 +53,9 @@ bool prepared_fits(const struct pg_prepared *want, const PGresult *description, 
     return true;
 }
 
-bool prepared_permitted(PGconn *conn, const char *name, int params, char *why, size_t size)
+bool prepared_permitted(PGconn *conn, const struct statement *statement, int params, char *why, size_t size)
 {
-    char text[512], *quoted = PQescapeIdentifier(conn, name, strlen(name));
+    char text[512], *quoted = PQescapeIdentifier(conn, statement->name, strlen(statement->name));
     const char *sqlstate;
     PGresult *result;
     bool ok;
@@ -67,7 +67,7 @@ bool prepared_permitted(PGconn *conn, const char *name, int params, char *why, s
     sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     ok = !sqlstate || strcmp(sqlstate, INSUFFICIENT_PRIVILEGE) != 0;
     if (!ok)
-        snprintf(why, size, "%s: grant it to the role of RINGFLEET_DATABASE_URL",
+        snprintf(why, size, "%s.sql: %s: grant it to the role of RINGFLEET_DATABASE_URL", statement->name,
                  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
     PQclear(result);
     return ok;

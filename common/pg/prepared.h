@@ -20,4 +20,4 @@ RF_NODISCARD bool prepared_fits(const struct pg_prepared *want, const PGresult *
 
 /* Whether the connection's role may run a statement that is prepared: planned, not run. Rights inside functions, and of
  * sequences, show only when it is run. false: one sentence in why. */
-RF_NODISCARD bool prepared_permitted(PGconn *conn, const char *name, int params, char *why, size_t size);
+RF_NODISCARD bool prepared_permitted(PGconn *conn, const struct statement *statement, int params, char *why, size_t size);

@@ -84,7 +84,7 @@ def test_check_of_a_role_that_may_not(rig, tmp_path, writer):
     (tmp_path / "apply_turn.sql").write_text(TURNS)
     done = rig.command("check", sql_dir=tmp_path, database_url=writer)
     assert done.returncode == 1, done.stdout
-    assert failures(done)[0].startswith("apply_turn.sql (your own): permission denied for table said: grant it"), done.stdout
+    assert failures(done)[0].startswith("apply_turn.sql (your own): apply_turn.sql: permission denied for table said: grant it"), done.stdout
     rig.sql("grant insert on said to writer; revoke update on call_flush from writer")
     done = rig.command("check", sql_dir=tmp_path, database_url=writer)
     assert [line.split(".")[0] for line in failures(done)] == ["ledger_lock", "ledger_move", "replay_take"], done.stdout
