@@ -96,6 +96,12 @@ class RedisServer:
         self._process = start_process(command, self.log)
         eventually("redis to answer", self._answers)
 
+    def start_empty(self) -> None:
+        """Again, with nothing of what it had: as one without an append-only file comes back."""
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self._directory / "appendonlydir")
+        self.start()
+
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
