@@ -322,6 +322,22 @@ def test_serializable_flushers_on_the_same_people(rig):
     assert all(row["notes"] for row in notes)
 
 
+def test_a_commit_that_a_failover_lost_is_made_again(rig):
+    """A standby that had not seen it is promoted: the ledger went with the rows, so what Redis still has comes once
+    more, and what the standby had does not come twice."""
+    ended_calls(rig, 2)
+    rig.start()
+    rig.wait_flushed()
+    seen = rig.sql("select writes_epoch, writes_seq, events_ms, events_n from call_flush where call_sid = 'CA1'")[0]
+    rig.sql("delete from conversation_turn where call_sid = 'CA0' or message = 'CA1 1'")
+    rig.sql("delete from call_flush where call_sid = 'CA0'")
+    rig.sql("update call_flush set writes_seq = %s where call_sid = 'CA1'", seen["writes_seq"] - 2)  # turn and end
+    for sid in ("CA0", "CA1"):
+        rig.call(sid).index()
+    rig.wait_flushed()
+    assert all_there(rig, 2)
+
+
 # ---- Redis ----
 
 
@@ -346,6 +362,22 @@ def test_names_of_consumers(rig):
     rig.start(consumer="pod-2", claim_idle_ms=100)
     rig.wait_flushed()
     assert rig.redis.xpending(ENDED, "flusher")["pending"] == 0
+
+
+def test_calls_of_a_dead_flusher_behind_many_that_are_in_work(rig):
+    """XAUTOCLAIM looks at a bounded number of pending entries: a page without any that is old enough is not the end."""
+    ended_calls(rig, 30)
+    rig.redis.xgroup_create(ENDED, "flusher", id="0")
+    in_work = [entry_id for entry_id, _ in rig.redis.xreadgroup("flusher", "at work", {ENDED: ">"})[0][1]]
+    call = rig.call("CA-left").open().claim()
+    call.turn("left by a flusher that died")
+    call.end()
+    ((_, ((left, _),)),) = rig.redis.xreadgroup("flusher", "dead", {ENDED: ">"})
+    rig.redis.xclaim(ENDED, "flusher", "dead", 0, [left], idle=3_600_000, justid=True)
+    flusher = rig.start(batch_calls=1, flush_threads=1, claim_idle_ms=600_000)
+    eventually("the one that was left", lambda: rig.turns("CA-left") == ["left by a flusher that died"])
+    assert flusher.metrics()["ringfleet_redeliveries_total"] == 1
+    assert consumers(rig)["at work"] == len(in_work) == 30
 
 
 @pytest.mark.parametrize("how", ["trimmed", "deleted", "acknowledged by hand"])
