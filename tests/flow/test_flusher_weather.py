@@ -322,6 +322,33 @@ def test_serializable_flushers_on_the_same_people(rig):
     assert all(row["notes"] for row in notes)
 
 
+def test_a_flusher_killed_between_the_commit_and_its_acknowledgement(rig):
+    """The instruction at which a kill would double everything: in Postgres for good, and in Redis still to be done."""
+    rig.sql(
+        """create function held() returns trigger language plpgsql as $$
+        begin
+            perform pg_advisory_xact_lock(1);
+            return new;
+        end $$"""
+    )
+    rig.sql("create trigger held before insert on conversation_turn for each row execute function held()")
+    ended_calls(rig, 3)
+    with psycopg.connect(rig.postgres.url("x")) as connection:
+        connection.execute("select pg_advisory_xact_lock(1)")
+        flusher = rig.start(flush_threads=1)
+        eventually("the flush", lambda: rig.sql("select 1 from pg_locks where not granted"))
+        rig.redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    eventually("the commit", lambda: all_there(rig, 3))
+    flusher.signal(9)
+    flusher.process.wait(10)
+    rig.redis.execute_command("CLIENT", "UNPAUSE")
+    assert rig.redis.xpending(ENDED, "flusher")["pending"] == rig.redis.xlen(ENDED) == 3
+    rig.start(claim_idle_ms=100)
+    rig.wait_flushed()
+    assert all_there(rig, 3)
+    assert rig.one("select count(*) as n from call_flush")["n"] == 3
+
+
 def test_a_commit_that_a_failover_lost_is_made_again(rig):
     """A standby that had not seen it is promoted: the ledger went with the rows, so what Redis still has comes once
     more, and what the standby had does not come twice."""
