@@ -109,6 +109,16 @@ class Program:
                 samples[name] = float(value)
         return samples
 
+    def resident_kb(self) -> int:
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())[1])
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def sanitized(self) -> bool:
+        """Such a program keeps freed memory on purpose."""
+        return re.search("lib[at]san", Path(f"/proc/{self.process.pid}/maps").read_text()) is not None
+
     def text(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 

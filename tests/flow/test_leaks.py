@@ -1,14 +1,10 @@
 """What hundreds of calls leave behind in a warmer and a flusher: nothing. Leaks like to sit where calls do not go well,
 so most of these do not. (The worker's are in test_worker_leaks.py.)"""
 
-import os
-import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from flow.fleet import Program
 from flow.raw_peer import RawPeer
 from flow.servers import eventually
 from flow.warmer_rig import AUTH_TOKEN, after, form_of, metric, new_sid, post, report, ring, wait_database, without_workers
@@ -69,19 +65,6 @@ def gone(fleet, n: int) -> None:
 KINDS = [whole, resumed, refused, not_understood, told, gone]
 
 
-def resident_kb(program: Program) -> int:
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{program.process.pid}/status").read_text())[1])
-
-
-def descriptors(program: Program) -> int:
-    return len(os.listdir(f"/proc/{program.process.pid}/fd"))
-
-
-def sanitized(program: Program) -> bool:
-    """Those keep freed memory on purpose."""
-    return bool(re.search("lib[at]san", Path(f"/proc/{program.process.pid}/maps").read_text()))
-
-
 def test_calls_leave_nothing_behind():
     with without_workers() as fleet, ThreadPoolExecutor(4) as pool:
         wait_database(fleet)
@@ -94,10 +77,10 @@ def test_calls_leave_nothing_behind():
 
         programs = (fleet.warmer, fleet.flusher)
         play(WARM_UP)
-        before = [(resident_kb(one), descriptors(one)) for one in programs]
+        before = [(one.resident_kb(), one.descriptors()) for one in programs]
         play(ROUNDS)
         assert fleet.redis().xlen("rf:{p0}:dead") == (WARM_UP + ROUNDS) // len(KINDS)
         for one, (kb, files) in zip(programs, before):
-            eventually(f"as many descriptors of the {one.name} as before", lambda: descriptors(one) <= files)
-            if not sanitized(one):
-                assert resident_kb(one) - kb < GROWTH_KB
+            eventually(f"as many descriptors of the {one.name} as before", lambda: one.descriptors() <= files)
+            if not one.sanitized():
+                assert one.resident_kb() - kb < GROWTH_KB

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.usefixtures("programs")
 
 CROWD = 120
 PATIENCE_S = 60
+SPOKEN_TENTHS = 25  # 2.4 MB of audio, if somebody kept it
+GROWTH_KB = 1024
 TENTH = base64.b64encode(b"\xff" * 800).decode()  # a tenth of a second in one message: any size is allowed
 
 
@@ -36,8 +38,15 @@ def one_call(listen: str, ticket, enough: threading.Event) -> tuple[int, int]:
         return audio, int.from_bytes(got[1][:2], "big") if got else 0
 
 
+def speak_on(worker, tenths: int) -> None:
+    heard = 'ringfleet_carrier_frames_total{direction="in"}'
+    enough = worker.metrics()[heard] + tenths * CROWD
+    eventually("all of them to speak on", lambda: worker.metrics()[heard] >= enough)
+
+
 def test_more_than_a_hundred_calls_at_once():
-    """Media servers abort at a hundred calls, lag at three, or greet half of their callers: all of these are greeted."""
+    """Media servers abort at a hundred calls, lag at three, or greet half of their callers: all of these are greeted. Others keep
+    what a caller says until the end of the call, 300 KB a second."""
     with fleet_of(1, RINGFLEET_THREADS="2", RINGFLEET_MAX_CALLS=str(CROWD)) as stage, ThreadPoolExecutor(CROWD) as pool:
         (worker,) = stage.fleet.workers
         tickets = [offer(stage.fleet, *NUMBERS) for _ in range(CROWD)]
@@ -47,6 +56,11 @@ def test_more_than_a_hundred_calls_at_once():
             eventually("all of them", lambda: worker.metrics()["ringfleet_calls_active"] == CROWD)
             greeted = "ringfleet_first_audio_seconds_count"
             eventually("all greetings", lambda: worker.metrics()[greeted] == CROWD)
+            speak_on(worker, 20)  # until every greeting has played
+            before = worker.resident_kb()
+            speak_on(worker, SPOKEN_TENTHS)
+            if not worker.sanitized():
+                assert worker.resident_kb() - before < GROWTH_KB
             assert worker.get("/readyz")[0] == 503 and worker.get("/healthz")[0] == 200
         finally:
             enough.set()

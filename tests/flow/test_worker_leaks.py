@@ -1,10 +1,7 @@
 """What hundreds of short calls leave behind in a worker: nothing. Leaks like to sit where calls do not end
 well, so most of these do not."""
 
-import os
-import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -66,20 +63,11 @@ def unfinished(stage, listen: str) -> None:
 KINDS = [good, cut_off, gone_at_once, no_right, not_admitted, unfinished]
 
 
-def resident_kb(pid: int) -> int:
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
-
-
-def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 def test_short_calls_leave_nothing_behind():
     """No memory, no socket, no place: a place that leaks with each odd end is the end of a worker."""
     places = str(2 * ROUND)  # one leaked in each call would be too many before half of them are played
     with fleet_of(1, RINGFLEET_THREADS="2", RINGFLEET_MAX_CALLS=places) as stage, ThreadPoolExecutor(ROUND) as pool:
         (worker,) = stage.fleet.workers
-        pid = worker.process.pid
         stage.fleet.redis().ping()
 
         def play(rounds: int) -> None:
@@ -91,13 +79,12 @@ def test_short_calls_leave_nothing_behind():
             eventually("all sockets to close", lambda: worker.metrics()["ringfleet_websockets"] == 0)
 
         play(WARM_UP)
-        before, files = resident_kb(pid), descriptors(pid)
+        before, files = worker.resident_kb(), worker.descriptors()
         play(ROUNDS)
-        eventually("as many descriptors as before", lambda: descriptors(pid) <= files)
+        eventually("as many descriptors as before", lambda: worker.descriptors() <= files)
         metrics = worker.metrics()
         assert metrics["ringfleet_calls_claimed_total"] >= (WARM_UP + ROUNDS) * ROUND // 3
         assert metrics["ringfleet_connections_waiting"] == metrics["ringfleet_streams_waiting"] == 0
         eventually("no AI session", lambda: stage.provider.open() == [])
-        sanitized = re.search("lib[at]san", Path(f"/proc/{pid}/maps").read_text())
-        if not sanitized:  # those keep freed memory on purpose
-            assert resident_kb(pid) - before < GROWTH_KB
+        if not worker.sanitized():
+            assert worker.resident_kb() - before < GROWTH_KB
