@@ -189,6 +189,13 @@ def test_the_grace_period_covers_the_drain():
         assert wait + drain + 30 <= pod["terminationGracePeriodSeconds"] <= 600
 
 
+@pytest.mark.parametrize("asked, said", [({}, "true"), ({"safeToEvict": False}, "false")])
+def test_a_cluster_autoscaler_is_told_whether_it_may_remove_a_worker_s_node(asked, said):
+    """In words: an annotation that is no text is refused with its whole pod."""
+    annotations = deployment("worker", "minimal", {"worker": asked})["template"]["metadata"]["annotations"]
+    assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == said
+
+
 def test_a_flusher_is_not_killed_before_it_ends_itself():
     (limit,) = re.findall(r"stop_limit = {(\d+), 0}", (tools.ROOT / "flusher" / "main.c").read_text())
     least = int(limit) + 5
