@@ -38,7 +38,7 @@ def test_redis_that_comes_back_empty_serves_the_next_call(tmp_path):
         eventually("the dead letters", lambda: all(any(one in letter for letter in letters(stage)) for one in said))
         call = stage.start_call(*NUMBERS, silent=True)
         underway(stage, call, 2)
-        assert stage.fleet.redis().hget("rf:worker:worker-1", "active") == "1"
+        eventually("the worker's entry", lambda: stage.fleet.redis().hget("rf:worker:worker-1", "active") == "1")
         stage.run(_hang_up(call))
         stage.finish(call)
         stage.fleet.wait_flushed(call.sid)
