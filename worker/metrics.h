@@ -103,7 +103,7 @@ enum peer_fault {
     X(HISTOGRAM, web_seconds, "tool_request_seconds", "", "requests to the businesses' own tools, to the last byte") \
     X(COUNTER, journal_appended, "journal_appended_total", "", "journal entries confirmed by Redis")               \
     X(COUNTER, journal_refused, "journal_refused_total", "", "journal entries lost: past the bound of what may wait, or at the end of a call") \
-    X(COUNTER, journal_fenced, "journal_fenced_total", "", "journals stopped because another worker has the call") \
+    X(COUNTER, journal_fenced, "journal_fenced_total", "", "journals stopped because another worker has the call, or Redis has it no more") \
     X(GAUGE, spool_files, "spool_files", "", "calls of which journal entries wait on disk")                        \
     X(GAUGE, spool_bytes, "spool_bytes", "", "what they take there")                                               \
     X(COUNTER, spool_written, "spool_written_total", "", "journal entries and ends of calls written to disk")      \

@@ -23,9 +23,8 @@ async def _hang_up(call) -> None:
 
 
 def test_redis_that_comes_back_empty_serves_the_next_call(tmp_path):
-    """A restart that empties Redis used to leave a fleet without its functions, its groups and its live workers until
-    somebody restarted the programs. Who was in a call then is not left in silence, and what was said last is with the
-    person on call."""
+    """The programs bring back their functions, groups and live workers by themselves. Who was in a call then is not left
+    in silence, and what was said last is with the person on call."""
     with fleet_of(1, RINGFLEET_SPOOL_DIR=str(tmp_path / "spool")) as stage:
         cut_short = stage.start_call(*NUMBERS, silent=True)
         said = eventually("the greeting in its journal", lambda: turns_of(stage, cut_short))

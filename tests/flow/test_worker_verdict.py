@@ -15,7 +15,7 @@ BYE = turn("Good bye.", Reply("Good bye to you.", calls=(tool("end_call", reason
 
 
 def test_an_assistant_that_hangs_up_while_redis_is_away():
-    """The line used to stay open in silence, or the caller to be connected anew to whom they had just said good bye."""
+    """The line does not stay open in silence, nor is the caller connected anew after the good bye."""
 
     async def says_good_bye(play) -> None:
         await play.quiet()

@@ -30,6 +30,14 @@ static void fence(struct journal *j, const char *why)
     j->on_outcome(j->arg, JOURNAL_FENCED);
 }
 
+/* Redis was emptied, or the call was taken out of it. With a spool what waits comes to the dead stream (rf_late). */
+static void lose(struct journal *j)
+{
+    if (!j->w->spool)
+        metric_add(&j->w->metrics.journal_refused, (uint64_t)j->waiting);
+    fence(j, "Redis does not have the call any more");
+}
+
 static void pop(struct journal *j)
 {
     struct journal_entry *e = j->head;
@@ -87,7 +95,7 @@ static void on_appended(void *owner, const redisReply *reply)
         go_on(j);
         tell_kept(j);
     } else if (reply->type == REDIS_REPLY_NIL) {
-        fence(j, "the journal is gone: the call was flushed and purged");
+        lose(j);
     } else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "equal or smaller")) {
         displaced(j);
     } else {
@@ -146,8 +154,12 @@ static void on_reclaimed(void *owner, const redisReply *reply)
         retry_later(j, reply->str);
         return;
     }
-    if (strcmp(redis_word(reply), "RECLAIMED") != 0) {
+    if (strcmp(redis_word(reply), "RECLAIMED") != 0 && *redis_text(reply, 1)) {
         fence(j, "another worker has the call");
+        return;
+    }
+    if (strcmp(redis_word(reply), "RECLAIMED") != 0) {
+        lose(j);
         return;
     }
     j->displaced = j->unsure = false;

@@ -78,7 +78,7 @@ register('rf_claim', rf_claim, {})
 -- whose epoch is above the one known here: its claim died with a primary before the replica had it.
 -- KEYS session, writes, live
 -- ARGV sid, epoch (the owner's), worker, stream_sid, lease_ms
--- -> FENCED epoch | RECLAIMED epoch seq kept (last seq that was written at the owner's epoch)
+-- -> FENCED epoch ("": there is no such call) | RECLAIMED epoch seq kept (last seq that was written at the owner's epoch)
 local function rf_reclaim(keys, args)
   local session, writes, live = keys[1], keys[2], keys[3]
   local known = number_field(session, 'epoch', -1)

@@ -241,9 +241,22 @@ static void test_journal_gone(void **state)
     redis_server_do(&f->server, NULL, "UNLINK " WRITES);
     say(f, "nobody waits for this");
     wait_until(f, f->outcome == JOURNAL_FENCED);
+    assert_int_equal(metric_get(&f->w->metrics.journal_refused), 1);
     redisReply *there = ask(f, "EXISTS " WRITES);
     assert_int_equal(there->integer, 0);
     freeReplyObject(there);
+}
+
+/* What it has acknowledged and lost again counts as lost. */
+static void test_redis_was_emptied(void **state)
+{
+    struct fixture *f = *state;
+    say_numbered(f, 8, 12);
+    wait_until(f, f->journal.waiting == 0);
+    redis_server_do(&f->server, NULL, "DEL " SESSION " " WRITES " rf:{p0}:live");
+    journal_kick(&f->journal);
+    wait_until(f, f->outcome == JOURNAL_FENCED);
+    assert_int_equal(metric_get(&f->w->metrics.journal_refused), 5);
 }
 
 /* Memory full: refused now, taken when there is room again, nothing lost and no hole. */
@@ -298,6 +311,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_awaited, setup, teardown),
         cmocka_unit_test_setup_teardown(test_awaited_over_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fenced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_redis_was_emptied, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_back_without_doubling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_replica_that_was_behind, setup, teardown),
