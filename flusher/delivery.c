@@ -109,8 +109,11 @@ static enum delivery_result hold(struct delivery *d, struct flush_call *call, co
     if (pg_fault_is_strange(error->sqlstate))
         return doubt(d, call, error);
     if (log_allow(&limit))
-        log_warn(call->sid, "the call waits: Postgres does not take it now", log_str("statement", error->statement),
-                 log_str("error", error->message), log_str("sqlstate", error->sqlstate));
+        log_error(call->sid, pg_fault_of(error->sqlstate) == PG_FAULT_SCHEMA
+                                 ? "the call waits: a statement does not fit the database (flusher check tells more)"
+                                 : "the call waits: Postgres does not take it now",
+                  log_str("statement", error->statement), log_str("error", error->message),
+                  log_str("sqlstate", error->sqlstate), log_int("suppressed", limit.suppressed));
     return DELIVERY_MADE;
 }
 

@@ -18,6 +18,7 @@
 enum {
     READ_WAIT_MS = 1000, /* of a lane that does not sweep */
     REST_MS = 1000,      /* the longest rest, so that sweeps go on while Postgres is away */
+    FITS_MS = 10000,     /* between two looks at statements of which one does not fit */
     PAUSE_FIRST_MS = 10, /* between two looks at a cluster that had nothing, */
     PAUSE_LAST_MS = 160, /* which nobody can wait for: a blocking read sees one slot */
 };
@@ -43,6 +44,7 @@ struct lane {
     int64_t pause_ms;
     PGconn *postgres;
     struct retry postgres_retry;
+    int64_t fits_ms; /* from when on it is looked again whether the statements fit, if one does not: clock_mono_ms */
     size_t most;    /* calls at once: halved when that is too much, doubled when it goes well */
     struct delivery delivery;
 };
@@ -108,6 +110,20 @@ static bool postgres_ready(struct lane *l)
     return false;
 }
 
+/* A call waits since a statement does not fit the database. Whether that is so for every call is seen when they are
+ * prepared anew: then all wait, and the flusher is not ready. */
+static bool statements_fit(struct lane *l)
+{
+    if (clock_mono_ms() < l->fits_ms)
+        return true;
+    l->fits_ms = clock_mono_ms() + FITS_MS;
+    postgres_lost(l);
+    if (postgres_ready(l))
+        return true;
+    ended_rewind(l->ended);
+    return false;
+}
+
 /* A transaction that was crossed by another one; the connection is as good as before. */
 static bool crossed(const struct lane *l, const struct db_error *error)
 {
@@ -148,6 +164,8 @@ static enum delivery_result deliver(struct lane *l, const struct ended_entry *en
         (void)db_out_of_memory(&error);
     if (result == DELIVERY_NO_POSTGRES || result == DELIVERY_NO_MEMORY)
         delivery_failed(l, &error);
+    else if (result == DELIVERY_MADE && pg_fault_of(error.sqlstate) == PG_FAULT_SCHEMA)
+        result = statements_fit(l) ? DELIVERY_MADE : DELIVERY_NO_POSTGRES;
     else if (strcmp(error.sqlstate, PG_LOCK_NOT_AVAILABLE) == 0)
         l->delivery.apply.impatient = true; /* up to the end of what is at hand */
     return result;

@@ -31,8 +31,11 @@ bool pg_fault_is_strange(const char *sqlstate)
 
 bool pg_fault_may_be_partial(const char *sqlstate)
 {
-    return pg_fault_is_strange(sqlstate) ||
-           (sqlstate && (strcmp(sqlstate, PG_LOCK_NOT_AVAILABLE) == 0 || strcmp(sqlstate, PG_QUERY_CANCELED) == 0));
+    static const char *const missing[] = {"42", "3F"};
+    if (!sqlstate || *pg_shared_session_advice(sqlstate))
+        return false;
+    return pg_fault_is_strange(sqlstate) || has_class(sqlstate, missing, ARRAY_LEN(missing)) ||
+           strcmp(sqlstate, PG_LOCK_NOT_AVAILABLE) == 0 || strcmp(sqlstate, PG_QUERY_CANCELED) == 0;
 }
 
 const char *pg_shared_session_advice(const char *sqlstate)

@@ -21,8 +21,9 @@ enum pg_fault pg_fault_of(const char *sqlstate);
  * intervention, system). An internal error that comes again and again is most likely one row's. */
 bool pg_fault_is_strange(const char *sqlstate);
 
-/* Of a server's fault: whether a part of what was asked may go through by itself, since a row is strange, or locked by
- * somebody, or all of it took too long. */
+/* Of a server's or a schema's fault: whether a part of what was asked may go through by itself, since a row is strange, or
+ * locked by somebody, or all of it took too long, or only some rows come to what is missing (in somebody's trigger). Not
+ * where the statements must be prepared anew. */
 bool pg_fault_may_be_partial(const char *sqlstate);
 
 /* What is to be done where a prepared statement is there already, or is gone: another's session was given to us. "" for

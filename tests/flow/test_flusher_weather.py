@@ -194,6 +194,22 @@ def test_an_outage_does_not_use_up_the_patience_with_a_strange_error(rig):
     assert metrics["ringfleet_flush_failures_total"] == 9 and metrics["ringfleet_calls_parked_total"] == 0
 
 
+@pytest.mark.parametrize("calls", [3, 300], ids=["few", "many"])
+def test_a_trigger_that_misses_something_for_one_call(rig, calls):
+    """It looks like a schema that does not fit, but does so for all others."""
+    storm(rig, "42883", times=1_000_000, only="CA1 0")
+    ended_calls(rig, calls)
+    flusher = rig.start(claim_idle_ms=200)
+    eventually("all the others", lambda: flushed(rig) == {f"CA{i}" for i in range(calls)} - {"CA1"})
+    eventually("the flusher to be ready", lambda: ready(flusher))
+    assert rig.redis.xlen(ENDED) == 1 and rig.dead() == []
+    words = next(line for line in flusher.log() if line.get("msg", "").startswith("the call waits"))
+    assert (words["call"], words["sqlstate"]) == ("CA1", "42883") and "does not fit" in words["msg"]
+    rig.sql("drop trigger storm on conversation_turn")
+    rig.wait_flushed()
+    assert all_there(rig, calls)
+
+
 def test_a_bad_entry_in_a_large_batch(rig):
     """Turns come by COPY there: the entry is found all the same, and COPY is used again."""
     call = rig.call("CAbad").open().claim()

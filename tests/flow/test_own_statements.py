@@ -107,8 +107,9 @@ def test_the_log_names_a_statement_that_fails(rig, tmp_path, writer):
     """Everything waits, and nothing is lost."""
     (tmp_path / "apply_turn.sql").write_text(TURNS)
     ended_call(rig, "CA1", "one")
-    line = complaint(rig.start(wait=False, sql_dir=tmp_path, database_url=writer))
-    assert (line["statement"], line["sqlstate"]) == ("apply_turn", "42501")
+    flusher = rig.start(wait=False, sql_dir=tmp_path, database_url=writer, claim_idle_ms=200)
+    line = eventually("a word on the call", lambda: next((one for one in flusher.log() if one.get("call") == "CA1"), None))
+    assert (line["statement"], line["sqlstate"]) == ("apply_turn", "42501") and "does not fit" in line["msg"]
     rig.sql("grant insert on said to writer")
     rig.wait_flushed()
     assert rig.one("select words from said") == {"words": "one"} and rig.dead() == []
