@@ -69,6 +69,7 @@ def test_late_data_reaches_the_conversation(source, script, stale):
         assert "Jane" not in compact.text and len(rest) == stale + 1
         assert "You speak with Jane." in late and late == fleet.context(call.sid)["prompt_full"]
         tools = [[tool["name"] for tool in update["tools"]] for update in session.updates if "tools" in update]
+        assert all(len({"instructions", "tools"} & set(update)) == 1 for update in session.updates[1:]), "refused apart"
         assert "transfer_call" in tools[-1] and "transfer_call" not in (tools[0] if source == "minimal" else [])
         assert len({update["audio"]["output"]["voice"] for update in session.updates if "audio" in update}) == 1
         words = [entry["message"] for _, entry in fleet.journal(call.sid) if entry["type"] == "turn"]

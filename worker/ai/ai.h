@@ -53,7 +53,7 @@ void ai_event_release(struct ai_event *ev);
 
 /* What a session is opened with. All borrowed. */
 struct ai_settings {
-    const char *instructions;
+    const char *instructions;        /* NULL: those in force stay (not for agents) */
     const char *voice;
     const char *language;            /* the business's: "de", "de-AT", or "" */
     const char *transcription_model; /* "" for none */

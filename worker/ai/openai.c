@@ -301,7 +301,7 @@ static json_t *transcription(const struct ai_settings *s)
 static char *openai_session(const struct ai_settings *s)
 {
     return dumped(json_pack(
-        "{s:s, s:{s:s, s:[s], s:s, s:{s:{s:{s:s}, s:o, s:{s:s, s:f, s:i, s:i, s:b, s:b}}, s:{s:{s:s}, s:s}}, s:O, s:s}}",
+        "{s:s, s:{s:s, s:[s], s:s*, s:{s:{s:{s:s}, s:o, s:{s:s, s:f, s:i, s:i, s:b, s:b}}, s:{s:{s:s}, s:s}}, s:O, s:s}}",
         "type", "session.update", "session", "type", "realtime", "output_modalities", "audio", "instructions",
         s->instructions, "audio", "input", "format", "type", "audio/pcmu", "transcription", transcription(s),
         "turn_detection", "type", "server_vad", "threshold", 0.5, "prefix_padding_ms", VAD_PREFIX_MS,

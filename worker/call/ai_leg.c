@@ -153,13 +153,13 @@ static bool waits(const struct call *c)
     return c->past_greeting && !c->rejoin && !c->unsaid;
 }
 
-char *ai_leg_settings(const struct call *c)
+static char *settings_with(const struct call *c, const char *instructions)
 {
     const struct context *ctx = &c->claim.context;
     const struct provider *provider = c->w->provider;
     char *text;
     struct ai_settings settings = {
-        .instructions = context_prompt(ctx, c->past_greeting || !provider->instructions),
+        .instructions = instructions,
         .call_sid = c->sid,
         .greeting = ctx->greeting,
         .past = &c->claim.history,
@@ -175,6 +175,11 @@ char *ai_leg_settings(const struct call *c)
     return text;
 }
 
+char *ai_leg_settings(const struct call *c)
+{
+    return settings_with(c, context_prompt(&c->claim.context, c->past_greeting || !c->w->provider->instructions));
+}
+
 static void send_settings(struct call *c)
 {
     ai_leg_send(c, ai_leg_settings(c));
@@ -186,10 +191,9 @@ void ai_leg_upgrade_prompt(struct call *c)
     if (!c->w->provider->instructions || !*c->claim.context.prompt_full) /* it may still come */
         return;
     ai_standby_drop(c);
-    if (c->late.taken) /* it brings tools as well */
-        send_settings(c);
-    else
-        ai_leg_send(c, c->w->provider->instructions(c->claim.context.prompt_full));
+    ai_leg_send(c, c->w->provider->instructions(c->claim.context.prompt_full));
+    if (c->late.taken) /* tools and language, apart: a tool that is refused must not cost the prompt */
+        ai_leg_send(c, settings_with(c, NULL));
     took = clock_mono_us() - decided;
     metric_observe_us(&c->w->metrics.prompt_upgrade, took);
     log_info(c->sid, "prompt upgraded", log_real("seconds", (double)took / 1e6));

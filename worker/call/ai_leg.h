@@ -10,7 +10,8 @@ void ai_leg_open(struct call *c);
 void ai_leg_configure(struct call *c);
 
 /* The greeting is over, or the full context has come: the FULL prompt takes over. Rule 4 of the
- * design: it is in the context already, and only one message goes out. */
+ * design: it is in the context already, and one message goes out; where the context came late, a second one with the
+ * tools and the language. */
 void ai_leg_upgrade_prompt(struct call *c);
 
 /* The settings were refused, all of them. They are tried without transcription, whose models change
