@@ -152,6 +152,7 @@ CASES = [
 ]
 REFUSALS = [
     talk("refused at the start", None, Faults(reject_session_updates=1)),
+    talk("failed at the start", None, Faults(fail_session_updates=1)),
     talk("refused later", refused_at_the_rebuild, Faults()),
     talk("refused for good", waits, Faults(reject_session_updates=99)),
     talk("settings not answered", None, Faults(ignore_session_updates=1)),
@@ -259,6 +260,18 @@ def test_settings_refused_once_are_tried_without_transcription(plays):
     asked = [one.event["session"]["audio"] for one in session.received("session.update")[:2]]
     assert asked[0]["input"]["transcription"] and not asked[1]["input"]["transcription"]
     assert play.words() == [GREETING, "It is noon.", "You are welcome."]
+    assert play.ended["reason"] == "carrier_stop"
+
+
+def test_a_provider_that_fails_on_the_settings(plays):
+    """Nothing is wrong with them: they are given to the next session as they are."""
+    play = plays["failed at the start"]
+    failed, session = play.sessions
+    (asked,) = failed.received("session.update")
+    again = session.received("session.update")[0]
+    assert asked.event["session"]["audio"] == again.event["session"]["audio"]
+    assert asked.event["session"]["audio"]["input"]["transcription"]
+    assert play.words() == [GREETING, "What time is it?", "It is noon.", "Thank you.", "You are welcome."]
     assert play.ended["reason"] == "carrier_stop"
 
 

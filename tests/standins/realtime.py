@@ -26,6 +26,7 @@ class Faults:
     the first group may also be a single call's (Conversation.faults)."""
 
     reject_session_updates: int = 0
+    fail_session_updates: int = 0  # a server's error, which passes
     ignore_session_updates: int = 0  # no answer at all
     fail_responses: int = 0
     empty_responses: int = 0  # incomplete, without a word

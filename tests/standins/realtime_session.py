@@ -25,6 +25,7 @@ PING_SECONDS = 20.3
 PONG_SECONDS = 10
 MAX_APPEND = 15 * 1024 * 1024
 MIN_COMMIT_MS = 100
+SERVER_ERROR = {"type": "server_error", "code": None, "message": "failed", "param": None}
 # How the energy detector behaves when the client asked for semantic detection.
 _SEMANTIC_TIMING = {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 800}
 
@@ -192,6 +193,10 @@ class Session(VoiceSession):
             error |= {"message": "rejected on purpose", "event_id": event.get("event_id")}
             await self.send("error", error=error)
             return
+        if self.faults.fail_session_updates > 0:
+            self.faults.fail_session_updates -= 1
+            await self.send("error", error=SERVER_ERROR | {"event_id": event.get("event_id")})
+            return
         voice = update.get("audio", {}).get("output", {}).get("voice")
         if self.audio_ms and voice not in (None, self.config["audio"]["output"]["voice"]):
             raise Refused("cannot_update_voice", "the assistant has spoken already")
@@ -271,8 +276,7 @@ class Session(VoiceSession):
         place = {"item_id": item_id, "content_index": 0}
         if self.faults.fail_transcriptions > 0:
             self.faults.fail_transcriptions -= 1
-            error = {"type": "server_error", "code": None, "message": "failed", "param": None}
-            await self.send(prefix + "failed", **place, error=error)
+            await self.send(prefix + "failed", **place, error=SERVER_ERROR)
             return
         for word in transcript.split(" "):
             await self.send(prefix + "delta", **place, delta=word + " ", obfuscation="aqTx")

@@ -47,6 +47,7 @@ struct ai_event {
     int64_t expires_s; /* of the session, if the event tells; else 0 */
     char error[192];
     bool permanent; /* AI_BAD, AI_REFUSED: trying again would be refused again */
+    bool transient; /* AI_REFUSED: nothing is wrong with what was sent, the provider failed on it */
 };
 
 void ai_event_release(struct ai_event *ev);

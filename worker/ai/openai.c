@@ -131,6 +131,7 @@ static void take_error(struct ai_event *ev, const json_t *error)
     snprintf(ev->error, sizeof ev->error, "%s: %s", code ? code : type ? type : "error", message ? message : "");
     for (size_t i = 0; code && i < ARRAY_LEN(permanent); i++)
         ev->permanent = ev->permanent || strcmp(code, permanent[i]) == 0;
+    ev->transient = !ev->permanent && type && strcmp(type, "server_error") == 0;
 }
 
 static void take_reason(struct ai_event *ev, const json_t *details)

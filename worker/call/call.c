@@ -284,6 +284,8 @@ static void while_dialling(struct call *c, const struct call_event *ev)
     } else if (is_ai(ev, AI_CONFIGURED)) {
         ai_leg_ready(c, ev->ai);
         call_enter(c, c->past_greeting ? CALL_TALKING : CALL_GREETING);
+    } else if (is_ai(ev, AI_REFUSED) && ev->ai->transient) {
+        on_ai_lost(c, &(struct call_event){.kind = CALL_EV_AI_LOST, .why = ev->ai->error});
     } else if (is_ai(ev, AI_REFUSED)) {
         ai_leg_refused(c, ev->ai->error); /* the session would speak 24 kHz PCM: noise on a phone */
     } else if (ev->kind == CALL_EV_CARRIER) {

@@ -164,6 +164,10 @@ static void test_errors(void **state)
     (void)state;
     assert_int_equal(ev->kind, AI_REFUSED);
     assert_string_equal(ev->error, "server_error: oops");
+    assert_true(ev->transient);
+    ev = parsed("{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"code\":\"invalid_value\",\"message\":\"no\"}}");
+    assert_int_equal(ev->kind, AI_REFUSED);
+    assert_false(ev->transient);
     for (size_t i = 0; i < ARRAY_LEN(permanent); i++) {
         snprintf(text, sizeof text, "{\"type\":\"error\",\"error\":{\"code\":\"%s\",\"message\":\"m\"}}", permanent[i]);
         ev = parsed(text);
