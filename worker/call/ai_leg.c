@@ -182,6 +182,7 @@ char *ai_leg_settings(const struct call *c)
 
 static void send_settings(struct call *c)
 {
+    c->late.owed = false;
     ai_leg_send(c, ai_leg_settings(c));
 }
 
@@ -191,6 +192,7 @@ void ai_leg_upgrade_prompt(struct call *c)
     if (!c->w->provider->instructions || !*c->claim.context.prompt_full) /* it may still come */
         return;
     ai_standby_drop(c);
+    c->late.owed = false;
     ai_leg_send(c, c->w->provider->instructions(c->claim.context.prompt_full));
     if (c->late.taken) /* tools and language, apart: a tool that is refused must not cost the prompt */
         ai_leg_send(c, settings_with(c, NULL));

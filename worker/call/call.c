@@ -80,6 +80,8 @@ static void call_enter(struct call *c, enum call_state next)
             greeting_ask(c);
         break;
     case CALL_TALKING:
+        if (c->late.owed)
+            ai_leg_upgrade_prompt(c);
         if (c->machine)
             call_part(c, REASON_VOICEMAIL); /* the message is all there is to say to it */
         if (c->rejoin)
@@ -237,7 +239,8 @@ static bool call_on_anywhere(struct call *c, const struct call_event *ev)
             machine_found(c);
         return true;
     case CALL_EV_CONTEXT:
-        if (c->state == CALL_TALKING) /* in other states the upgrade is still to come */
+        c->late.owed = c->past_greeting; /* else the upgrade is still to come */
+        if (c->state == CALL_TALKING)
             ai_leg_upgrade_prompt(c);
         call_tools_context(c);
         return true;

@@ -140,6 +140,7 @@ struct call {
         int looks;             /* times */
         int64_t until_ms;      /* how long the prompt upgrade waits for it; 0: not yet asked to */
         bool taken;            /* it has come */
+        bool owed;             /* and the AI has not been told: it was not the moment */
     } late;
     struct {
         struct ticket *ticket; /* Redis is asked who has picked up */

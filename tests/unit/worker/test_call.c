@@ -236,6 +236,11 @@ static void ai_ends(void)
     from_ai((struct ai_event){.kind = AI_TOOL_CALL, .tool_id = "t1", .tool_name = "end_call"});
 }
 
+static void context_comes(void)
+{
+    feed((struct call_event){.kind = CALL_EV_CONTEXT});
+}
+
 static void played(void)
 {
     from_carrier((struct carrier_event){.kind = CARRIER_PLAYED, .mark = "0.12"});
@@ -521,6 +526,34 @@ static void test_handed_over(void **state)
     }
 }
 
+/* The full context comes when the AI cannot be told of it: it is as soon as it can, and once. */
+static void test_late_context(void **state)
+{
+    static const struct {
+        step *steps[STEPS];
+        int updates; /* after the good call's two */
+    } rows[] = {
+        {{TALKING, context_comes}, 1},
+        {{TALKING, ai_lost, context_comes, ai_opens, ai_configured}, 1},
+        {{TALKING, ai_lost, ai_opens, context_comes, ai_configured}, 2},
+        {{TALKING, ai_answers, ai_ends, context_comes}, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int updates = 0;
+        ring();
+        take(rows[i].steps);
+        for (const char *at = sent; (at = strstr(at, "session.update ")); at++)
+            updates++;
+        assert_int_equal(updates, 2 + rows[i].updates);
+        if (call->state == CALL_PARTING) { /* who speaks on is talked with as any other */
+            caller_begins();
+            assert_string_equal(sent + strlen(sent) - strlen("session.update "), "session.update ");
+        }
+        hang_up();
+    }
+}
+
 /* Redis lost the connection while it was asked for the greeting: the AI speaks it. */
 static void test_greeting_without_redis(void **state)
 {
@@ -702,7 +735,7 @@ int main(void)
         cmocka_unit_test(test_one_greeting), cmocka_unit_test(test_machine),
         cmocka_unit_test(test_machine_session_lost),
         cmocka_unit_test(test_answers_wait), cmocka_unit_test(test_resumed_in_a_pause),
-        cmocka_unit_test(test_handed_over),  cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_handed_over), cmocka_unit_test(test_late_context), cmocka_unit_test(test_no_place),
         cmocka_unit_test(test_one_answer_to_all_tools), cmocka_unit_test(test_ends_before_its_beat),
         cmocka_unit_test(test_the_caller_speaks_first), cmocka_unit_test(test_more_turns_than_may_be_open),
     };
