@@ -186,15 +186,25 @@ static bool check_statements(PGconn *conn, const struct flusher_config *config)
     return ok;
 }
 
+/* Only where the database was asked can a migration be what is missing. */
+static bool check_schema(PGconn *conn, const struct flusher_config *config)
+{
+    bool ok = check_statements(conn, config);
+    if (jobs_want_any(config))
+        ok = check_jobs(conn, config) && ok;
+    if (!ok)
+        printf("not everything fits. What is missing: flusher migrate makes the default schema, flusher migrate --to 1 what a "
+               "schema of your own needs besides (flusher/sql/README.md)\n");
+    return ok;
+}
+
 static bool check_postgres(const struct flusher_config *config)
 {
     struct db_error error = {0};
     PGconn *conn = db_connect(config->database_url, "", &error);
     bool ok = conn && db_writable(conn, &error);
     say(ok, "Postgres", ok ? "" : error.message);
-    ok = conn && check_statements(conn, config) && ok;
-    if (conn && jobs_want_any(config))
-        ok = check_jobs(conn, config) && ok;
+    ok = conn && check_schema(conn, config) && ok;
     PQfinish(conn);
     return ok;
 }
@@ -202,9 +212,5 @@ static bool check_postgres(const struct flusher_config *config)
 int check(const struct flusher_config *config)
 {
     bool redis = check_redis(config), postgres = check_postgres(config);
-    if (redis && postgres)
-        return 0;
-    printf("not everything fits. What is missing: flusher migrate makes the default schema, flusher migrate --to 1 what a "
-           "schema of your own needs besides (flusher/sql/README.md)\n");
-    return 1;
+    return redis && postgres ? 0 : 1;
 }

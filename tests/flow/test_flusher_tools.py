@@ -398,3 +398,4 @@ def test_check(rig, tmp_path):
     nowhere = rig.command("check", database_url="postgresql://127.0.0.1:1/none", redis_url="redis://127.0.0.1:1")
     assert nowhere.returncode == 1
     assert [line.split()[:2] for line in nowhere.stdout.splitlines()[:2]] == [["FAILS", "Redis:"], ["FAILS", "Postgres:"]]
+    assert "migrate" in done.stdout and "migrate" not in nowhere.stdout  # servers that are away want no migration
