@@ -18,6 +18,7 @@
     X(HISTOGRAM, transaction, "flush_transaction_seconds", "", "the part of it that is Postgres")                \
     X(HISTOGRAM, hangup_to_commit, "hangup_to_commit_seconds", "", "from the end of a call to its rows")         \
     X(GAUGE, backlog, "ended_backlog", "", "ended calls not yet flushed")                                        \
+    X(GAUGE, letters, "dead_letters", "", "what is in the dead streams and not looked after yet")                \
     X(GAUGE, delay_seconds, "flush_delay_seconds", "", "how long the oldest ended call waits, or Redis is away: the alarm") \
     X(GAUGE, memory_percent, "redis_memory_percent", "", "how full Redis is, of its maxmemory; 0: it has none")    \
     X(GAUGE, at_risk, "redis_at_risk", "", "1 while Redis runs without AOF, or evicts: the log says which")       \

@@ -24,9 +24,10 @@ struct sweep_round {
     struct health health;
 };
 
-/* Of one partition: what is on its index. */
+/* Of one partition: what is on its index, and in its dead stream. */
 struct sweep_backlog {
     int64_t calls, oldest_ms; /* INT64_MAX: none */
+    int64_t letters;
 };
 
 bool sweep_init(struct sweep *sweep)
@@ -130,33 +131,42 @@ static bool oldest_entry(redisContext *redis, const char *name, int64_t *made_ms
     return ok;
 }
 
+static bool stream_length(redisContext *redis, const char *name, int64_t *length)
+{
+    redisReply *reply = redis_ask(redis, "XLEN %s", name);
+    if (!reply)
+        return false;
+    *length = reply->integer;
+    freeReplyObject(reply);
+    return true;
+}
+
 /* Index entries are removed when their call is done, so what is there is what is left to do. (The group's lag
  * would count entries that were deleted.) */
 static bool count_backlog(struct sweep *sweep, redisContext *redis, int partition)
 {
     struct sweep_backlog *backlog = &sweep->_backlog[partition];
-    char key[KEY_SIZE];
-    redisReply *reply = redis_ask(redis, "XLEN %s", key_of_partition(key, sweep->keys, KEY_ENDED, partition));
-    if (!reply)
-        return false;
-    backlog->calls = reply->integer;
-    freeReplyObject(reply);
-    return oldest_entry(redis, key, &backlog->oldest_ms);
+    char ended[KEY_SIZE], dead[KEY_SIZE];
+    return stream_length(redis, key_of_partition(ended, sweep->keys, KEY_ENDED, partition), &backlog->calls) &&
+           oldest_entry(redis, ended, &backlog->oldest_ms) &&
+           stream_length(redis, key_of_partition(dead, sweep->keys, KEY_DEAD, partition), &backlog->letters);
 }
 
 /* Of all partitions, those of other shards as they were found last. */
 static bool measure_backlog(struct sweep *sweep, const struct redis_shard *shard, int64_t now)
 {
-    int64_t calls = 0, oldest = INT64_MAX;
+    int64_t calls = 0, letters = 0, oldest = INT64_MAX;
     for (int i = 0; i < shard->count; i++) {
         if (!count_backlog(sweep, shard->redis, shard->partitions[i]))
             return false;
     }
     for (int p = 0; p < sweep->keys->partitions; p++) {
         calls += sweep->_backlog[p].calls;
+        letters += sweep->_backlog[p].letters;
         oldest = sweep->_backlog[p].oldest_ms < oldest ? sweep->_backlog[p].oldest_ms : oldest;
     }
     metric_set(&sweep->metrics->backlog, (uint64_t)calls);
+    metric_set(&sweep->metrics->letters, (uint64_t)letters);
     sweep->waiting_since_ms = oldest == INT64_MAX ? 0 : clock_mono_ms() - (now > oldest ? now - oldest : 0);
     return true;
 }

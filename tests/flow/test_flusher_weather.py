@@ -5,7 +5,7 @@ import time
 import psycopg
 import pytest
 
-from .flusher_rig import ENDED, FlusherRig
+from .flusher_rig import DEAD, ENDED, FlusherRig
 from .redis_functions import named
 from .servers import eventually
 
@@ -483,6 +483,15 @@ def test_the_end_of_a_journal_that_was_deleted_is_missed(rig):
     rig.redis.xadd(ENDED, {"call_sid": "CA1", "why": "again"})
     rig.wait_flushed()
     assert flusher.metrics()["ringfleet_journal_gaps_total"] == 1, "told twice"
+
+
+def test_a_letter_is_counted_until_it_is_looked_after(rig):
+    """Whoever wrote it (here a worker, from its disk), and also by a flusher that came later."""
+    rig.redis.xadd(DEAD, {"call_sid": "CA1", "stream": "writes", "entry_id": "2-1", "type": "turn", "entry": "{}"})
+    flusher = rig.start()
+    eventually("the letter", lambda: flusher.metrics()["ringfleet_dead_letters"] == 1)
+    assert rig.command("dead", "discard", "all").returncode == 0
+    eventually("no letter", lambda: flusher.metrics()["ringfleet_dead_letters"] == 0)
 
 
 def test_the_backlog_counts_what_is_there(rig):

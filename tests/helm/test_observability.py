@@ -123,6 +123,15 @@ def test_alerts_fire_and_do_not(tmp_path: Path):
     check_alerts(tmp_path, cases)
 
 
+def test_a_letter_rings_until_somebody_has_looked(tmp_path: Path):
+    letters = of_worker("ringfleet_dead_letters")
+    cases = [
+        fires({letters: "1x240"}, "RingfleetDeadEntries", True, "50m"),
+        fires({letters: "1x30 0x30"}, "RingfleetDeadEntries", False),
+    ]
+    check_alerts(tmp_path, cases)
+
+
 def test_what_must_last_is_over_when_its_pod_has_left(tmp_path: Path):
     """Of a pod that was there for a short time only, no alert is left either."""
     backlog, draining = of_worker("ringfleet_ended_backlog"), of_worker("ringfleet_draining")
