@@ -67,6 +67,18 @@ def test_every_label_named_exists(samples):
                 assert any(label in labels for name in names for labels in samples[name]), where
 
 
+@pytest.mark.usefixtures("programs")
+def test_what_the_text_names_exists(samples):
+    """Metrics and alerts, as people who look for help read of them."""
+    known = {re.sub(r"_(bucket|sum|count)$", "", name) for name in samples} | {rule["alert"] for rule in rules()}
+    root = chart.CHART.parent.parent
+    for folder in ("", "warmer", "worker", "flusher", "common/redis", "helm/ringfleet"):
+        text = (root / folder / "README.md").read_text()
+        for name in re.findall(r"`(ringfleet_\w+|Ringfleet\w+|\w+_total)\b", text):
+            full = name if name.lower().startswith("ringfleet") else f"ringfleet_{name}"
+            assert full in known, f"{folder}/README.md: {name}"
+
+
 def test_promtool_takes_the_rules(tmp_path: Path):
     groups = chart.pick(chart.render("keda"), "PrometheusRule", "fleet")["spec"]["groups"]
     file = tmp_path / "rules.yaml"
@@ -112,11 +124,14 @@ def test_alerts_fire_and_do_not(tmp_path: Path):
     """A loss, an absence, a ratio."""
     room = {of_worker("ringfleet_calls_capacity"): "100x60"}
     active, refused = of_worker("ringfleet_calls_active"), of_worker("ringfleet_journal_refused_total")
+    spool_refused = of_worker("ringfleet_spool_refused_total", ', reason="full"')
     cases = [
         fires({**room, active: "81x60"}, "RingfleetWorkersNearlyFull", True),
         fires({**room, active: "79x60"}, "RingfleetWorkersNearlyFull", False),
         fires({refused: "0x30 1x30"}, "RingfleetWritesLost", True),
         fires({refused: "1x60"}, "RingfleetWritesLost", False),
+        fires({spool_refused: "0x30 1x30"}, "RingfleetSpoolRefuses", True),
+        fires({spool_refused: "1x60"}, "RingfleetSpoolRefuses", False),
         fires({of_worker("up"): "0x60", **room}, "RingfleetNoWorker", True),
         fires({of_worker("up"): "1x60", **room}, "RingfleetNoWorker", False),
     ]
