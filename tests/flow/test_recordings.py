@@ -1,6 +1,7 @@
 """Recordings after a call: each is in the store once, whole, whatever the carrier, the disk and we ourselves do on
 the way."""
 
+import json
 import hashlib
 import os
 import signal
@@ -145,6 +146,7 @@ def test_what_stays_too_short_is_given_up_and_can_be_tried_again(rig, carrier, s
     eventually("the metric", lambda: flusher.metrics()["ringfleet_jobs_dead"] == 1)
     listed = rig.command("jobs", "list", "dead", **settings)
     assert "RE1" in listed.stdout and "says itself" in listed.stdout, listed
+    assert json.loads(rig.command("jobs", "list", "--json", **settings).stdout)[0]["due_ms"] is None
     media.content = SOUND
     again = rig.command("jobs", "retry", "CA1", **settings)
     assert again.returncode == 0 and "RE1" in again.stdout, again

@@ -1,8 +1,8 @@
 -- Of `flusher jobs list`: what is not done, the oldest first.
 -- $1 state: waiting, dead, or NULL for both  $2 most
--- -> kind, subject, call_sid, state, attempts, owner, due_ms (from now), age_ms, error
+-- -> kind, subject, call_sid, state, attempts, owner, due_ms (from now; 0: it is due; NULL: it was given up), age_ms, error
 select kind, subject, call_sid, state, attempts, owner,
-       (extract(epoch from due_at - now()) * 1000)::bigint as due_ms,
+       case state when 'waiting' then greatest((extract(epoch from due_at - now()) * 1000)::bigint, 0) end as due_ms,
        (extract(epoch from now() - created_at) * 1000)::bigint as age_ms,
        error
 from (select * from after_call_job where state = 'waiting'
