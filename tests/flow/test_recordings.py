@@ -1,8 +1,8 @@
 """Recordings after a call: each is in the store once, whole, whatever the carrier, the disk and we ourselves do on
 the way."""
 
-import json
 import hashlib
+import json
 import os
 import signal
 import subprocess
