@@ -222,15 +222,26 @@ static int run_files(PGconn *conn, int target, struct db_error *error)
         if (version_of(i) <= target && !applied[i] && !run_file(conn, i, true, error))
             return report(file_of(i, true)->name, error);
     }
-    printf("the schema is at version %d\n", target < newest_version() ? target : newest_version());
+    printf("the schema is at version %d\n", target);
     return 0;
+}
+
+static bool is_known(int target)
+{
+    if (target <= newest_version())
+        return true;
+    fprintf(stderr, "migrate: there is no version %d; this flusher knows them up to %d\n", target, newest_version());
+    return false;
 }
 
 int migrate(const char *database_url, int target)
 {
     struct db_error error = {0};
-    PGconn *conn = db_connect(database_url, "", &error);
+    PGconn *conn;
     int code;
+    if (!is_known(target))
+        return 2;
+    conn = db_connect(database_url, "", &error);
     if (!conn)
         return report("cannot connect", &error);
     if (!own_session(conn, database_url)) {
@@ -264,8 +275,11 @@ static int print_plan(PGconn *conn, int target, struct db_error *error)
 int migrate_plan(const char *database_url, int target)
 {
     struct db_error error = {0};
-    PGconn *conn = db_connect(database_url, "", &error);
+    PGconn *conn;
     int code;
+    if (!is_known(target))
+        return 2;
+    conn = db_connect(database_url, "", &error);
     if (!conn)
         return report("cannot connect", &error);
     code = print_plan(conn, target == MIGRATE_NEWEST ? newest_version() : target, &error);

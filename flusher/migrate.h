@@ -14,7 +14,7 @@
 enum { MIGRATE_NEWEST = -1 };
 
 /* Goes up, or down, to version target and prints each file on stdout. Returns the exit code; on 1
- * one sentence was printed on stderr, and the steps printed before it hold. */
+ * one sentence was printed on stderr, and the steps printed before it hold; 2: there is no such version. */
 int migrate(const char *database_url, int target);
 
 /* Prints what migrate would do, and changes nothing. */

@@ -248,9 +248,10 @@ int inspect_dead(const struct flusher_config *config, const struct options *opti
         code = list(&look);
     } else {
         count = decide(&look, what, options->words[2]);
+        bool all = strcmp(options->words[2], "all") == 0;
         if (count == 0)
-            fprintf(stderr, "flusher: there is no such letter\n");
-        code = count > 0 ? 0 : 1;
+            fprintf(stderr, all ? "flusher: the dead streams are empty\n" : "flusher: there is no such letter\n");
+        code = count > 0 || (count == 0 && all) ? 0 : 1;
     }
     look_release(&look);
     return code;

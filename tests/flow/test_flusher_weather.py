@@ -492,6 +492,8 @@ def test_a_letter_is_counted_until_it_is_looked_after(rig):
     eventually("the letter", lambda: flusher.metrics()["ringfleet_dead_letters"] == 1)
     assert rig.command("dead", "discard", "all").returncode == 0
     eventually("no letter", lambda: flusher.metrics()["ringfleet_dead_letters"] == 0)
+    empty = rig.command("dead", "show", "all")
+    assert (empty.returncode, empty.stderr) == (0, "flusher: the dead streams are empty\n")
 
 
 def test_the_backlog_counts_what_is_there(rig):

@@ -63,7 +63,7 @@ def test_a_dry_run_changes_nothing(rig):
     assert rig.sql("select to_regclass('call_flush') as t") == [{"t": None}]
 
 
-@pytest.mark.parametrize("words", [["--to", "x"], ["--to"], ["--to=-1"], ["to", "2"], ["plan"]])
+@pytest.mark.parametrize("words", [["--to", "x"], ["--to"], ["--to=-1"], ["--to", "99"], ["--dry-run", "--to", "99"], ["to", "2"], ["plan"]])
 def test_a_mistyped_command_changes_nothing(rig, words):
     done = rig.migrate(*words)
     assert done.returncode == 2 and done.stderr, done
