@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from flow.leaks import check_nothing_left
 from flow.raw_peer import RawPeer
 from flow.servers import eventually
 from flow.warmer_rig import AUTH_TOKEN, after, form_of, metric, new_sid, post, report, ring, wait_database, without_workers
@@ -76,11 +77,5 @@ def test_calls_leave_nothing_behind():
             eventually("all calls to be flushed", lambda: fleet.redis().xlen("rf:{p0}:ended") == 0)
 
         programs = (fleet.warmer, fleet.flusher)
-        play(WARM_UP)
-        before = [(one.resident_kb(), one.descriptors()) for one in programs]
-        play(ROUNDS)
+        check_nothing_left(programs, play, warm_up=WARM_UP, rounds=ROUNDS, growth_kb=GROWTH_KB)
         assert fleet.redis().xlen("rf:{p0}:dead") == (WARM_UP + ROUNDS) // len(KINDS)
-        for one, (kb, files) in zip(programs, before):
-            eventually(f"as many descriptors of the {one.name} as before", lambda: one.descriptors() <= files)
-            if not one.sanitized():
-                assert one.resident_kb() - kb < GROWTH_KB

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flow.chat import NUMBERS, fleet_of
+from flow.leaks import check_nothing_left, wait_all_over
 from flow.raw_peer import REQUEST, Offer, RawPeer, offer
 from flow.servers import eventually
 
@@ -75,16 +76,10 @@ def test_short_calls_leave_nothing_behind():
                 running = [pool.submit(KINDS[n % len(KINDS)], stage, worker.listen) for n in range(ROUND)]
                 for one in running:
                     one.result()
-            eventually("all calls to end", lambda: worker.metrics()["ringfleet_calls_active"] == 0)
-            eventually("all sockets to close", lambda: worker.metrics()["ringfleet_websockets"] == 0)
+            wait_all_over(worker)
 
-        play(WARM_UP)
-        before, files = worker.resident_kb(), worker.descriptors()
-        play(ROUNDS)
-        eventually("as many descriptors as before", lambda: worker.descriptors() <= files)
+        check_nothing_left([worker], play, warm_up=WARM_UP, rounds=ROUNDS, growth_kb=GROWTH_KB)
         metrics = worker.metrics()
         assert metrics["ringfleet_calls_claimed_total"] >= (WARM_UP + ROUNDS) * ROUND // 3
         assert metrics["ringfleet_connections_waiting"] == metrics["ringfleet_streams_waiting"] == 0
         eventually("no AI session", lambda: stage.provider.open() == [])
-        if not worker.sanitized():
-            assert worker.resident_kb() - before < GROWTH_KB

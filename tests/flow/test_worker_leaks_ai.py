@@ -6,8 +6,8 @@ import pytest
 
 from flow.bad_ai import MODES, BadAi
 from flow.chat import NUMBERS, fleet_of
+from flow.leaks import check_nothing_left, wait_all_over
 from flow.raw_peer import RawPeer, offer
-from flow.servers import eventually
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -42,13 +42,7 @@ def test_calls_without_an_ai_leave_nothing_behind():
             for _ in range(rounds):
                 for one in [pool.submit(one_call, stage, worker.listen, n) for n in range(ROUND)]:
                     one.result()
-            eventually("all calls to end", lambda: worker.metrics()["ringfleet_calls_active"] == 0)
-            eventually("all sockets to close", lambda: worker.metrics()["ringfleet_websockets"] == 0)
+            wait_all_over(worker)
 
-        play(WARM_UP)
-        before, files = worker.resident_kb(), worker.descriptors()
-        play(ROUNDS)
-        eventually("as many descriptors as before", lambda: worker.descriptors() <= files)
+        check_nothing_left([worker], play, warm_up=WARM_UP, rounds=ROUNDS, growth_kb=GROWTH_KB)
         assert set(door.served) == set(door.always)
-        if not worker.sanitized():
-            assert worker.resident_kb() - before < GROWTH_KB

@@ -154,12 +154,11 @@ static void on_reclaimed(void *owner, const redisReply *reply)
         retry_later(j, reply->str);
         return;
     }
-    if (strcmp(redis_word(reply), "RECLAIMED") != 0 && *redis_text(reply, 1)) {
-        fence(j, "another worker has the call");
-        return;
-    }
     if (strcmp(redis_word(reply), "RECLAIMED") != 0) {
-        lose(j);
+        if (*redis_text(reply, 1))
+            fence(j, "another worker has the call");
+        else
+            lose(j);
         return;
     }
     j->displaced = j->unsure = false;
